@@ -1,0 +1,73 @@
+# The front door. Every target is a name for one command; bare `make` prints them.
+
+TARGET   := $(or $(CARGO_TARGET_DIR),target)
+STACKS    = $(TARGET)/release/stacks
+INSTALL  := stacks/local/install
+BUILDING := gcc libc6-dev protobuf-compiler
+
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs trace order build test lint deny docs clean
+
+help: ## print this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+
+##@ The local stack (no Docker)
+
+up: ## install, build and start everything, place one order, show its trace
+	@$(INSTALL) $(BUILDING) rabbitmq-server
+	@$(MAKE) --no-print-directory build
+	@$(STACKS) up
+
+down: $(STACKS) ## stop exactly what `make up` started; data stays
+	@$(STACKS) down
+
+status: $(STACKS) ## what runs, and whether it is ready
+	@$(STACKS) status
+
+order: $(STACKS) ## place another order and show its way
+	@$(STACKS) order
+
+##@ Looking at orders
+
+trace: $(STACKS) ## the trace of one order as a tree: make trace ORDER=<id>
+	@$(STACKS) trace $(if $(TRACE),--trace $(TRACE),--order $(or $(ORDER),$(error say which: make trace ORDER=<id>, or TRACE=<id>)))
+
+logs: $(STACKS) ## log lines of all services: make logs [ORDER=<id>|TRACE=<id>] [FOLLOW=1] [LINES=<n>]
+	@$(STACKS) logs $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(FOLLOW),--follow) $(if $(LINES),--lines $(LINES))
+
+##@ Development
+
+build: ## build everything in release mode
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
+	@cargo build --release --locked
+
+test: ## everything that must hold: format, lints, dependencies, all tests; installs what it needs
+	@$(INSTALL) $(BUILDING) rabbitmq-server prometheus
+	@$(MAKE) --no-print-directory lint deny
+	cargo build --workspace --locked
+	$(TARGET)/debug/stacks broker -- cargo test --workspace --all-features --locked
+
+lint: ## formatting and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features --locked -- --deny warnings
+
+deny: ## licences, sources, bans and who depends on whom; advisories where their database can be reached
+	@cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny"; cargo install --locked --debug cargo-deny; }
+	cargo deny --locked check -A unused-wrapper bans licenses sources
+	@if cargo deny --locked fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
+	else echo "advisories: SKIPPED, their database can't be reached from here"; fi
+
+docs: ## the documentation of all crates, warnings denied
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --all-features --no-deps --locked
+
+clean: ## stop everything and remove its data, logs and secrets
+	@if [ -x $(STACKS) ]; then $(STACKS) down; fi
+	@printf 'Remove var/, logs/ and .env? [y/N] '; read answer; [ "$$answer" = y ] && rm -rf var logs .env || echo "kept"
+
+$(STACKS):
+	@echo "nothing has been built here yet; make up does everything"; exit 1

@@ -1,0 +1,67 @@
+//! The body of a request: bounded, and JSON where there is one.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use actix_web::{HttpRequest, web};
+use futures_util::StreamExt;
+use telemetry::problem::Problem;
+
+/// Bytes that an order may have.
+const LIMIT: usize = 64 * 1024;
+
+/// Reads the body; empty where there is none.
+///
+/// # Errors
+/// 413 when it is too large, 415 when it is not declared as plain JSON, 400 when it breaks off.
+pub(crate) async fn read_json(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
+    let declared = header(request, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > LIMIT) {
+        return Err(Problem::too_large(LIMIT));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| incomplete())?;
+        if body.len() + chunk.len() > LIMIT {
+            return Err(Problem::too_large(LIMIT));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if !body.is_empty() {
+        expect_plain_json(request)?;
+    }
+    Ok(body)
+}
+
+fn expect_plain_json(request: &HttpRequest) -> Result<(), Problem> {
+    if header(request, &CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        let detail = "Send the body as it is, without a content-encoding.";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(Problem::new(status, "unsupported-encoding", "Unsupported content encoding", detail));
+    }
+    let content_type = header(request, &CONTENT_TYPE).unwrap_or_default();
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    if is_json && parts.all(is_utf8) { Ok(()) } else { Err(Problem::unsupported_media_type()) }
+}
+
+/// The value of a header that occurs once.
+fn header<'a>(request: &'a HttpRequest, name: &HeaderName) -> Option<&'a str> {
+    let mut values = request.headers().get_all(name);
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+fn incomplete() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "bad-framing",
+        "Body incomplete",
+        "The body broke off or was badly framed. Send it again.",
+    )
+}

@@ -1,0 +1,45 @@
+//! What the gateway can be told from outside. `gateway --help` prints this file.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use reqwest::Url;
+use secrecy::SecretString;
+use telemetry::lifecycle::duration;
+
+/// Takes orders over HTTP and has them paid.
+#[derive(Parser, Clone, Debug)]
+#[command(version, about)]
+pub struct Config {
+    /// Address and port that HTTP is served on.
+    #[arg(long, env, default_value = "127.0.0.1:3000")]
+    pub gateway_listen: SocketAddr,
+
+    /// Base URL of payment.
+    #[arg(long, env, default_value = "http://127.0.0.1:3001", value_parser = base_url)]
+    pub payment_url: Url,
+
+    /// The token to bear towards payment; `make up` writes a random one to .env.
+    #[arg(long, env, hide_env_values = true)]
+    pub payment_token: SecretString,
+
+    /// Longest time to get an answer out of payment, retries included.
+    #[arg(long, env, default_value = "10s", value_parser = duration)]
+    pub payment_deadline: Duration,
+
+    /// Longest time to finish what is in flight when asked to stop.
+    #[arg(long, env, default_value = "15s", value_parser = duration)]
+    pub shutdown_deadline: Duration,
+
+    #[expect(missing_docs, reason = "a doc comment here would replace the heading in --help")]
+    #[command(flatten)]
+    pub telemetry: telemetry::Settings,
+}
+
+fn base_url(value: &str) -> Result<Url, String> {
+    match value.parse::<Url>() {
+        Ok(url) if url.scheme() == "http" && url.host().is_some() => Ok(url),
+        _ => Err("expected a URL such as http://127.0.0.1:3001".to_owned()),
+    }
+}

@@ -1,0 +1,167 @@
+//! The public routes: read, validate, ask [`Payments`], answer. Errors become problem documents here, once.
+
+use actix::{Addr, MailboxError};
+use actix_web::dev::Server;
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use payment_api::http::{EventState, NewPayment, Outcome, Payment};
+use serde_json::json;
+use slog::Logger;
+use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
+use telemetry::problem::Problem;
+use telemetry::propagation::{annotate, current_trace_id};
+use telemetry::{Traced, lifecycle};
+use uuid::Uuid;
+
+use crate::body::read_json;
+use crate::config::Config;
+use crate::idempotency::derived_key;
+use crate::metrics::Metrics;
+use crate::order::Order;
+use crate::payments::{Look, Pay, PayError, Payments};
+
+const CREATE_ORDER: &str = "/create-order";
+const ORDER: &str = "/orders/{order_id}";
+
+/// What is measured from the start.
+pub const ROUTES: [(&str, &str); 2] = [("POST", CREATE_ORDER), ("GET", ORDER)];
+
+/// Says that an answer repeats an earlier one.
+const REPLAYED: &str = "idempotent-replayed";
+
+/// What the handlers need.
+#[derive(Clone)]
+struct Api {
+    payments: Addr<Payments>,
+    metrics: Metrics,
+    log: Logger,
+}
+
+/// Binds the port, and serves until a signal; then finishes what is in flight.
+///
+/// # Errors
+/// When the port is taken.
+pub fn serve(
+    config: &Config,
+    payments: Addr<Payments>,
+    (metrics, log): (Metrics, Logger),
+    observer: Observer,
+    probes: Probes,
+) -> std::io::Result<Server> {
+    let probes = web::Data::new(probes);
+    let observer = web::Data::new(observer);
+    let api = web::Data::new(Api { payments, metrics, log });
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(probes.clone())
+            .app_data(observer.clone())
+            .app_data(api.clone())
+            .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)))
+            .service(resource(ORDER, "GET").route(web::get().to(find_order)))
+            .configure(probe_routes)
+            .default_service(web::to(not_found))
+            .wrap(from_fn(observe))
+            .wrap(server_spans())
+    });
+    Ok(server
+        .shutdown_signal(lifecycle::stop_signal()?)
+        .shutdown_timeout(config.shutdown_deadline.as_secs())
+        .bind(config.gateway_listen)?
+        .run())
+}
+
+async fn create_order(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let order_id = Uuid::now_v7();
+    let idempotency_key = derived_key(&request, order_id)?;
+    let body = read_json(&request, payload).await?;
+    let order = match body.as_slice() {
+        [] => Order::sample().map_err(|_| Problem::internal())?,
+        body => Order::parse(body)?,
+    };
+    let payment = NewPayment {
+        order_id,
+        customer: order.customer,
+        items: order.items,
+        amount: order.total.to_string(),
+        currency: order.total.currency(),
+    };
+    let payment = api.payments.send(Traced::new(Pay { payment, idempotency_key })).await.map_err(gone)??;
+    // An answer about another order repeats an earlier one under the same key.
+    let is_new = payment.order_id == order_id;
+    annotate("order.id", payment.order_id.to_string());
+    if payment.outcome == Outcome::Declined {
+        return Err(declined(&payment));
+    }
+    if is_new {
+        api.metrics.orders_created.inc();
+    }
+    slog::info!(api.log, "order placed"; "order.replayed" => !is_new, "order.id" => %payment.order_id);
+    Ok(placed(&payment, is_new))
+}
+
+fn placed(payment: &Payment, is_new: bool) -> HttpResponse {
+    let mut response = HttpResponse::Created();
+    response.insert_header((LOCATION, ORDER.replace("{order_id}", &payment.order_id.to_string())));
+    if !is_new {
+        response.insert_header((REPLAYED, "true"));
+    }
+    response.json(json!({
+        "message": "Order Placed!",
+        "orderId": payment.order_id,
+        "traceId": payment.trace_id.clone().or_else(current_trace_id),
+        "paymentDetails": {"status": "success", "message": "Payment processed successfully"},
+    }))
+}
+
+async fn find_order(api: web::Data<Api>, order_id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let unknown = |_| Problem::not_found("There is no order with this id.");
+    let order_id: Uuid = order_id.parse().map_err(unknown)?;
+    let payment = api.payments.send(Traced::new(Look(order_id))).await.map_err(gone)??;
+    Ok(HttpResponse::Ok().json(json!({
+        "orderId": payment.order_id,
+        "traceId": payment.trace_id,
+        "status": if payment.outcome == Outcome::Succeeded { "paid" } else { "declined" },
+        "reason": payment.reason,
+        "amount": payment.amount,
+        "currency": payment.currency,
+        "createdAt": payment.settled_at.format(&time::format_description::well_known::Rfc3339).ok(),
+        "event": if payment.event == EventState::Published { "published" } else { "pending" },
+    })))
+}
+
+fn declined(payment: &Payment) -> Problem {
+    let reason = payment.reason.as_deref().unwrap_or("The payment was declined.");
+    let detail = format!("{reason} Nothing was charged. The order is {}.", payment.order_id);
+    Problem::new(StatusCode::PAYMENT_REQUIRED, "payment-declined", "Payment declined", detail)
+}
+
+fn gone(_: MailboxError) -> Problem {
+    Problem::unavailable("The client of payment has stopped: restart the service.")
+}
+
+impl From<PayError> for Problem {
+    fn from(error: PayError) -> Self {
+        match error {
+            PayError::Refused(problem) if problem.status == 404 => {
+                Self::not_found("There is no order with this id.")
+            }
+            PayError::Refused(problem) => problem,
+            PayError::Unavailable(_) => {
+                Self::unavailable("Payment is not available. Nothing was charged. Try again.")
+            }
+            PayError::OutcomeUnknown(_) => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "outcome-unknown",
+                "Outcome unknown",
+                "Payment did not answer in time. Repeat the request with the same Idempotency-Key to learn the outcome.",
+            ),
+            PayError::Contract(_) => Self::internal(),
+        }
+    }
+}

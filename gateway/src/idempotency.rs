@@ -1,0 +1,80 @@
+//! The `Idempotency-Key` of a client, and the key that payment gets.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use payment_api::http::IDEMPOTENCY_KEY;
+use sha2::{Digest, Sha256};
+use telemetry::problem::Problem;
+use uuid::Uuid;
+
+const LONGEST: usize = 255;
+
+/// The key for payment: derived from the client's, or from the order where the client sent none.
+///
+/// Either way a retry of ours has the same key as the attempt before it.
+///
+/// # Errors
+/// 400 when the client's key is not 1 to 255 visible ASCII characters, or there are two of them.
+pub(crate) fn derived_key(request: &HttpRequest, order_id: Uuid) -> Result<String, Problem> {
+    let mut keys = request.headers().get_all(IDEMPOTENCY_KEY);
+    match (keys.next(), keys.next()) {
+        (None, _) => Ok(format!("order-{order_id}")),
+        (Some(key), None) => {
+            let key = key.to_str().ok().and_then(visible).ok_or_else(invalid)?;
+            let digest = Sha256::digest(key);
+            Ok(format!("client-{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+        }
+        (Some(_), Some(_)) => Err(invalid()),
+    }
+}
+
+/// The key in either form: `abc`, or `"abc"` as the draft of the IETF writes it.
+fn visible(header: &str) -> Option<&str> {
+    let quoted = header.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let key = quoted.unwrap_or(header);
+    let is_visible = key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    (is_visible && (1..=LONGEST).contains(&key.len())).then_some(key)
+}
+
+fn invalid() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "idempotency-key-invalid",
+        "Idempotency key invalid",
+        "Send one Idempotency-Key header of 1 to 255 visible ASCII characters, such as a UUID, or none.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn key(headers: &[&str]) -> Result<String, u16> {
+        let mut request = TestRequest::default();
+        for header in headers {
+            request = request.append_header((IDEMPOTENCY_KEY, *header));
+        }
+        derived_key(&request.to_http_request(), Uuid::nil()).map_err(|problem| problem.status)
+    }
+
+    #[test]
+    fn both_forms_are_the_same_key() {
+        assert_eq!(key(&["abc-1"]), key(&["\"abc-1\""]));
+        assert_ne!(key(&["abc-1"]), key(&["abc-2"]));
+        assert!(key(&["abc-1"]).unwrap().len() <= LONGEST);
+    }
+
+    #[test]
+    fn without_a_key_it_is_the_order() {
+        assert_eq!(key(&[]).unwrap(), format!("order-{}", Uuid::nil()));
+    }
+
+    #[test]
+    fn a_bad_key_is_refused() {
+        for bad in ["", "\"\"", "a b", "a\tb", "a\"b", "ä", &"x".repeat(256)] {
+            assert_eq!(key(&[bad]), Err(400), "{bad}");
+        }
+        assert_eq!(key(&["a", "a"]), Err(400));
+    }
+}

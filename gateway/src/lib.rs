@@ -1,0 +1,23 @@
+//! The order gateway: the public door.
+//!
+//! ```text
+//!  client ── POST /create-order ──► http ──Pay──► [Payments] ── POST /process-payment ──► payment
+//! ```
+//!
+//! [X] is an actor. The gateway keeps no state: what it was told lives with payment before it answers 2xx, so
+//! that killing it loses nothing.
+
+pub mod config;
+pub mod http;
+pub mod metrics;
+pub mod order;
+pub mod payments;
+
+mod body;
+mod idempotency;
+mod place;
+
+use telemetry::Service;
+
+/// The name of this service in every signal.
+pub const SERVICE: Service = Service { name: "order-gateway", version: env!("CARGO_PKG_VERSION") };

@@ -1,0 +1,36 @@
+//! `gateway` takes orders over HTTP and has them paid.
+
+use std::process::ExitCode;
+
+use actix::prelude::*;
+use gateway::config::Config;
+use gateway::metrics::Metrics;
+use gateway::payments::Payments;
+use gateway::{SERVICE, http};
+use telemetry::http::{Observer, Probes};
+use telemetry::{Observability, lifecycle};
+
+#[actix::main]
+async fn main() -> ExitCode {
+    lifecycle::report(run(lifecycle::settings(|_| Ok(()))).await)
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    // Sight first: whatever is built below can log, count and trace.
+    let observability = Observability::new(SERVICE, &config.telemetry)?;
+    let log = observability.log();
+    let metrics = Metrics::register(observability.registry())?;
+    let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
+    let observability = observability.launch();
+
+    let payments = Payments::new(&config, &log).start();
+    let probes = Probes::new(observability.clone()).actor("payments", payments.clone());
+    let server = http::serve(&config, payments, (metrics, log.clone()), observer, probes)?;
+    slog::info!(log, "listening"; "server.address" => %config.gateway_listen);
+
+    // Until a signal. Then what is in flight is answered, and the last spans leave.
+    server.await?;
+    slog::info!(log, "stopping");
+    lifecycle::shut_down(&observability, config.shutdown_deadline).await;
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! What an order is, and what is not one. Pure.
+
+use std::collections::HashSet;
+
+use email_address::{EmailAddress, Options};
+use payment_api::{Currency, Customer, Email, Item, Money, MoneyError};
+use serde_json::Value;
+use telemetry::problem::{FieldError, Problem};
+
+use crate::place::{Notes, Place};
+
+/// Lines of one order.
+const MOST_ITEMS: usize = 100;
+/// Pieces of one article.
+const MOST_PIECES: u32 = 1000;
+const LONGEST_SKU: usize = 64;
+const LONGEST_EMAIL: usize = 254;
+/// No order of this shop is worth more, in whole units of any currency.
+const MOST_WORTH: i64 = 1_000_000;
+
+/// A valid order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Who orders.
+    pub customer: Customer,
+    /// What.
+    pub items: Vec<Item>,
+    /// For how much.
+    pub total: Money,
+}
+
+impl Order {
+    /// The order that a request without a body places.
+    pub fn sample() -> Result<Self, MoneyError> {
+        Ok(Self {
+            customer: Customer { email: Email::new("customer@example.com") },
+            items: vec![Item { sku: "SAMPLE-1".to_owned(), quantity: 1, unit_price: "99.99".to_owned() }],
+            total: Money::parse("99.99", Currency::Usd)?,
+        })
+    }
+
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// 400 when it is not JSON, 422 with every field that is wrong when it is not an order.
+    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let value: Value = serde_json::from_slice(body)
+            .map_err(|error| Problem::malformed_json(format!("The body is not JSON: {error}.")))?;
+        let notes = Notes::default();
+        let order = order(&Place::root(&value, &notes));
+        match (order, notes.into_errors()) {
+            (Some(order), errors) if errors.is_empty() => Ok(order),
+            (_, errors) => Err(Problem::validation(sorted(errors))),
+        }
+    }
+}
+
+fn sorted(mut errors: Vec<FieldError>) -> Vec<FieldError> {
+    errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+    errors
+}
+
+fn order(root: &Place<'_>) -> Option<Order> {
+    let fields = root.object(&["customer", "items", "currency"])?;
+    let customer = fields.get("customer").and_then(|place| place.object(&["email"]));
+    let email = customer.and_then(|fields| fields.get("email")).and_then(|place| email(&place));
+    let currency = fields.get("currency").and_then(|place| currency(&place));
+    let items = fields.get("items").and_then(|place| Some((items(&place, currency)?, place)));
+    let ((items, total), place) = items?;
+    let total = total?;
+    if total.minor() > MOST_WORTH * 10_i64.pow(total.currency().exponent()) {
+        return place.wrong("amount", "is worth more than any order can be");
+    }
+    Some(Order { customer: Customer { email: email? }, items, total })
+}
+
+fn currency(place: &Place<'_>) -> Option<Currency> {
+    let code = place.text()?;
+    code.parse().ok().or_else(|| {
+        let known: Vec<&str> = Currency::ALL.into_iter().map(Currency::code).collect();
+        place.wrong("currency", format!("must be one of {}", known.join(", ")))
+    })
+}
+
+fn email(place: &Place<'_>) -> Option<Email> {
+    let text = place.text()?;
+    let options = Options { minimum_sub_domains: 2, allow_domain_literal: false, allow_display_text: false };
+    let is_plain = text.len() <= LONGEST_EMAIL && text.is_ascii() && !text.contains('"');
+    if is_plain && EmailAddress::parse_with_options(text, options).is_ok() {
+        return Some(Email::new(text));
+    }
+    place.wrong("email", "must be an e-mail address such as ada@example.com")
+}
+
+/// The items and what they come to; no sum where the currency is not known.
+fn items(place: &Place<'_>, currency: Option<Currency>) -> Option<(Vec<Item>, Option<Money>)> {
+    let mut skus = HashSet::new();
+    let mut lines = Vec::new();
+    let places = place.array(1..=MOST_ITEMS)?;
+    for place in &places {
+        let line = item(place, currency);
+        if let Some((Item { sku, .. }, _)) = &line
+            && !skus.insert(sku.clone())
+        {
+            place.wrong::<()>("duplicate", "repeats the sku of an earlier item; raise its quantity instead");
+        }
+        lines.push(line);
+    }
+    let (items, prices): (Vec<_>, Vec<_>) =
+        lines.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    let mut prices = prices.into_iter();
+    let first = prices.next()?;
+    let total = prices.try_fold(first, |sum, price| match (sum, price) {
+        (Some(sum), Some(price)) => sum.plus(price).map(Some),
+        _ => Ok(None),
+    });
+    match total {
+        Ok(total) => Some((items, total)),
+        Err(error) => place.wrong("amount", error.to_string()),
+    }
+}
+
+/// One item and its price, which is unknown without a currency.
+fn item(place: &Place<'_>, currency: Option<Currency>) -> Option<(Item, Option<Money>)> {
+    let fields = place.object(&["sku", "quantity", "unitPrice"])?;
+    let sku = fields.get("sku").and_then(|place| sku(&place));
+    let quantity = fields.get("quantity").and_then(|place| place.integer(1..=MOST_PIECES));
+    let price = fields.get("unitPrice").and_then(|place| {
+        let text = place.text()?;
+        let Some(currency) = currency else { return Some((text, None)) };
+        let worth = |unit: Money| quantity.map(|quantity| unit.times(quantity)).transpose();
+        match Money::parse(text, currency).and_then(worth) {
+            Ok(price) => Some((text, price)),
+            Err(error) => place.wrong("amount", error.to_string()),
+        }
+    });
+    let (unit_price, price) = price?;
+    Some((Item { sku: sku?, quantity: quantity?, unit_price: unit_price.to_owned() }, price))
+}
+
+fn sku(place: &Place<'_>) -> Option<String> {
+    let text = place.text()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=LONGEST_SKU).contains(&text.len()) && text.bytes().all(is_plain) {
+        return Some(text.to_owned());
+    }
+    place.wrong("sku", format!("must be 1 to {LONGEST_SKU} of the characters A-Z a-z 0-9 - _ ."))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! What the mailer can be told from outside. `mailer --help` prints this file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use lettre::message::Mailbox;
+use payment_api::broker::Broker;
+use secrecy::{ExposeSecret, SecretString};
+use telemetry::lifecycle::duration;
+
+use crate::transport::Transport;
+
+/// Turns payment events into e-mails, one for each.
+#[derive(Parser, Clone, Debug)]
+#[command(version, about)]
+pub struct Config {
+    /// Address and port that probes and metrics are served on.
+    #[arg(long, env, default_value = "127.0.0.1:3002")]
+    pub mailer_listen: SocketAddr,
+
+    /// Where events are kept until their e-mail is sent.
+    #[arg(long, env, default_value = "sqlite://var/mailer.db")]
+    pub mailer_database_url: String,
+
+    /// The broker: amqp://user:password@host:port/vhost
+    #[arg(long, env, hide_env_values = true)]
+    pub amqp_url: SecretString,
+
+    /// The mail server: smtp://user:password@host:port; without it e-mails become files in MAIL_DIR.
+    #[arg(long, env, hide_env_values = true)]
+    pub smtp_url: Option<SecretString>,
+
+    /// Directory of the .eml files that are written without SMTP_URL.
+    #[arg(long, env, default_value = "var/mail")]
+    pub mail_dir: PathBuf,
+
+    /// Sender of every e-mail.
+    #[arg(long, env, default_value = "Omnitrace Checkout <checkout@omnitrace.example>")]
+    pub mail_from: Mailbox,
+
+    /// Simulated time that sending takes, such as 800ms; 0s for none.
+    #[arg(long, env, default_value = "800ms", value_parser = duration)]
+    pub mail_latency: Duration,
+
+    /// Longest time to finish what is in flight when asked to stop.
+    #[arg(long, env, default_value = "10s", value_parser = duration)]
+    pub shutdown_deadline: Duration,
+
+    #[expect(missing_docs, reason = "a doc comment here would replace the heading in --help")]
+    #[command(flatten)]
+    pub telemetry: telemetry::Settings,
+}
+
+impl Config {
+    /// Looks at what clap would print or can't know.
+    ///
+    /// # Errors
+    /// Names the variable and says what to do.
+    pub fn check(&self) -> Result<(), String> {
+        let smtp = self.smtp_url.as_ref().map(Transport::smtp).transpose();
+        smtp.map_err(|error| error.to_string())?;
+        Broker::check(self.amqp_url.expose_secret()).map_err(|error| error.to_string())
+    }
+}

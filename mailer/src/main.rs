@@ -1,0 +1,60 @@
+//! `mailer` turns payment events into e-mails, one for each.
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+
+use actix::prelude::*;
+use mailer::config::Config;
+use mailer::consumer::{self, Consumer};
+use mailer::metrics::Metrics;
+use mailer::postman::{self, Postman};
+use mailer::store::Store;
+use mailer::transport::Transport;
+use mailer::{SERVICE, http};
+use payment_api::broker::Broker;
+use secrecy::ExposeSecret;
+use telemetry::http::{Check, Observer, Probes};
+use telemetry::{Observability, lifecycle};
+use tokio::time::timeout;
+
+#[actix::main]
+async fn main() -> ExitCode {
+    lifecycle::report(run(lifecycle::settings(Config::check)).await)
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    // Sight first: whatever is built below can log, count and trace.
+    let observability = Observability::new(SERVICE, &config.telemetry)?;
+    let log = observability.log();
+    let metrics = Metrics::register(observability.registry())?;
+    let observer = Observer::register(observability.registry(), &log, &[])?;
+    let observability = observability.launch();
+
+    // The path of an event, far end first: each stage is given the address of the next.
+    let store = Store::open(&config.mailer_database_url).await?;
+    let transport = Transport::new(config.smtp_url.as_ref(), config.mail_dir.clone())?;
+    let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
+    let broker = Broker::new(config.amqp_url.expose_secret())?;
+    let consumer = Consumer::new(broker, store, postman.clone().recipient(), metrics, &log);
+    let connected = consumer.connected();
+    let consumer = consumer.start();
+    let probes = Probes::new(observability.clone())
+        .actor("consumer", consumer.clone())
+        .actor("postman", postman.clone())
+        .check("broker", move || match connected.load(Ordering::Relaxed) {
+            true => Check::Ok,
+            false => Check::Failed("not connected; events wait with the broker".to_owned()),
+        });
+    let server = http::serve(&config, observer, probes)?;
+    slog::info!(log, "listening"; "server.address" => %config.mailer_listen);
+
+    // Until a signal. Then nothing new is taken, what is under way is finished, and the last spans leave.
+    server.await?;
+    slog::info!(log, "stopping");
+    let stopped = async { (consumer.send(consumer::Stop).await, postman.send(postman::Stop).await) };
+    if timeout(config.shutdown_deadline, stopped).await.is_err() {
+        slog::warn!(log, "not everything was finished in time; it is kept for the next start");
+    }
+    lifecycle::shut_down(&observability, config.shutdown_deadline).await;
+    Ok(())
+}

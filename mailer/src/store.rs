@@ -1,0 +1,180 @@
+//! The inbox in a SQLite file: every event once, and how far its e-mail has come.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use payment_api::event::PaymentEvent;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Row, SqlSafeStr};
+use telemetry::propagation::TraceContext;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// How long a statement waits for another process to let go of the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the store did not do what it was asked for; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL has another scheme.
+    #[error("MAILER_DATABASE_URL must be a file such as sqlite://var/mailer.db")]
+    Url(#[source] sqlx::Error),
+    /// The directory of the file can't be made.
+    #[error("can't make the directory of the database: check MAILER_DATABASE_URL and its permissions")]
+    Directory(#[source] std::io::Error),
+    /// The schema can't be brought up to date.
+    #[error("can't migrate the database")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The database can't be read or written.
+    #[error("the database can't be used")]
+    Database(#[from] sqlx::Error),
+    /// An event or a trace context has no JSON.
+    #[error("a row can't be encoded")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// An event whose e-mail is due.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The event.
+    pub event: PaymentEvent,
+    /// The context of its delivery.
+    pub trace_context: TraceContext,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+}
+
+/// The database; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    /// One connection: SQLite has one writer at a time, and a queue for it is better than a busy lock.
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Opens the file, makes it if there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When that is not possible; the service must not start then.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url).map_err(StoreError::Url)?;
+        if let Some(directory) = options.get_filename().parent().filter(|path| *path != Path::new("")) {
+            std::fs::create_dir_all(directory).map_err(StoreError::Directory)?;
+        }
+        let options = options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // NORMAL may forget the last commits at a power loss, and those have been acknowledged.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        migrations().run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// Puts an event into the inbox; `false` when it was there already.
+    ///
+    /// # Errors
+    /// When the row is not committed.
+    pub async fn receive(&self, event: &PaymentEvent, context: &TraceContext) -> Result<bool, StoreError> {
+        let inserted = sqlx::query(
+            "INSERT INTO inbox (event_id, order_id, payload, trace_context, received_at, due_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (event_id) DO NOTHING",
+        )
+        .bind(event.id.to_string())
+        .bind(event.data.order_id.to_string())
+        .bind(serde_json::to_vec(event)?)
+        .bind(serde_json::to_string(context)?)
+        .bind(now())
+        .execute(&self.pool)
+        .await?;
+        Ok(inserted.rows_affected() == 1)
+    }
+
+    /// Takes the events that are due, and counts an attempt for each. They are due again after `lease`,
+    /// should nothing be heard of them.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub async fn claim(&self, limit: u32, lease: Duration) -> Result<Vec<Due>, StoreError> {
+        let rows = sqlx::query(
+            "UPDATE inbox SET due_at = ?1, attempts = attempts + 1 WHERE event_id IN \
+             (SELECT event_id FROM inbox WHERE state = 'queued' AND due_at <= ?2 ORDER BY due_at LIMIT ?3) \
+             RETURNING payload, trace_context, attempts",
+        )
+        .bind(after(lease))
+        .bind(now())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(due).collect()
+    }
+
+    /// The e-mail of this event was taken by the transport.
+    ///
+    /// # Errors
+    /// When the database can't be written; the e-mail will be sent again, with the same Message-ID.
+    pub async fn sent(&self, event: Uuid) -> Result<(), StoreError> {
+        let statement = "UPDATE inbox SET state = 'sent', sent_at = ?2, error = NULL WHERE event_id = ?1";
+        sqlx::query(statement).bind(event.to_string()).bind(now()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The e-mail of this event is to be tried again after `delay`.
+    ///
+    /// # Errors
+    /// When the database can't be written; the lease decides then.
+    pub async fn retry(&self, event: Uuid, delay: Duration, error: &str) -> Result<(), StoreError> {
+        let statement = "UPDATE inbox SET due_at = ?2, error = ?3 WHERE event_id = ?1";
+        let query = sqlx::query(statement).bind(event.to_string()).bind(after(delay)).bind(error);
+        query.execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The e-mail of this event is given up: a dead letter.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub async fn give_up(&self, event: Uuid, error: &str) -> Result<(), StoreError> {
+        let statement = "UPDATE inbox SET state = 'dead', error = ?2 WHERE event_id = ?1";
+        sqlx::query(statement).bind(event.to_string()).bind(error).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Events whose e-mail is not sent yet.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn queued(&self) -> Result<i64, StoreError> {
+        let row = sqlx::query("SELECT count(*) FROM inbox WHERE state = 'queued'");
+        Ok(row.fetch_one(&self.pool).await?.try_get(0)?)
+    }
+}
+
+fn migrations() -> Migrator {
+    let sql = include_str!("../migrations/0001_inbox.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "inbox".into(), MigrationType::Simple, sql, false)])
+}
+
+fn due(row: &SqliteRow) -> Result<Due, StoreError> {
+    Ok(Due {
+        event: serde_json::from_slice(row.try_get("payload")?)?,
+        trace_context: serde_json::from_str(row.try_get("trace_context")?)?,
+        attempt: row.try_get("attempts")?,
+    })
+}
+
+fn now() -> i64 {
+    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+fn after(delay: Duration) -> i64 {
+    now().saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The inbox against a real SQLite file.

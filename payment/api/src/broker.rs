@@ -1,0 +1,123 @@
+//! A connection to the broker on which the topology stands.
+//!
+//! lapin drives its socket on the runtime that dialled. That runtime is one thread of its own here: on an
+//! arbiter, a slow handler would hold up heartbeats and every publish with it. Nothing recovers by itself:
+//! after an error a [`Link`] is dropped and another one dialled.
+
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use crate::topology;
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Why there is no link to the broker.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The URL is not one of AMQP. It is not repeated here: it holds a password.
+    #[error("AMQP_URL is not a URL such as amqp://user:password@localhost:5672/%2f: {0}")]
+    Url(String),
+    /// The thread for connections could not be started.
+    #[error("can't start the thread for AMQP connections")]
+    Runtime(#[source] std::io::Error),
+    /// The broker did not answer in time.
+    #[error("the broker did not answer within {}", CONNECT_DEADLINE.as_secs())]
+    Deadline,
+    /// The dialling task ended early: the process is stopping.
+    #[error("dialling was interrupted")]
+    Interrupted,
+    /// The broker could not be reached, or refused.
+    #[error("the broker can't be used")]
+    Amqp(#[from] lapin::Error),
+}
+
+/// Where the broker is; dials as often as it is asked to.
+pub struct Broker {
+    uri: AMQPUri,
+    /// `None` only while it is being dropped.
+    runtime: Option<Runtime>,
+}
+
+/// One connection with one channel, for one purpose: a blocked publisher must not hold up acks.
+pub struct Link {
+    connection: Connection,
+    /// The channel; closed for good by its first error.
+    pub channel: Channel,
+}
+
+impl Broker {
+    /// Checks the URL and starts the thread; dials nothing yet.
+    ///
+    /// # Errors
+    /// When the URL is not one of AMQP.
+    pub fn new(url: &str) -> Result<Self, BrokerError> {
+        let uri: AMQPUri = url.parse().map_err(BrokerError::Url)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("amqp")
+            .enable_all()
+            .build()
+            .map_err(BrokerError::Runtime)?;
+        Ok(Self { uri, runtime: Some(runtime) })
+    }
+
+    /// Whether `url` is one of AMQP.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(url: &str) -> Result<(), BrokerError> {
+        url.parse::<AMQPUri>().map(|_| ()).map_err(BrokerError::Url)
+    }
+
+    /// Dials, and declares the topology. `name` is what the broker's management page shows.
+    ///
+    /// # Errors
+    /// When the broker can't be reached within ten seconds, or refuses.
+    pub async fn connect(&self, name: &str) -> Result<Link, BrokerError> {
+        let Some(runtime) = &self.runtime else { return Err(BrokerError::Interrupted) };
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let mut dialled = runtime.spawn(dial(self.uri.clone(), properties));
+        match timeout(CONNECT_DEADLINE, &mut dialled).await {
+            Ok(Ok(link)) => Ok(link?),
+            Ok(Err(_)) => Err(BrokerError::Interrupted),
+            Err(_) => {
+                dialled.abort();
+                Err(BrokerError::Deadline)
+            }
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting for its tasks is not possible on an arbiter, and links have been closed by now.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn dial(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Link> {
+    let connection = Connection::connect_uri(uri, properties).await?;
+    let channel = connection.create_channel().await?;
+    topology::declare(&channel).await?;
+    Ok(Link { connection, channel })
+}
+
+impl Link {
+    /// Whether connection and channel still stand, as far as is known.
+    pub fn is_open(&self) -> bool {
+        self.connection.status().connected() && self.channel.status().connected()
+    }
+
+    /// Says goodbye, but does not wait for ever: a blocked broker never answers.
+    pub async fn close(self) {
+        // Closed, refused and too late come to the same: the link is gone.
+        let _ = timeout(CLOSE_DEADLINE, self.connection.close(200, "goodbye".into())).await;
+    }
+}

@@ -1,0 +1,38 @@
+//! The contract of payment: what others may send to it, and what it sends to others.
+//!
+//! JSON with camelCase names. Amounts are decimal strings, never floats: `"99.99"`. Events wear the names of
+//! CloudEvents. Changes are additive; what has to go gets a new routing key.
+
+#[cfg(feature = "broker")]
+pub mod broker;
+pub mod event;
+pub mod http;
+pub mod topology;
+
+mod email;
+mod money;
+
+pub use email::Email;
+pub use money::{Currency, Money, MoneyError};
+
+use serde::{Deserialize, Serialize};
+
+/// Who pays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Customer {
+    /// Where the receipt goes.
+    pub email: Email,
+}
+
+/// One line of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Item {
+    /// The article.
+    pub sku: String,
+    /// How many of it.
+    pub quantity: u32,
+    /// Price of one, as a decimal string.
+    pub unit_price: String,
+}

@@ -1,0 +1,84 @@
+//! What payment can be told from outside. `payment --help` prints this file.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use payment_api::broker::Broker;
+use secrecy::{ExposeSecret, SecretString};
+use telemetry::lifecycle::duration;
+
+use crate::decision::Rules;
+
+/// Settles payments once each, and announces them on the broker.
+#[derive(Parser, Clone, Debug)]
+#[command(version, about)]
+pub struct Config {
+    /// Address and port that HTTP is served on.
+    #[arg(long, env, default_value = "127.0.0.1:3001")]
+    pub payment_listen: SocketAddr,
+
+    /// The token that callers must bear; `make up` writes a random one to .env.
+    #[arg(long, env, hide_env_values = true)]
+    pub payment_token: SecretString,
+
+    /// Where payments and the outbox are kept.
+    #[arg(long, env, default_value = "sqlite://var/payment.db")]
+    pub payment_database_url: String,
+
+    /// The broker: amqp://user:password@host:port/vhost
+    #[arg(long, env, hide_env_values = true)]
+    pub amqp_url: SecretString,
+
+    /// Simulated time that settling takes, such as 500ms; 0s for none.
+    #[arg(long, env, default_value = "500ms", value_parser = duration)]
+    pub payment_latency: Duration,
+
+    /// Simulated share of payments that are declined, 0 to 1.
+    #[arg(long, env, default_value = "0", value_parser = share)]
+    pub payment_decline_rate: f64,
+
+    /// Simulated share of attempts that fail before anything is decided, 0 to 1.
+    #[arg(long, env, default_value = "0", value_parser = share)]
+    pub payment_failure_rate: f64,
+
+    /// Largest amount that is not declined, in whole units of its currency.
+    #[arg(long, env, default_value = "10000")]
+    pub payment_limit: u32,
+
+    /// Longest time to finish what is in flight when asked to stop.
+    #[arg(long, env, default_value = "10s", value_parser = duration)]
+    pub shutdown_deadline: Duration,
+
+    #[expect(missing_docs, reason = "a doc comment here would replace the heading in --help")]
+    #[command(flatten)]
+    pub telemetry: telemetry::Settings,
+}
+
+impl Config {
+    /// Looks at what clap would print or can't know.
+    ///
+    /// # Errors
+    /// Names the variable and says what to do.
+    pub fn check(&self) -> Result<(), String> {
+        crate::token::check(&self.payment_token)?;
+        Broker::check(self.amqp_url.expose_secret()).map_err(|error| error.to_string())
+    }
+
+    /// The rules of decision among these settings.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            latency: self.payment_latency,
+            decline_rate: self.payment_decline_rate,
+            failure_rate: self.payment_failure_rate,
+            limit: self.payment_limit,
+        }
+    }
+}
+
+fn share(value: &str) -> Result<f64, String> {
+    match value.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}

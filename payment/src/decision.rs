@@ -1,0 +1,93 @@
+//! The rules by which a payment is decided. Pure: the same payment is decided the same way every time.
+
+use std::time::Duration;
+
+use payment_api::Money;
+use payment_api::http::Outcome;
+use uuid::Uuid;
+
+/// How this deployment decides; the rates and the latency simulate a payment processor.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Time that settling takes.
+    pub latency: Duration,
+    /// Share of payments that are declined, 0 to 1.
+    pub decline_rate: f64,
+    /// Share of attempts that fail before anything is decided, 0 to 1.
+    pub failure_rate: f64,
+    /// Largest amount that is not declined, in whole units.
+    pub limit: u32,
+}
+
+/// What was decided, and if declined, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it was declined, in words for the customer.
+    pub reason: Option<&'static str>,
+}
+
+impl Rules {
+    /// Decides the payment of `amount` for `order`.
+    pub fn decide(&self, order: Uuid, amount: Money) -> Decision {
+        let limit = i64::from(self.limit) * 10_i64.pow(amount.currency().exponent());
+        let reason = if amount.minor() > limit {
+            Some("The amount is over the limit of the account.")
+        } else if unit_interval(order) < self.decline_rate {
+            Some("The account has insufficient funds.")
+        } else {
+            None
+        };
+        let outcome = if reason.is_some() { Outcome::Declined } else { Outcome::Succeeded };
+        Decision { outcome, reason }
+    }
+
+    /// Whether this attempt fails; another attempt may not.
+    pub fn fails(&self) -> bool {
+        unit_interval(Uuid::new_v4()) < self.failure_rate
+    }
+}
+
+/// A number in [0, 1) by the random bits of an id: they are the low ones in every version of UUID.
+fn unit_interval(id: Uuid) -> f64 {
+    let low = u32::try_from(id.as_u128() & u128::from(u32::MAX)).unwrap_or(u32::MAX);
+    f64::from(low) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use payment_api::Currency;
+
+    fn rules(decline_rate: f64) -> Rules {
+        Rules { latency: Duration::ZERO, decline_rate, failure_rate: 0.0, limit: 100 }
+    }
+
+    #[test]
+    fn the_limit_is_in_whole_units() {
+        let rules = rules(0.0);
+        for (text, currency, outcome) in [
+            ("100.00", Currency::Usd, Outcome::Succeeded),
+            ("100.01", Currency::Usd, Outcome::Declined),
+            ("100", Currency::Jpy, Outcome::Succeeded),
+            ("101", Currency::Jpy, Outcome::Declined),
+        ] {
+            let amount = Money::parse(text, currency).unwrap();
+            assert_eq!(rules.decide(Uuid::now_v7(), amount).outcome, outcome, "{text} {currency}");
+        }
+    }
+
+    #[test]
+    fn a_rate_declines_its_share_and_decides_each_order_once() {
+        let amount = Money::parse("1", Currency::Usd).unwrap();
+        let orders: Vec<Uuid> = (0..2000).map(|_| Uuid::now_v7()).collect();
+        let declined = |order: &&Uuid| rules(0.3).decide(**order, amount).outcome == Outcome::Declined;
+        let first: Vec<_> = orders.iter().filter(declined).collect();
+        let second: Vec<_> = orders.iter().filter(declined).collect();
+        assert_eq!(first, second);
+        assert!((450..750).contains(&first.len()), "{} of 2000 declined at 0.3", first.len());
+        assert!(orders.iter().all(|o| rules(0.0).decide(*o, amount).outcome == Outcome::Succeeded));
+        assert!(orders.iter().all(|o| rules(1.0).decide(*o, amount).outcome == Outcome::Declined));
+    }
+}

@@ -1,0 +1,128 @@
+//! Payment's HTTP interface: decode, ask the ledger, encode. Types and paths are those of `payment-api`.
+
+use actix::{Addr, MailboxError};
+use actix_web::dev::Server;
+use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpRequest, HttpServer, web};
+use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
+use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
+use telemetry::problem::{FieldError, Problem};
+use telemetry::{Traced, lifecycle};
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::ledger::{Find, Ledger, Settle, SettleError};
+use crate::store::StoreError;
+use crate::token::{Authorized, Token};
+
+/// What is measured from the start.
+pub const ROUTES: [(&str, &str); 2] = [("POST", PROCESS_PAYMENT), ("GET", PAYMENT)];
+
+/// A gateway sends at most its own limit and a little around it.
+const BODY_LIMIT: usize = 128 * 1024;
+const LONGEST_KEY: usize = 255;
+
+/// Binds the port, and serves until a signal; then finishes what is in flight.
+///
+/// # Errors
+/// When the port is taken.
+pub fn serve(
+    config: &Config,
+    ledger: Addr<Ledger>,
+    observer: Observer,
+    probes: Probes,
+) -> std::io::Result<Server> {
+    let probes = web::Data::new(probes);
+    let observer = web::Data::new(observer);
+    let token = web::Data::new(Token::new(&config.payment_token));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(probes.clone())
+            .app_data(observer.clone())
+            .app_data(token.clone())
+            .app_data(web::Data::new(ledger.clone()))
+            .app_data(json_bodies())
+            .service(resource(PROCESS_PAYMENT, "POST").route(web::post().to(process)))
+            .service(resource(PAYMENT, "GET").route(web::get().to(find)))
+            .configure(probe_routes)
+            .default_service(web::to(not_found))
+            .wrap(from_fn(observe))
+            .wrap(server_spans())
+    });
+    Ok(server
+        .shutdown_signal(lifecycle::stop_signal()?)
+        .shutdown_timeout(config.shutdown_deadline.as_secs())
+        .bind(config.payment_listen)?
+        .run())
+}
+
+async fn process(
+    _: Authorized,
+    request: HttpRequest,
+    ledger: web::Data<Addr<Ledger>>,
+    payment: web::Json<NewPayment>,
+) -> Result<web::Json<Payment>, Problem> {
+    let idempotency_key = idempotency_key(&request)?;
+    let settle = Settle { payment: payment.into_inner(), idempotency_key };
+    Ok(web::Json(ledger.send(Traced::new(settle)).await.map_err(gone)??))
+}
+
+async fn find(
+    _: Authorized,
+    ledger: web::Data<Addr<Ledger>>,
+    order_id: web::Path<String>,
+) -> Result<web::Json<Payment>, Problem> {
+    let unknown = || Problem::not_found("There is no payment for this order.");
+    let order_id: Uuid = order_id.parse().map_err(|_| unknown())?;
+    ledger.send(Traced::new(Find(order_id))).await.map_err(gone)??.map(web::Json).ok_or_else(unknown)
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {
+    let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
+    key.filter(|key| !key.is_empty() && key.len() <= LONGEST_KEY).map(str::to_owned).ok_or_else(|| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "idempotency-key-invalid",
+            "Idempotency key missing or invalid",
+            "Send an Idempotency-Key header of 1 to 255 printable ASCII characters.",
+        )
+    })
+}
+
+fn json_bodies() -> web::JsonConfig {
+    web::JsonConfig::default()
+        .limit(BODY_LIMIT)
+        .error_handler(|error, _: &HttpRequest| Problem::from(error).into())
+}
+
+fn gone(_: MailboxError) -> Problem {
+    Problem::unavailable("The ledger has stopped: restart the service.")
+}
+
+impl From<SettleError> for Problem {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Amount(reason) => Self::validation(vec![FieldError {
+                pointer: "/amount".into(),
+                code: "amount".into(),
+                detail: reason.to_string().into(),
+            }]),
+            SettleError::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "Idempotency key used for another request",
+                "This Idempotency-Key belongs to an earlier request with another body. Use a new key.",
+            ),
+            SettleError::Processor => Self::unavailable("The payment processor failed. Try again."),
+            SettleError::Store(error) => error.into(),
+            SettleError::Encode(_) => Self::internal(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(_: StoreError) -> Self {
+        Self::unavailable("The store of payments is not available. Try again.")
+    }
+}

@@ -1,0 +1,208 @@
+//! The actor Ledger: decides every payment, once.
+//!
+//! Receives [`Settle`] and [`Find`] from `http`; sends [`Relay`] to the publisher after a commit. It holds no
+//! state of its own: what it knows is in the store, so that a killed process forgets nothing.
+
+use actix::prelude::*;
+use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE};
+use payment_api::http::{EventState, NewPayment, Payment};
+use payment_api::{Money, MoneyError};
+use sha2::{Digest, Sha256};
+use slog::{Logger, info, warn};
+use telemetry::propagation::{TraceContext, current_trace_id};
+use telemetry::{Chain, Traced};
+use time::OffsetDateTime;
+use tracing::{Instrument, field::Empty, info_span};
+use uuid::Uuid;
+
+use crate::decision::Rules;
+use crate::metrics::Metrics;
+use crate::publisher::Relay;
+use crate::store::{Known, OutboxEvent, Settlement, Store, StoreError};
+
+/// Settle this payment, or repeat what was decided under the same key.
+#[derive(Message)]
+#[rtype(result = "Result<Payment, SettleError>")]
+pub struct Settle {
+    /// What to settle.
+    pub payment: NewPayment,
+    /// The key that makes it repeatable.
+    pub idempotency_key: String,
+}
+
+/// The payment of this order.
+#[derive(Message)]
+#[rtype(result = "Result<Option<Payment>, StoreError>")]
+pub struct Find(pub Uuid);
+
+/// Why a payment was not settled.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The amount is none.
+    #[error("the amount is not acceptable")]
+    Amount(#[from] MoneyError),
+    /// The key was used for a payment with other contents.
+    #[error("the idempotency key was used for another payment")]
+    KeyReused,
+    /// The processor failed; nothing was decided, and another attempt may succeed.
+    #[error("the payment processor failed")]
+    Processor,
+    /// The store did not commit; nothing was decided.
+    #[error("the payment could not be stored")]
+    Store(#[from] StoreError),
+    /// The event has no JSON: a bug.
+    #[error("the event can't be encoded")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// The one place where payments are decided.
+#[derive(Clone)]
+pub struct Ledger {
+    store: Store,
+    rules: Rules,
+    publisher: Recipient<Relay>,
+    metrics: Metrics,
+    log: Logger,
+}
+
+impl Actor for Ledger {
+    type Context = Context<Self>;
+}
+
+impl Handler<Traced<Settle>> for Ledger {
+    type Result = ResponseFuture<Result<Payment, SettleError>>;
+
+    fn handle(&mut self, settle: Traced<Settle>, _: &mut Self::Context) -> Self::Result {
+        let span = info_span!(
+            parent: &settle.span,
+            "ledger.settle",
+            otel.name = "settle payment",
+            order.id = %settle.message.payment.order_id,
+            payment.outcome = Empty,
+        );
+        Box::pin(self.clone().settle(settle.message).instrument(span))
+    }
+}
+
+impl Handler<Traced<Find>> for Ledger {
+    type Result = ResponseFuture<Result<Option<Payment>, StoreError>>;
+
+    fn handle(&mut self, find: Traced<Find>, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        Box::pin(async move { store.find(find.message.0).await }.instrument(find.span))
+    }
+}
+
+impl Ledger {
+    /// A ledger over `store` that tells `publisher` about commits.
+    pub fn new(
+        store: Store,
+        rules: Rules,
+        publisher: Recipient<Relay>,
+        metrics: Metrics,
+        log: &Logger,
+    ) -> Self {
+        Self { store, rules, publisher, metrics, log: log.new(slog::o!("actor" => "ledger")) }
+    }
+
+    async fn settle(self, settle: Settle) -> Result<Payment, SettleError> {
+        let order_id = settle.payment.order_id;
+        let settled = self.decide_once(settle).await;
+        match &settled {
+            Ok(payment) => {
+                tracing::Span::current().record("payment.outcome", payment.outcome.as_str());
+                info!(self.log, "payment settled";
+                    "payment.outcome" => payment.outcome.as_str(), "order.id" => %payment.order_id);
+            }
+            Err(error) => {
+                self.metrics.failed();
+                warn!(self.log, "payment not settled"; "error.message" => Chain(error), "order.id" => %order_id);
+            }
+        }
+        settled
+    }
+
+    async fn decide_once(&self, settle: Settle) -> Result<Payment, SettleError> {
+        let Settle { payment: new, idempotency_key } = settle;
+        let amount = Money::parse(&new.amount, new.currency)?;
+        let fingerprint = fingerprint(&new)?;
+        if let Some(known) = self.store.find_by_key(&idempotency_key).await? {
+            return repeat(known, &fingerprint);
+        }
+        tokio::time::sleep(self.rules.latency).await;
+        if self.rules.fails() {
+            return Err(SettleError::Processor);
+        }
+        let settlement = self.settlement(new, amount, idempotency_key, fingerprint)?;
+        // Another attempt with this key may have been faster; the transaction knows.
+        match self.store.settle(&settlement).await? {
+            Some(known) => repeat(known, &settlement.fingerprint),
+            None => {
+                self.metrics.settled(settlement.payment.outcome);
+                // Full means that a pass over the outbox is due already, and it will see this event.
+                let _ = self.publisher.try_send(Relay);
+                Ok(settlement.payment)
+            }
+        }
+    }
+
+    fn settlement(
+        &self,
+        new: NewPayment,
+        amount: Money,
+        idempotency_key: String,
+        fingerprint: String,
+    ) -> Result<Settlement, serde_json::Error> {
+        let decision = self.rules.decide(new.order_id, amount);
+        let settled_at = OffsetDateTime::now_utc();
+        let reason = decision.reason.map(str::to_owned);
+        let kind = Kind::from(decision.outcome);
+        let event = PaymentEvent {
+            specversion: "1.0".to_owned(),
+            id: Uuid::now_v7(),
+            source: SOURCE.to_owned(),
+            kind,
+            time: settled_at,
+            data: PaymentSettled {
+                order_id: new.order_id,
+                customer: new.customer,
+                items: new.items,
+                amount: amount.to_string(),
+                currency: new.currency,
+                reason: reason.clone(),
+            },
+        };
+        Ok(Settlement {
+            payment: Payment {
+                order_id: new.order_id,
+                outcome: decision.outcome,
+                reason,
+                amount: amount.to_string(),
+                currency: new.currency,
+                settled_at,
+                trace_id: current_trace_id(),
+                event: EventState::Pending,
+            },
+            amount,
+            idempotency_key,
+            fingerprint,
+            event: OutboxEvent {
+                id: event.id,
+                order_id: new.order_id,
+                routing_key: kind.as_str().to_owned(),
+                payload: serde_json::to_vec(&event)?,
+                trace_context: TraceContext::current(),
+            },
+        })
+    }
+}
+
+fn repeat(known: Known, fingerprint: &str) -> Result<Payment, SettleError> {
+    if known.fingerprint == fingerprint { Ok(known.payment) } else { Err(SettleError::KeyReused) }
+}
+
+/// A digest of what is asked for; the order id is not part of it, for a retry of the client brings a new one.
+fn fingerprint(new: &NewPayment) -> Result<String, serde_json::Error> {
+    let asked = serde_json::to_vec(&(&new.customer, &new.items, &new.amount, new.currency))?;
+    Ok(Sha256::digest(asked).iter().map(|byte| format!("{byte:02x}")).collect())
+}

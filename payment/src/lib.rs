@@ -1,0 +1,22 @@
+//! Payment: settles each payment once, and announces it.
+//!
+//! ```text
+//!  http ──Settle──► [Ledger] ── one transaction: payment row + outbox row ──► store
+//!                      └──Relay──► [Publisher] ── outbox ─► RabbitMQ, confirmed, then marked
+//! ```
+//!
+//! [X] is an actor. The answer to a request leaves after the commit; the event leaves when the broker can take it.
+
+pub mod config;
+pub mod decision;
+pub mod http;
+pub mod ledger;
+pub mod metrics;
+pub mod publisher;
+pub mod store;
+mod token;
+
+use telemetry::Service;
+
+/// The name of this service in every signal.
+pub const SERVICE: Service = Service { name: "payment-service", version: env!("CARGO_PKG_VERSION") };

@@ -1,0 +1,57 @@
+//! `payment` settles payments over HTTP, each once, and announces them on the broker.
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+
+use actix::prelude::*;
+use payment::config::Config;
+use payment::ledger::Ledger;
+use payment::metrics::Metrics;
+use payment::publisher::{Drain, Publisher};
+use payment::store::Store;
+use payment::{SERVICE, http};
+use payment_api::broker::Broker;
+use secrecy::ExposeSecret;
+use telemetry::http::{Check, Observer, Probes};
+use telemetry::{Observability, lifecycle};
+use tokio::time::timeout;
+
+#[actix::main]
+async fn main() -> ExitCode {
+    lifecycle::report(run(lifecycle::settings(Config::check)).await)
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    // Sight first: whatever is built below can log, count and trace.
+    let observability = Observability::new(SERVICE, &config.telemetry)?;
+    let log = observability.log();
+    let metrics = Metrics::register(observability.registry())?;
+    let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
+    let observability = observability.launch();
+
+    // The path of a payment, far end first: each stage is given the address of the next.
+    let store = Store::open(&config.payment_database_url).await?;
+    let broker = Broker::new(config.amqp_url.expose_secret())?;
+    let publisher = Publisher::new(store.clone(), broker, metrics.clone(), &log);
+    let connected = publisher.connected();
+    let publisher = publisher.start();
+    let ledger = Ledger::new(store, config.rules(), publisher.clone().recipient(), metrics, &log).start();
+    let probes = Probes::new(observability.clone())
+        .actor("ledger", ledger.clone())
+        .actor("publisher", publisher.clone())
+        .check("broker", move || match connected.load(Ordering::Relaxed) {
+            true => Check::Ok,
+            false => Check::Degraded("not connected; events wait in the outbox".to_owned()),
+        });
+    let server = http::serve(&config, ledger, observer, probes)?;
+    slog::info!(log, "listening"; "server.address" => %config.payment_listen);
+
+    // Until a signal. Then what is in flight is answered, the outbox drained, and the last spans leave.
+    server.await?;
+    slog::info!(log, "stopping");
+    if timeout(config.shutdown_deadline, publisher.send(Drain)).await.is_err() {
+        slog::warn!(log, "the outbox was not drained in time; its events are kept for the next start");
+    }
+    lifecycle::shut_down(&observability, config.shutdown_deadline).await;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! The bearer token: who may call, compared in constant time.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, web};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use telemetry::problem::Problem;
+
+/// Shorter tokens can be guessed.
+const SHORTEST: usize = 16;
+
+/// Refuses a token that can be guessed.
+pub(crate) fn check(token: &SecretString) -> Result<(), String> {
+    if token.expose_secret().len() < SHORTEST {
+        let hint = "`openssl rand -hex 32` makes good ones";
+        return Err(format!("PAYMENT_TOKEN must have at least {SHORTEST} characters; {hint}"));
+    }
+    Ok(())
+}
+
+/// The expected token, in app data. Digests are compared: they have one length, whatever was sent.
+#[derive(Clone)]
+pub(crate) struct Token([u8; 32]);
+
+impl Token {
+    pub(crate) fn new(token: &SecretString) -> Self {
+        Self(Sha256::digest(token.expose_secret()).into())
+    }
+
+    fn matches(&self, sent: &[u8]) -> bool {
+        let sent: [u8; 32] = Sha256::digest(sent).into();
+        sent.ct_eq(&self.0).into()
+    }
+}
+
+/// An extractor: the request bears the token.
+pub(crate) struct Authorized;
+
+impl FromRequest for Authorized {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let sent = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+        let sent = sent.and_then(|value| value.strip_prefix(b"Bearer "));
+        let expected = request.app_data::<web::Data<Token>>();
+        ready(match (expected, sent) {
+            (Some(expected), Some(sent)) if expected.matches(sent) => Ok(Self),
+            _ => Err(Problem::unauthorized()),
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! `stacks broker`: lends a command a private RabbitMQ node for as long as it runs, so that tests
+//! need no broker on the machine and leave none behind.
+
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{Signal as Signals, SignalKind, signal},
+};
+use uuid::Uuid;
+
+use crate::{
+    http,
+    local::rabbitmq::{Node, Ports},
+    process::{Process, Signal, append, spawn_detached},
+};
+
+const START: Duration = Duration::from_secs(90);
+
+/// Runs a command with `AMQP_URL` and `RABBITMQ_MANAGEMENT_URL` set and returns its exit code.
+/// When the caller has a broker already, the command simply runs.
+pub async fn run(command: &[String], has_broker: bool) -> Result<u8> {
+    let (program, arguments) = command.split_first().context("say which command needs the broker")?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let mut interruptions = Interruptions::new()?;
+    if has_broker {
+        return Ok(code(supervise(&mut command, &mut interruptions).await?));
+    }
+    let broker = tokio::select! {
+        broker = Broker::start() => broker?,
+        signal = interruptions.next() => return Ok(128 + signal.as_raw() as u8),
+    };
+    command.env("AMQP_URL", broker.node.amqp_url());
+    command.env("RABBITMQ_MANAGEMENT_URL", broker.node.management_url());
+    let status = supervise(&mut command, &mut interruptions).await;
+    drop(broker);
+    Ok(code(status?))
+}
+
+/// A node in a directory of its own; both go when this is dropped.
+pub struct Broker {
+    /// Where the node is and how to log in.
+    pub node: Node,
+    processes: Vec<(Process, std::process::Child)>,
+    log: PathBuf,
+}
+
+impl Broker {
+    /// Starts a node on free ports and waits until it can be used.
+    pub async fn start() -> Result<Self> {
+        let id = Uuid::new_v4().simple().to_string();
+        let data = std::env::temp_dir().join(format!("omnitrace-broker-{id}"));
+        let name = format!("omnitrace-{}@localhost", &id[..12]);
+        let node = Node { name, data, ports: Ports::free()?, password: id };
+        node.check()?;
+        node.write_settings()?;
+        let mut broker = Self { log: node.data.join("rabbitmq.out"), node, processes: Vec::new() };
+        for mut command in [broker.node.epmd(), broker.node.server()] {
+            let (log, _) = append(&broker.log)?;
+            let child = spawn_detached(&mut command, Stdio::from(log.try_clone()?), log);
+            let child = child.with_context(|| format!("cannot start {:?}", command.get_program()))?;
+            broker.processes.push((Process::of(child.id())?, child));
+        }
+        broker.ready().await?;
+        Ok(broker)
+    }
+
+    async fn ready(&self) -> Result<()> {
+        let client = http::client()?;
+        let deadline = Instant::now() + START;
+        while let Err(reason) = self.node.ready(&client).await {
+            if Instant::now() > deadline || !self.processes.iter().all(|(process, _)| process.is_alive()) {
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
+                bail!("the private RabbitMQ node {reason}; it said:\n{log}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        for (process, child) in self.processes.iter_mut().rev() {
+            // Its data goes with it: there is nothing to save, and saving takes seconds.
+            process.kill();
+            let _ = child.wait();
+        }
+        // A directory that stays in /tmp is not worth an error on the way out.
+        let _ = fs::remove_dir_all(&self.node.data);
+    }
+}
+
+async fn supervise(command: &mut Command, interruptions: &mut Interruptions) -> Result<ExitStatus> {
+    let mut child: Child =
+        command.spawn().with_context(|| format!("cannot run {:?}", command.as_std().get_program()))?;
+    let process = child.id().and_then(|pid| Process::of(pid).ok());
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(status?),
+            signal = interruptions.next() => if let Some(process) = process {
+                process.signal(signal);
+            },
+        }
+    }
+}
+
+/// As a shell reports it: a signal is 128 and its number.
+fn code(status: ExitStatus) -> u8 {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// The signals that ask us to end.
+pub struct Interruptions {
+    hangup: Signals,
+    interrupt: Signals,
+    terminate: Signals,
+}
+
+impl Interruptions {
+    /// From now on these signals no longer end the process by themselves.
+    pub fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next of them.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.hangup.recv() => Signal::HUP,
+            _ = self.interrupt.recv() => Signal::INT,
+            _ = self.terminate.recv() => Signal::TERM,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_broker_leaves_neither_process_nor_directory() {
+        let broker = Broker::start().await.unwrap();
+        let processes: Vec<Process> = broker.processes.iter().map(|(process, _)| *process).collect();
+        let data = broker.node.data.clone();
+        assert_eq!(processes.len(), 2);
+        assert!(processes.iter().all(Process::is_alive));
+        drop(broker);
+        assert!(!processes.iter().any(Process::is_alive));
+        assert!(!data.exists());
+    }
+
+    #[tokio::test]
+    async fn the_exit_code_of_the_command_is_ours() {
+        let exit = |script: &str| ["sh", "-c", script].map(String::from);
+        assert_eq!(run(&exit("exit 7"), true).await.unwrap(), 7);
+        assert_eq!(run(&exit("kill -KILL $$"), true).await.unwrap(), 137);
+    }
+}

@@ -1,0 +1,84 @@
+//! `.env`: the user's settings, and the secrets that are made up once and kept.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions, Permissions},
+    io::{ErrorKind, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+use uuid::Uuid;
+
+const SECRETS: [(&str, &str); 2] = [
+    ("PAYMENT_TOKEN", "payment accepts only who presents this; the gateway does"),
+    ("AMQP_PASSWORD", "of RabbitMQ's user omnitrace, also for its management page"),
+];
+
+/// The settings in `.env`; none when there is no such file.
+pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
+    let text = match fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        text => text.with_context(|| format!("cannot read {}", file.display()))?,
+    };
+    let entries = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>();
+    entries.with_context(|| format!("{} has a line that is not KEY=value", file.display()))
+}
+
+/// Appends the secrets that `.env` lacks and returns their names. What is there is never changed.
+pub fn complete(file: &Path) -> Result<Vec<&'static str>> {
+    let present = read(file)?;
+    let missing: Vec<_> = SECRETS.into_iter().filter(|(key, _)| !present.contains_key(*key)).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut text = String::new();
+    if fs::read(file).is_ok_and(|bytes| bytes.last().is_some_and(|last| *last != b'\n')) {
+        text.push('\n');
+    }
+    for (key, purpose) in &missing {
+        text.push_str(&format!(
+            "# {purpose}\n{key}={}{}\n",
+            Uuid::new_v4().simple(),
+            Uuid::new_v4().simple()
+        ));
+    }
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(file)?;
+        // A file that was readable by others has held no secret of ours until now.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(missing.into_iter().map(|(key, _)| key).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_made_once_for_the_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(".env");
+        assert_eq!(complete(&file).unwrap(), ["PAYMENT_TOKEN", "AMQP_PASSWORD"]);
+        let first = fs::read_to_string(&file).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read(&file).unwrap()["PAYMENT_TOKEN"].len(), 64);
+
+        assert!(complete(&file).unwrap().is_empty());
+        assert_eq!(fs::read_to_string(&file).unwrap(), first);
+    }
+
+    #[test]
+    fn what_the_user_wrote_stays_and_only_the_rest_is_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(".env");
+        fs::write(&file, "GATEWAY_LISTEN=127.0.0.1:8000\nPAYMENT_TOKEN=mine").unwrap();
+        assert_eq!(complete(&file).unwrap(), ["AMQP_PASSWORD"]);
+        let settings = read(&file).unwrap();
+        assert_eq!(settings["PAYMENT_TOKEN"], "mine");
+        assert_eq!(settings["GATEWAY_LISTEN"], "127.0.0.1:8000");
+    }
+}

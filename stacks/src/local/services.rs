@@ -1,0 +1,186 @@
+//! How each process of the stack is started, where it complains, and how it is asked whether it is ready.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::Client;
+
+use super::{
+    layout::{Component, Layout, url},
+    rabbitmq::Node,
+};
+use crate::{
+    http,
+    process::{Process, append, spawn_detached},
+};
+
+/// What all starts of one stack have in common.
+pub(super) struct Recipe<'a> {
+    pub(super) root: &'a Path,
+    pub(super) binaries: &'a Path,
+    pub(super) layout: &'a Layout,
+    pub(super) settings: &'a BTreeMap<String, String>,
+    pub(super) node: Option<&'a Node>,
+}
+
+/// A process that this command has started, and where its complaints begin.
+pub(super) struct Launched {
+    pub(super) child: Child,
+    pub(super) process: Process,
+    log: PathBuf,
+    offset: u64,
+}
+
+impl Recipe<'_> {
+    /// Starts a component without waiting for it.
+    pub(super) fn launch(&self, component: Component) -> Result<Launched> {
+        let log = self.root.join(complaints(component));
+        let (stderr, offset) = append(&log)?;
+        // RabbitMQ's console is its log; our own processes write theirs themselves.
+        let stdout = match component {
+            Component::Epmd | Component::Rabbitmq => stderr.try_clone()?.into(),
+            _ => Stdio::null(),
+        };
+        let mut command = self.command(component)?;
+        let child = spawn_detached(command.current_dir(self.root), stdout, stderr);
+        let child = child.with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let process = Process::of(child.id())?;
+        Ok(Launched { child, process, log, offset })
+    }
+
+    /// The binary of a component that is built here, and not part of the system.
+    pub(super) fn binary(&self, component: Component) -> Result<PathBuf> {
+        let path =
+            self.binaries.join(if component == Component::Traces { "stacks" } else { component.name() });
+        ensure!(path.exists(), "{} is not built: run `cargo build --release`", path.display());
+        Ok(path)
+    }
+
+    fn command(&self, component: Component) -> Result<Command> {
+        let mut environment = self.settings.clone();
+        let mut command = match component {
+            Component::Epmd => self.node.context("no RabbitMQ node of ours")?.epmd(),
+            Component::Rabbitmq => {
+                let node = self.node.context("no RabbitMQ node of ours")?;
+                node.write_settings()?;
+                node.server()
+            }
+            Component::Traces => {
+                let traces = self.layout.traces.context("no trace backend of ours")?;
+                let mut command = Command::new(self.binary(component)?);
+                command.args([
+                    "trace-backend",
+                    "--otlp",
+                    &traces.otlp.to_string(),
+                    "--ui",
+                    &traces.ui.to_string(),
+                ]);
+                command
+            }
+            Component::Payment | Component::Mailer | Component::Gateway => {
+                environment = self.environment()?;
+                Command::new(self.binary(component)?)
+            }
+        };
+        let own: Vec<_> =
+            command.get_envs().map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned))).collect();
+        command.env_clear().envs(environment);
+        command.envs(own.into_iter().filter_map(|(key, value)| Some((key, value?))));
+        Ok(command)
+    }
+
+    /// What the services are told: everything the user said, and what follows from the layout.
+    fn environment(&self) -> Result<BTreeMap<String, String>> {
+        let Layout { gateway, payment, mailer, traces, .. } = self.layout;
+        let mut environment = self.settings.clone();
+        for (key, value) in [
+            ("PAYMENT_URL", url(*payment)),
+            ("PAYMENT_DATABASE_URL", "sqlite://var/payment.db".into()),
+            ("MAILER_DATABASE_URL", "sqlite://var/mailer.db".into()),
+            ("MAIL_DIR", "var/mail".into()),
+            ("LOG_DIR", "logs".into()),
+        ] {
+            environment.entry(key.into()).or_insert(value);
+        }
+        for (key, value) in [
+            ("GATEWAY_LISTEN", gateway.to_string()),
+            ("PAYMENT_LISTEN", payment.to_string()),
+            ("MAILER_LISTEN", mailer.to_string()),
+            // Nobody reads it here, and the same lines are in the log files.
+            ("LOG_STDOUT", "false".into()),
+        ] {
+            environment.insert(key.into(), value);
+        }
+        if let Some(traces) = traces {
+            environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT".into(), url(traces.otlp));
+        }
+        if let Some(node) = self.node {
+            environment.insert("AMQP_URL".into(), node.amqp_url());
+        }
+        ensure!(
+            environment.contains_key("AMQP_URL"),
+            "this stack was started with a broker that AMQP_URL named: set AMQP_URL again, or run `stacks down` first"
+        );
+        Ok(environment)
+    }
+
+    /// Whether a component that runs can be used; otherwise why not.
+    pub(super) async fn ready(&self, client: &Client, component: Component) -> Result<(), String> {
+        let probe = async |address, path: &str| http::probe(client, &(url(address) + path)).await;
+        match (component, self.node, self.layout.traces) {
+            (Component::Rabbitmq, Some(node), _) => node.ready(client).await,
+            (Component::Traces, _, Some(traces)) => {
+                probe(traces.otlp, "/livez").await?;
+                probe(traces.ui, "/api/services").await
+            }
+            (Component::Payment, ..) => probe(self.layout.payment, "/readyz").await,
+            (Component::Mailer, ..) => probe(self.layout.mailer, "/readyz").await,
+            (Component::Gateway, ..) => probe(self.layout.gateway, "/readyz").await,
+            // The port mapper has nothing to say; the node cannot become ready without it.
+            (Component::Epmd | Component::Rabbitmq | Component::Traces, ..) => Ok(()),
+        }
+    }
+}
+
+impl Launched {
+    /// The last lines that it has written to its console since it was started, with where they are.
+    pub(super) fn last_words(&self) -> String {
+        let read = || -> std::io::Result<String> {
+            let mut file = File::open(&self.log)?;
+            file.seek(SeekFrom::Start(self.offset))?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let text = read().unwrap_or_default();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = &lines[lines.len().saturating_sub(12)..];
+        if last.is_empty() {
+            return "it said nothing on standard error; `stacks logs` may know more".into();
+        }
+        format!("the end of {}:\n  {}", self.log.display(), last.join("\n  "))
+    }
+}
+
+/// The file, below the root, that gets what a component writes to its console.
+fn complaints(component: Component) -> String {
+    match component {
+        Component::Epmd | Component::Rabbitmq => "logs/rabbitmq.out".into(),
+        _ => format!("logs/{component}.err"),
+    }
+}
+
+/// Makes the directories that the stack writes to.
+pub(super) fn make_directories(root: &Path) -> Result<()> {
+    for dir in ["var", "logs"] {
+        let dir = root.join(dir);
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The services' log files read as one: merged by time, filtered by order or trace, readable.
+//! Works on the files alone, so also when nothing runs.
+
+mod follow;
+mod line;
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fs::{self, File},
+    io::{BufRead as _, BufReader, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+pub use self::{follow::Follow, line::Line};
+
+/// Who writes log files, by service name; a file is called after its service.
+pub const SERVICES: [&str; 3] = ["order-gateway", "payment-service", "email-service"];
+
+/// Which lines are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    order: Option<String>,
+    traces: BTreeSet<String>,
+}
+
+impl Filter {
+    /// The lines of one trace.
+    pub fn trace(id: &str) -> Self {
+        Self { order: None, traces: [id.to_ascii_lowercase()].into() }
+    }
+
+    /// The lines of one order: those that carry its id, and those of the traces that these lines
+    /// belong to.
+    pub fn order(dir: &Path, id: &str) -> Result<Self> {
+        let named = Self { order: Some(id.to_owned()), traces: BTreeSet::new() };
+        let traces =
+            read(dir, &named, None)?.iter().filter_map(|line| line.trace().map(str::to_owned)).collect();
+        Ok(Self { traces, ..named })
+    }
+
+    /// Whether all lines are wanted.
+    pub fn is_everything(&self) -> bool {
+        self.order.is_none() && self.traces.is_empty()
+    }
+
+    fn wants(&self, line: &Line) -> bool {
+        self.is_everything()
+            || line.trace().is_some_and(|trace| self.traces.contains(trace))
+            || line.order().is_some_and(|order| self.order.as_deref() == Some(order))
+    }
+
+    /// Cheaper than parsing: whether the text can hold a wanted line at all.
+    fn may_want(&self, text: &str) -> bool {
+        self.is_everything() || self.order.iter().chain(&self.traces).any(|id| text.contains(id.as_str()))
+    }
+}
+
+/// The wanted lines of all services in the order of time; of many, the last `limit` ones.
+pub fn read(dir: &Path, filter: &Filter, limit: Option<usize>) -> Result<Vec<Line>> {
+    let limit = limit.unwrap_or(usize::MAX);
+    let mut lines = Vec::new();
+    for service in SERVICES {
+        let mut wanted = VecDeque::new();
+        for file in files(dir, service)? {
+            let open = File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            for text in BufReader::new(open).split(b'\n') {
+                let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+                let Some(line) = select(service, &String::from_utf8_lossy(&text), filter) else { continue };
+                if wanted.len() == limit {
+                    wanted.pop_front();
+                }
+                wanted.push_back(line);
+            }
+        }
+        lines.extend(wanted);
+    }
+    // Stable: lines of one service with the same time stay as written.
+    lines.sort_by_key(|line| line.time);
+    let surplus = lines.len().saturating_sub(limit);
+    Ok(lines.split_off(surplus))
+}
+
+fn select(service: &'static str, text: &str, filter: &Filter) -> Option<Line> {
+    if text.trim().is_empty() || !filter.may_want(text) {
+        return None;
+    }
+    Some(Line::parse(service, text)).filter(|line| filter.wants(line))
+}
+
+fn current(dir: &Path, service: &str) -> PathBuf {
+    dir.join(format!("{service}.log"))
+}
+
+/// The files of a service, oldest first: those that were rotated away keep the name as a beginning.
+fn files(dir: &Path, service: &str) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read the directory {}", dir.display()))?,
+    };
+    let name = format!("{service}.log");
+    let mut files: Vec<_> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&name))
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    files.sort();
+    Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let write =
+            |file: &str, lines: &[&str]| fs::write(dir.path().join(file), lines.join("\n") + "\n").unwrap();
+        write(
+            "order-gateway.log",
+            &[
+                r#"{"@timestamp":"2026-01-02T03:04:05.100Z","message":"order accepted","trace.id":"aa","order.id":"o-1"}"#,
+                r#"{"@timestamp":"2026-01-02T03:04:05.900Z","message":"another","trace.id":"bb","order.id":"o-2"}"#,
+            ],
+        );
+        write(
+            "payment-service.log.1",
+            &[r#"{"@timestamp":"2026-01-02T03:04:05.200Z","message":"decided","trace.id":"aa"}"#],
+        );
+        write(
+            "email-service.log",
+            &[r#"{"@timestamp":"2026-01-02T03:04:05.3+00:00","message":"sent","order.id":"o-1"}"#],
+        );
+        dir
+    }
+
+    fn messages(lines: &[Line]) -> Vec<&str> {
+        lines.iter().map(|line| line.message.as_str()).collect()
+    }
+
+    #[test]
+    fn the_lines_of_an_order_are_found_in_every_service_and_sorted_by_time() {
+        let dir = logged();
+        let filter = Filter::order(dir.path(), "o-1").unwrap();
+        let lines = read(dir.path(), &filter, None).unwrap();
+        assert_eq!(messages(&lines), ["order accepted", "decided", "sent"]);
+    }
+
+    #[test]
+    fn a_trace_is_filtered_by_its_id_and_a_limit_keeps_the_newest() {
+        let dir = logged();
+        let lines = read(dir.path(), &Filter::trace("AA"), None).unwrap();
+        assert_eq!(messages(&lines), ["order accepted", "decided"]);
+        let lines = read(dir.path(), &Filter::default(), Some(2)).unwrap();
+        assert_eq!(messages(&lines), ["sent", "another"]);
+    }
+
+    #[test]
+    fn nothing_is_found_where_nothing_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let nowhere = dir.path().join("logs");
+        assert!(read(&nowhere, &Filter::order(&nowhere, "o-1").unwrap(), None).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,108 @@
+//! `stacks` starts, stops and inspects what the services run on and are observed with.
+
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use stacks::{
+    broker::{self, Interruptions},
+    commands::{self, LogsWanted, TraceWanted},
+    local::Options,
+    trace_backend,
+};
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// The root directory: holds .env, var/ and logs/
+    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the local stack, place one order and show its way
+    Up {
+        /// Choose free ports where no setting names one, for stacks side by side
+        #[arg(long)]
+        free_ports: bool,
+    },
+    /// Stop exactly what `up` has started
+    Down,
+    /// Show what runs; exit code 0 if everything is ready
+    Status,
+    /// Show the log lines of all services as one log
+    Logs(LogsWanted),
+    /// Draw the trace of an order
+    Trace(TraceWanted),
+    /// Run a command with a private RabbitMQ node, named by AMQP_URL
+    Broker {
+        /// The command and its arguments, after `--`
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Serve as the local stack's trace backend
+    #[command(hide = true)]
+    TraceBackend {
+        /// Where to receive OTLP over HTTP
+        #[arg(long, default_value = "127.0.0.1:4318")]
+        otlp: SocketAddr,
+        /// Where to serve Jaeger's UI and query API
+        #[arg(long, default_value = "127.0.0.1:16686")]
+        ui: SocketAddr,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(code) => code,
+        // Who reads our output has seen enough, `head` for example.
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("stacks: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
+    let mut options = Options::new(dir)?;
+    match command {
+        Command::Up { free_ports } => {
+            options.free_ports = free_ports;
+            let mut interruptions = Interruptions::new()?;
+            tokio::select! {
+                done = commands::up(&options) => done?,
+                signal = interruptions.next() => {
+                    // Its owner was dropped with the branch above, and that stopped it.
+                    eprintln!("stacks: interrupted; what was started so far is stopped again");
+                    return Ok(ExitCode::from(128 + signal.as_raw() as u8));
+                }
+            }
+        }
+        Command::Down => commands::down(&options)?,
+        Command::Status => {
+            return Ok(if commands::status(&options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Logs(wanted) => commands::logs(&options, &wanted).await?,
+        Command::Trace(wanted) => commands::trace(&options, &wanted).await?,
+        Command::Broker { command } => {
+            let has_broker = options.env.get("AMQP_URL").is_some_and(|url| !url.is_empty());
+            return Ok(ExitCode::from(broker::run(&command, has_broker).await?));
+        }
+        Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

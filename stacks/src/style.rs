@@ -1,0 +1,87 @@
+//! Colours, for terminals only, and numbers as people read them.
+
+use std::{io::IsTerminal as _, time::Duration};
+
+/// Whether and how to decorate text.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    colours: bool,
+}
+
+impl Style {
+    /// Colours if standard output is a terminal and its user has not declined them (`NO_COLOR`).
+    pub fn for_stdout() -> Self {
+        let declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { colours: std::io::stdout().is_terminal() && !declined }
+    }
+
+    /// Text without any decoration.
+    pub const PLAIN: Self = Self { colours: false };
+
+    /// A service, always in the same colour.
+    pub fn service(self, text: &str, service: &str) -> String {
+        let code = match service {
+            "order-gateway" => 36,
+            "payment-service" => 33,
+            "email-service" => 35,
+            _ => 34,
+        };
+        self.paint(text, code)
+    }
+
+    /// Something less important.
+    pub fn dim(self, text: &str) -> String {
+        self.paint(text, 2)
+    }
+
+    /// Something that is well.
+    pub fn good(self, text: &str) -> String {
+        self.paint(text, 32)
+    }
+
+    /// Something that needs attention.
+    pub fn bad(self, text: &str) -> String {
+        self.paint(text, 31)
+    }
+
+    fn paint(self, text: &str, code: u8) -> String {
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// `0.4 ms`, `512 ms`, `1.34 s`: three digits are enough to compare.
+pub fn duration(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    match micros {
+        0 => "0 ms".into(),
+        1..1_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        1_000..999_500 => format!("{:.0} ms", micros as f64 / 1e3),
+        _ => format!("{:.2} s", duration.as_secs_f64()),
+    }
+}
+
+/// `42 s`, `17 min`, `3 h 5 min`, `2 d 4 h`: for an uptime.
+pub fn uptime(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min"),
+        3600..86400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_a_unit() {
+        let shown = [0, 400, 999, 1_000, 512_300, 999_499, 999_500, 1_340_000]
+            .map(|us| duration(Duration::from_micros(us)));
+        assert_eq!(shown, ["0 ms", "0.4 ms", "1.0 ms", "1 ms", "512 ms", "999 ms", "1.00 s", "1.34 s"]);
+        let shown = [42, 1020, 11_100, 187_200].map(|s| uptime(Duration::from_secs(s)));
+        assert_eq!(shown, ["42 s", "17 min", "3 h 5 min", "2 d 4 h"]);
+    }
+}

@@ -1,0 +1,71 @@
+//! What can go wrong while telemetry starts, and how an error is logged with its causes.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why telemetry could not start or answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The log file could not be opened for appending.
+    #[error("can't open the log file {path}: check LOG_DIR and its permissions")]
+    LogFile {
+        /// The file, below `LOG_DIR`.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The thread that writes log lines could not be started.
+    #[error("can't start the log writer")]
+    LogWriter(#[source] std::io::Error),
+    /// The OTLP exporter refused its settings.
+    #[error("can't set up the OTLP exporter: check OTEL_EXPORTER_OTLP_ENDPOINT")]
+    Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
+    /// A subscriber or log bridge was installed before ours.
+    #[error("tracing is already set up in this process: make one Observability, and make it first")]
+    AlreadyInstalled,
+    /// The self-test of start-up failed: a context did not survive inject and extract.
+    #[error("trace context does not propagate ({0}): is more than one version of opentelemetry linked?")]
+    Propagation(&'static str),
+    /// A metric was registered twice or with a bad name.
+    #[error("can't register a metric")]
+    Metric(#[from] prometheus::Error),
+}
+
+/// An error and its causes in one line, outermost first: `can't publish: connection refused`.
+pub struct Chain<'a>(pub &'a (dyn StdError + 'a));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl slog::Value for Chain<'_> {
+    fn serialize(&self, _: &slog::Record<'_>, key: slog::Key, to: &mut dyn slog::Serializer) -> slog::Result {
+        to.emit_arguments(key, &format_args!("{self}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_names_every_cause() {
+        let error =
+            Error::LogFile { path: "logs/x.log".into(), source: std::io::Error::other("disk on fire") };
+        let line = Chain(&error).to_string();
+        assert_eq!(
+            line,
+            "can't open the log file logs/x.log: check LOG_DIR and its permissions: disk on fire"
+        );
+    }
+}

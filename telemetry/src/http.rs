@@ -1,0 +1,51 @@
+//! HTTP servers: one span, one measurement and one log line for each request, and the routes of operations.
+//!
+//! ```no_run
+//! # use actix_web::{App, middleware::from_fn, web};
+//! # fn app(observer: telemetry::http::Observer, probes: web::Data<telemetry::http::Probes>) {
+//! App::new()
+//!     .app_data(web::Data::new(observer))
+//!     .app_data(probes)
+//!     .configure(telemetry::http::probe_routes)
+//!     .wrap(from_fn(telemetry::http::observe))
+//!     .wrap(telemetry::http::server_spans());
+//! # }
+//! ```
+
+mod observe;
+mod probes;
+mod span;
+
+pub use observe::{Observer, observe};
+pub use probes::{Check, Probes, probe_routes};
+pub use span::{ServerSpan, server_spans};
+
+use actix_web::Resource;
+use actix_web::web;
+
+use crate::problem::Problem;
+
+/// A resource that answers methods it has no route for with 405 and `Allow: {allowed}`.
+pub fn resource(path: &str, allowed: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move || async move {
+        Err::<actix_web::HttpResponse, _>(Problem::method_not_allowed(allowed))
+    }))
+}
+
+/// The answer for every path that has no resource.
+///
+/// # Errors
+/// Always: 404.
+pub async fn not_found() -> Result<actix_web::HttpResponse, Problem> {
+    Err(Problem::not_found("There is nothing at this path."))
+}
+
+/// The route template that was matched, for spans and labels: never the raw path.
+fn route(request: &actix_web::HttpRequest) -> Option<String> {
+    request.match_pattern()
+}
+
+/// Probes and scrapes come every few seconds; traces and logs of them would bury the rest.
+fn is_operational(path: &str) -> bool {
+    matches!(path, "/metrics" | "/livez" | "/readyz")
+}

@@ -1,0 +1,116 @@
+//! What is the same for every request: its duration, its log line, its trace id in the answer, and a
+//! problem document when the handler panics.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, web};
+use futures_util::FutureExt;
+use prometheus::{HistogramVec, Registry};
+use slog::Logger;
+
+use super::{is_operational, route};
+use crate::metrics::durations;
+use crate::problem::Problem;
+use crate::propagation::{TRACERESPONSE, TraceContext};
+
+/// Where [`observe`] writes to; one for each service, in its app data.
+#[derive(Clone)]
+pub struct Observer {
+    durations: HistogramVec,
+    log: Logger,
+}
+
+impl Observer {
+    /// Registers `http_request_duration_seconds{method,route,status}`.
+    ///
+    /// The series of `routes` (method, template) exist from the start, so that their first failure counts.
+    ///
+    /// # Errors
+    /// When the metric is registered already.
+    pub fn register(
+        registry: &Registry,
+        log: &Logger,
+        routes: &[(&str, &str)],
+    ) -> Result<Self, crate::Error> {
+        let durations = durations(
+            registry,
+            "http_request_duration_seconds",
+            "Time to answer an HTTP request, by route template and status.",
+            &["method", "route", "status"],
+        )?;
+        for (method, route) in routes {
+            for status in ["200", "500", "503"] {
+                durations.with_label_values(&[*method, *route, status]);
+            }
+        }
+        Ok(Self { durations, log: log.clone() })
+    }
+}
+
+/// The middleware; wrap it directly inside of [`server_spans`](super::server_spans).
+///
+/// # Errors
+/// Those of the service behind it, and a 500 problem in place of its panic.
+pub async fn observe<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let (Some(observer), false) =
+        (request.app_data::<web::Data<Observer>>().cloned(), is_operational(request.path()))
+    else {
+        return next.call(request).await;
+    };
+    let started = Instant::now();
+    let method = known_method(request.method().as_str());
+    let route = route(request.request());
+    let path = request.path().to_owned();
+
+    let mut outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await.unwrap_or_else(|panic| {
+        slog::crit!(observer.log, "request handler panicked"; "error.message" => panic_message(&*panic));
+        Err(Problem::internal().into())
+    });
+
+    let status = match &outcome {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
+    };
+    let took = started.elapsed();
+    let label = route.as_deref().unwrap_or("unmatched");
+    observer.durations.with_label_values(&[method, label, status.as_str()]).observe(took.as_secs_f64());
+    slog::info!(observer.log, "request answered";
+        "event.duration" => took.as_nanos(),
+        "http.response.status_code" => status.as_u16(),
+        "url.path" => path,
+        "http.route" => route,
+        "http.request.method" => method,
+    );
+    if let (Ok(response), Some(value)) = (&mut outcome, traceresponse()) {
+        response.headers_mut().insert(HeaderName::from_static(TRACERESPONSE), value);
+    }
+    outcome
+}
+
+/// The same form as `traceparent`, with the span that answered.
+fn traceresponse() -> Option<HeaderValue> {
+    let context = TraceContext::current();
+    let (_, value) = context.fields().find(|(name, _)| *name == "traceparent")?;
+    HeaderValue::from_str(value).ok()
+}
+
+/// A method is client input: anything unheard of must not become a label.
+fn known_method(method: &str) -> &'static str {
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or("_OTHER")
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,90 @@
+//! The routes of operations: `/metrics`, `/livez`, `/readyz`. They are neither traced nor logged.
+
+use std::collections::BTreeMap;
+
+use actix::Addr;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use crate::problem::Problem;
+use crate::{Gather, Observability};
+
+/// The state of one part that a service needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// It works.
+    Ok,
+    /// It does not, and the service does its main job all the same.
+    Degraded(String),
+    /// It does not, and the service can't do its job without it.
+    Failed(String),
+}
+
+type CheckFn = Box<dyn Fn() -> Check + Send + Sync>;
+
+/// What the probes ask; one for each service, in its app data.
+pub struct Probes {
+    observability: Addr<Observability>,
+    checks: Vec<(&'static str, CheckFn)>,
+}
+
+impl Probes {
+    /// Probes without checks yet: ready as soon as they are served.
+    pub fn new(observability: Addr<Observability>) -> Self {
+        Self { observability, checks: Vec::new() }
+    }
+
+    /// Adds a check to `/readyz`. It must answer at once: look at a flag, don't do I/O.
+    #[must_use]
+    pub fn check(mut self, name: &'static str, check: impl Fn() -> Check + Send + Sync + 'static) -> Self {
+        self.checks.push((name, Box::new(check)));
+        self
+    }
+
+    /// Adds the check that an actor lives: it does not come back from a panic.
+    #[must_use]
+    pub fn actor<A: actix::Actor>(self, name: &'static str, address: Addr<A>) -> Self {
+        self.check(name, move || {
+            if address.connected() { Check::Ok } else { Check::Failed("the actor has stopped".to_owned()) }
+        })
+    }
+}
+
+/// Adds `/metrics`, `/livez` and `/readyz`; needs [`Probes`] in the app data.
+pub fn probe_routes(config: &mut web::ServiceConfig) {
+    config
+        .service(super::resource("/metrics", "GET").route(web::get().to(metrics)))
+        .service(super::resource("/livez", "GET").route(web::get().to(live)))
+        .service(super::resource("/readyz", "GET").route(web::get().to(ready)));
+}
+
+async fn metrics(probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {
+    match probes.observability.send(Gather).await {
+        Ok(Ok(text)) => Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)),
+        Ok(Err(_)) => Err(Problem::internal()),
+        Err(_) => Err(Problem::unavailable("The metrics are gone: restart the service.")),
+    }
+}
+
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "alive"}))
+}
+
+/// 200 while the main job can be done, else 503; the body tells every check.
+async fn ready(probes: web::Data<Probes>) -> HttpResponse {
+    let mut states = BTreeMap::new();
+    let mut overall = ("ready", StatusCode::OK);
+    for (name, check) in &probes.checks {
+        let state = match check() {
+            Check::Ok => "ok".to_owned(),
+            Check::Degraded(reason) => format!("degraded: {reason}"),
+            Check::Failed(reason) => {
+                overall = ("not ready", StatusCode::SERVICE_UNAVAILABLE);
+                format!("failed: {reason}")
+            }
+        };
+        states.insert(*name, state);
+    }
+    HttpResponse::build(overall.1).json(json!({"status": overall.0, "checks": states}))
+}

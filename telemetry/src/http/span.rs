@@ -1,0 +1,87 @@
+//! SERVER spans, by the stable HTTP semantic conventions.
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::USER_AGENT;
+use opentelemetry::trace::Status;
+use tracing::{Span, field::Empty};
+use tracing_actix_web::{RootSpanBuilder, TracingLogger};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::{is_operational, route};
+use crate::propagation::TraceContext;
+
+/// The middleware that opens a SERVER span for each request; wrap it outermost.
+pub fn server_spans() -> TracingLogger<ServerSpan> {
+    TracingLogger::new()
+}
+
+/// Builds the span of a request, as the child of the `traceparent` that came with it.
+pub struct ServerSpan;
+
+impl RootSpanBuilder for ServerSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        if is_operational(request.path()) {
+            return Span::none();
+        }
+        let method = request.method().as_str();
+        let route = route(request.request());
+        let name = match &route {
+            Some(route) => format!("{method} {route}"),
+            // The raw path would make as many names as there are paths.
+            None => method.to_owned(),
+        };
+        let connection = request.connection_info().clone();
+        let (host, port) = split(connection.host());
+        let span = tracing::info_span!(
+            "http.server",
+            otel.name = name,
+            otel.kind = "server",
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = Empty,
+            url.path = request.path(),
+            url.scheme = connection.scheme(),
+            server.address = host,
+            server.port = port,
+            client.address = connection.peer_addr(),
+            user_agent.original = text(request, USER_AGENT.as_str()),
+            network.protocol.version = version(request),
+            error.type = Empty,
+        );
+        TraceContext::read(|name| text(request, name).map(str::to_owned)).adopt(&span);
+        span
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let status = match outcome {
+            Ok(response) => response.response().status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("http.response.status_code", status.as_u16());
+        // A 4xx is the client's error: for a server the conventions leave the status unset.
+        if status.is_server_error() {
+            span.record("error.type", status.as_str());
+            span.set_status(Status::error(""));
+        }
+    }
+}
+
+/// A header that occurs once; a second `traceparent` makes both meaningless.
+fn text<'a>(request: &'a ServiceRequest, name: &str) -> Option<&'a str> {
+    let mut values = request.headers().get_all(name);
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+fn version(request: &ServiceRequest) -> &'static str {
+    if request.version() == actix_web::http::Version::HTTP_10 { "1.0" } else { "1.1" }
+}
+
+fn split(host: &str) -> (&str, Option<u16>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => (name, port.parse().ok()),
+        _ => (host, None),
+    }
+}

@@ -1,0 +1,35 @@
+//! Traces, logs and metrics of an actix service, owned by one actor.
+//!
+//! ```text
+//!  tracing span ──► SpanQueue ──► pipeline ──► OTLP/HTTP
+//!  slog record  ──► EcsDrain  ──► LogQueue ──► stdout and a file of JSON lines
+//!  counter, histogram ──► Registry ◄── Gather ◄── GET /metrics
+//! ```
+//!
+//! [`Observability`] owns the far ends of all three. A service makes it first, registers its metrics,
+//! starts it, and sends it [`Shutdown`] last. What a service uses on the way, in reading order:
+//! [`lifecycle`] (settings, signals), [`http`] (server spans, access log, probes), [`propagation`] and
+//! [`Traced`] (one trace over HTTP, AMQP, rows and mailboxes), [`problem`] (errors that carry the trace id).
+
+mod error;
+mod log;
+mod observability;
+mod settings;
+mod trace;
+mod traced;
+
+#[cfg(feature = "amqp")]
+pub mod amqp;
+pub mod http;
+pub mod lifecycle;
+pub mod metrics;
+pub mod problem;
+pub mod propagation;
+
+pub use error::{Chain, Error};
+pub use observability::{Flush, Gather, Health, HealthReport, Observability, Service, Shutdown};
+pub use settings::Settings;
+pub use traced::Traced;
+
+/// The crates whose types appear in this crate's interface, in the one version that fits.
+pub use {opentelemetry, prometheus, slog, tracing};

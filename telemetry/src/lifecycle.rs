@@ -1,0 +1,73 @@
+//! The life of a service around its telemetry: settings before it, a signal to stop, telemetry last.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use actix::Addr;
+use clap::Parser;
+use clap::error::ErrorKind;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{Chain, Observability, Shutdown};
+
+/// Reads the settings of a service from `.env`, the environment and the command line, each over the one before.
+///
+/// `check` looks at what a single value can't tell, and at secrets: clap would print those. A bad or missing
+/// value is reported with the name of its variable and ends the process with code 2, `--help` with code 0;
+/// nothing has been started by then.
+pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        eprintln!("error: can't read .env: {error}\n\nMend that line, or remove it.");
+        std::process::exit(2);
+    }
+    let settings = S::parse();
+    if let Err(reason) = check(&settings) {
+        S::command().error(ErrorKind::ValueValidation, reason).exit();
+    }
+    settings
+}
+
+/// A duration such as `500ms`, `10s` or `2m`; a value parser for settings.
+///
+/// # Errors
+/// Says what was expected when `value` is none.
+pub fn duration(value: &str) -> Result<Duration, String> {
+    humantime::parse_duration(value)
+        .map_err(|error| format!("{error}: expected a duration such as 500ms or 10s"))
+}
+
+/// Completes at the first SIGTERM or SIGINT, so that both drain the service.
+///
+/// # Errors
+/// When the operating system refuses a signal handler.
+pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The last act of a service: lets spans and log lines leave, for as long as `deadline` allows.
+///
+/// What a dead receiver keeps from leaving is lost to it, but must not keep the service from stopping.
+pub async fn shut_down(observability: &Addr<Observability>, deadline: Duration) {
+    // Both a timeout and a stopped actor mean that nothing more will leave.
+    let _ = tokio::time::timeout(deadline, observability.send(Shutdown)).await;
+}
+
+/// How a service ends: code 0, or its error in one line on stderr and code 1.
+pub fn report<E: AsRef<dyn std::error::Error + Send + Sync>>(ended: Result<(), E>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", Chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The shape of a log line: JSON by slog-json, names of the Elastic Common Schema.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt;
+use slog::{Drain, FnValue, KV, Level, Never, OwnedKV, OwnedKVList, PushFnValue, Record, Serializer, o};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing_subscriber::filter::Targets;
+
+use super::LogQueue;
+use crate::{Service, Settings};
+
+/// The version of the schema whose names are used.
+const ECS_VERSION: &str = "9.4.0";
+
+/// Formats a record on the thread that logs it, where the current span is known, into one queued line.
+pub(super) struct EcsDrain {
+    json: Mutex<slog_json::Json<LineBuffer>>,
+    levels: Targets,
+}
+
+impl EcsDrain {
+    pub(super) fn new(service: Service, settings: &Settings, queue: LogQueue) -> Self {
+        let environment = settings.deployment_environment.clone();
+        // Written in the order of these calls; the first three lead every line, as ecs-logging asks.
+        let json = slog_json::Json::new(LineBuffer { line: Vec::new(), queue })
+            .add_key_value(o!("@timestamp" => FnValue(|_| OffsetDateTime::now_utc().format(&Rfc3339).ok())))
+            .add_key_value(o!("log.level" => FnValue(|record| level_name(record.level()))))
+            .add_key_value(o!("message" => PushFnValue(|record, to| to.emit(record.msg()))))
+            .add_key_value(o!("ecs.version" => ECS_VERSION))
+            .add_key_value(o!(
+                "service.environment" => environment,
+                "service.version" => service.version,
+                "service.name" => service.name,
+            ))
+            .add_key_value(OwnedKV(CurrentSpan))
+            .add_key_value(o!("log.logger" => PushFnValue(|record, to| to.emit(logger_name(record)))))
+            .set_flush(true)
+            .build();
+        Self { json: Mutex::new(json), levels: settings.log_level.clone() }
+    }
+}
+
+impl Drain for EcsDrain {
+    type Ok = ();
+    type Err = Never;
+
+    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
+        if !self.levels.would_enable(logger_name(record), &tracing_level(record.level())) {
+            return Ok(());
+        }
+        let json = self.json.lock().unwrap_or_else(PoisonError::into_inner);
+        // The buffer takes every byte; only a value that can't be serialised fails, and a logger has nobody to tell.
+        let _ = json.log(record, values);
+        Ok(())
+    }
+}
+
+/// Collects one line; slog-json flushes at its end.
+struct LineBuffer {
+    line: Vec<u8>,
+    queue: LogQueue,
+}
+
+impl Write for LineBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let capacity = self.line.len();
+        let line = std::mem::replace(&mut self.line, Vec::with_capacity(capacity));
+        self.queue.push(line);
+        Ok(())
+    }
+}
+
+/// `trace.id` and `span.id` of the span in which the record was logged.
+struct CurrentSpan;
+
+impl KV for CurrentSpan {
+    fn serialize(&self, _: &Record<'_>, to: &mut dyn Serializer) -> slog::Result {
+        let context = Context::current();
+        let span = context.span();
+        let ids = span.span_context();
+        if ids.is_valid() {
+            to.emit_arguments("span.id", &format_args!("{}", ids.span_id()))?;
+            to.emit_arguments("trace.id", &format_args!("{}", ids.trace_id()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Bridged records carry the target of their library as a tag; ours are named by their module.
+fn logger_name<'a>(record: &'a Record<'_>) -> &'a str {
+    if record.tag().is_empty() { record.module() } else { record.tag() }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Critical => "critical",
+        Level::Error => "error",
+        Level::Warning => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
+
+fn tracing_level(level: Level) -> tracing::Level {
+    match level {
+        Level::Critical | Level::Error => tracing::Level::ERROR,
+        Level::Warning => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Trace => tracing::Level::TRACE,
+    }
+}

@@ -1,0 +1,205 @@
+//! Errors for HTTP clients: problem documents (RFC 9457) that carry the trace id, so that a complaint
+//! leads straight to its trace.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use actix_web::body::BoxBody;
+use actix_web::error::JsonPayloadError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde::{Deserialize, Serialize};
+
+use crate::propagation::current_trace_id;
+
+/// The media type of a problem document.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// One problem document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// A path that names the kind of problem, such as `/problems/validation`.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The kind of problem in words; the same for every occurrence.
+    pub title: Cow<'static, str>,
+    /// The HTTP status, repeated.
+    pub status: u16,
+    /// What happened this time, and what to do about it.
+    pub detail: Cow<'static, str>,
+    /// The trace of the request: 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// What is wrong with each field of the request body.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    #[serde(skip)]
+    headers: Vec<(actix_web::http::header::HeaderName, String)>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldError {
+    /// Where: a JSON Pointer (RFC 6901) into the body.
+    pub pointer: String,
+    /// What, for programs.
+    pub code: Cow<'static, str>,
+    /// What, for people.
+    pub detail: Cow<'static, str>,
+}
+
+impl Problem {
+    /// A problem of kind `/problems/{name}`; takes the current trace id.
+    pub fn new(
+        status: StatusCode,
+        name: &str,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            kind: format!("/problems/{name}").into(),
+            title: title.into(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            trace_id: current_trace_id(),
+            errors: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// 404: nothing lives at this path.
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    /// 405, with the methods that the path does have.
+    pub fn method_not_allowed(allowed: &str) -> Self {
+        let detail = format!("This path answers {allowed}.");
+        let problem =
+            Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail);
+        Self { headers: vec![(ALLOW, allowed.to_owned())], ..problem }
+    }
+
+    /// 413: the body is larger than `limit` bytes.
+    pub fn too_large(limit: usize) -> Self {
+        let detail = format!("The body may have at most {limit} bytes.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", detail)
+    }
+
+    /// 415: the body is not declared as JSON.
+    pub fn unsupported_media_type() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "Unsupported media type",
+            "Send JSON in UTF-8 with the header content-type: application/json.",
+        )
+    }
+
+    /// 400: the body is not JSON.
+    pub fn malformed_json(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed-json", "Malformed JSON", detail)
+    }
+
+    /// 422: JSON, but not what was expected; every field that is wrong is named.
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] if one.pointer.is_empty() => format!("The body {}.", one.detail),
+            [one] => format!("{} {}.", one.pointer, one.detail),
+            several => format!("{} fields are not acceptable; see errors.", several.len()),
+        };
+        let problem =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation", "The request is not valid", detail);
+        Self { errors, ..problem }
+    }
+
+    /// 401: the bearer token is missing or wrong; both look the same.
+    pub fn unauthorized() -> Self {
+        let detail = "A valid bearer token is needed.";
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail);
+        Self { headers: vec![(WWW_AUTHENTICATE, "Bearer".to_owned())], ..problem }
+    }
+
+    /// 503: a part that is needed does not answer; nothing was done.
+    pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable", detail)
+            .retry_after(1)
+    }
+
+    /// 500: a bug; the log has the details, the client gets the trace id.
+    pub fn internal() -> Self {
+        let detail = "This is our fault. The trace id leads us to the cause.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+    }
+
+    /// Adds a `Retry-After` header, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.headers.push((RETRY_AFTER, seconds.to_string()));
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.title, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::build(self.status_code());
+        response.content_type(PROBLEM_JSON).insert_header((CACHE_CONTROL, "no-store"));
+        for header in &self.headers {
+            response.insert_header(header.clone());
+        }
+        response.json(self)
+    }
+}
+
+/// For `web::Json` of an internal interface, where one message about the first error is enough.
+impl From<JsonPayloadError> for Problem {
+    fn from(error: JsonPayloadError) -> Self {
+        match error {
+            JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => {
+                Self::too_large(limit)
+            }
+            JsonPayloadError::ContentType => Self::unsupported_media_type(),
+            JsonPayloadError::Deserialize(error) if error.is_data() => Self::validation(vec![FieldError {
+                pointer: String::new(),
+                code: "shape".into(),
+                detail: format!("does not have the expected shape: {error}").into(),
+            }]),
+            other => Self::malformed_json(format!("The body can't be read: {other}.")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn it_is_a_document_of_rfc_9457() {
+        let field =
+            FieldError { pointer: "/currency".into(), code: "unknown".into(), detail: "is bad".into() };
+        let response = Problem::validation(vec![field]).retry_after(3).error_response();
+        assert_eq!(response.status(), 422);
+        assert_eq!(response.headers().get("content-type").unwrap(), PROBLEM_JSON);
+        assert_eq!(response.headers().get("retry-after").unwrap(), "3");
+        let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["type"], "/problems/validation");
+        assert_eq!(body["status"], 422);
+        assert_eq!(body["detail"], "/currency is bad.");
+        assert_eq!(body["errors"][0]["pointer"], "/currency");
+    }
+}

@@ -1,0 +1,133 @@
+//! W3C trace context, carried over whatever has names and values: HTTP and AMQP headers, database rows.
+
+use std::collections::HashMap;
+
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::{Context, trace::SpanId, trace::TraceId};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use serde::{Deserialize, Serialize};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::Error;
+
+/// The header that answers a request with its trace (W3C Trace Context Level 2, draft).
+pub const TRACERESPONSE: &str = "traceresponse";
+
+const FIELDS: [&str; 2] = ["traceparent", "tracestate"];
+
+/// The trace context of a moment, as names and values.
+///
+/// Serialises as a JSON object, so that it fits into a row: `{"traceparent":"00-…"}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TraceContext(HashMap<String, String>);
+
+impl TraceContext {
+    /// The context of the span that is current; empty where there is none.
+    pub fn current() -> Self {
+        Self::from_context(&Context::current())
+    }
+
+    /// The context of `span`.
+    pub fn of(span: &Span) -> Self {
+        Self::from_context(&span.context())
+    }
+
+    /// Reads the propagation fields with `value_of`; what is malformed counts as absent.
+    pub fn read(value_of: impl Fn(&str) -> Option<String>) -> Self {
+        Self(FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), value_of(name)?))).collect())
+    }
+
+    fn from_context(context: &Context) -> Self {
+        let mut fields = HashMap::new();
+        TraceContextPropagator::new().inject_context(context, &mut fields);
+        fields.retain(|_, value| !value.is_empty());
+        Self(fields)
+    }
+
+    /// The names and values to send along.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// As the remote parent of a span to come. Never inherits what happens to be current.
+    pub fn to_context(&self) -> Context {
+        TraceContextPropagator::new().extract_with_context(&Context::new(), &self.0)
+    }
+
+    /// The trace and span that it names; invalid where it names none.
+    pub fn span_context(&self) -> SpanContext {
+        self.to_context().span().span_context().clone()
+    }
+
+    /// Makes it the parent of `span`, which must not have been entered yet.
+    ///
+    /// An empty context leaves `span` the root of a new trace.
+    pub fn adopt(&self, span: &Span) {
+        // Fails only for a disabled span or without a subscriber; both mean that nobody is tracing.
+        let _ = span.set_parent(self.to_context());
+    }
+}
+
+/// The trace id that is current, 32 hexadecimal digits; `None` outside of a recorded trace.
+pub fn current_trace_id() -> Option<String> {
+    let context = Context::current();
+    let id = context.span().span_context().trace_id();
+    (id != TraceId::INVALID).then(|| id.to_string())
+}
+
+/// Sets an attribute on the current span, for what was not known when the span began.
+pub fn annotate(key: &'static str, value: impl Into<opentelemetry::Value>) {
+    Span::current().set_attribute(key, value.into());
+}
+
+/// Inject, extract, compare: two opentelemetry versions in one process give empty ids silently.
+pub(crate) fn self_test() -> Result<(), Error> {
+    let span = tracing::info_span!("propagation self-test");
+    let sent = span.context().span().span_context().clone();
+    if sent.span_id() == SpanId::INVALID {
+        return Err(Error::Propagation("a span has no id"));
+    }
+    let received = TraceContext::of(&span).span_context();
+    if (received.trace_id(), received.span_id()) != (sent.trace_id(), sent.span_id()) {
+        return Err(Error::Propagation("what was extracted is not what was injected"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn context(traceparent: &str) -> TraceContext {
+        TraceContext::read(|name| (name == "traceparent").then(|| traceparent.to_owned()))
+    }
+
+    #[test]
+    fn it_survives_a_row() {
+        let row = serde_json::to_string(&context(PARENT)).unwrap();
+        assert_eq!(row, format!(r#"{{"traceparent":"{PARENT}"}}"#));
+        let read: TraceContext = serde_json::from_str(&row).unwrap();
+        assert_eq!(read.span_context().trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(read.span_context().span_id().to_string(), "00f067aa0ba902b7");
+        assert!(read.span_context().is_remote() && read.span_context().is_sampled());
+    }
+
+    #[test]
+    fn what_is_malformed_counts_as_absent() {
+        for bad in ["", "00", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-0-0-01", "💥"]
+        {
+            assert!(!context(bad).span_context().is_valid(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_current_is_an_empty_context() {
+        assert_eq!(TraceContext::current(), TraceContext::default());
+        assert_eq!(current_trace_id(), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! What telemetry can be told from outside. `OTEL_*` variables mean what the OpenTelemetry specification says.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use opentelemetry_sdk::trace::Sampler;
+use tracing_subscriber::filter::Targets;
+
+/// Settings of the observability of one service; flatten them into the service's own.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Telemetry")]
+pub struct Settings {
+    /// `otlp` sends spans, `none` records none.
+    #[arg(long, env, value_enum, default_value = "otlp")]
+    pub otel_traces_exporter: TracesExporter,
+
+    /// Base URL of the OTLP/HTTP receiver; spans go to `/v1/traces` below it.
+    #[arg(long, env, default_value = "http://localhost:4318", value_parser = http_url)]
+    pub otel_exporter_otlp_endpoint: String,
+
+    /// Longest time for one attempt to export a batch, in milliseconds.
+    #[arg(long, env, default_value = "10000", value_parser = milliseconds)]
+    pub otel_exporter_otlp_timeout: Duration,
+
+    /// Which traces are recorded.
+    #[arg(long, env, value_enum, default_value = "parentbased_always_on")]
+    pub otel_traces_sampler: TracesSampler,
+
+    /// Share of traces that a `traceidratio` sampler records, 0 to 1.
+    #[arg(long, env, default_value = "1", value_parser = ratio)]
+    pub otel_traces_sampler_arg: f64,
+
+    /// Longest wait before a batch of spans leaves, in milliseconds.
+    #[arg(long, env, default_value = "1000", value_parser = milliseconds)]
+    pub otel_bsp_schedule_delay: Duration,
+
+    /// Spans that may wait for export; more are dropped and counted.
+    #[arg(long, env, default_value = "8192", value_parser = positive)]
+    pub otel_bsp_max_queue_size: usize,
+
+    /// Spans in one batch.
+    #[arg(long, env, default_value = "512", value_parser = positive)]
+    pub otel_bsp_max_export_batch_size: usize,
+
+    /// `deployment.environment.name` of every span, `service.environment` of every log line.
+    #[arg(long, env, default_value = "local")]
+    pub deployment_environment: String,
+
+    /// Least severe log level, for all or by module: `info`, or `info,payment=debug,sqlx=warn`.
+    #[arg(long, env, default_value = "info,actix_server=warn")]
+    pub log_level: Targets,
+
+    /// Directory of the log file `<service name>.log`; empty writes no file.
+    #[arg(long, env, default_value = "logs")]
+    pub log_dir: PathBuf,
+
+    /// Whether log lines go to stdout, too.
+    #[arg(long, env, default_value = "true", action = clap::ArgAction::Set)]
+    pub log_stdout: bool,
+}
+
+/// Where spans go (`OTEL_TRACES_EXPORTER`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TracesExporter {
+    /// To an OTLP/HTTP receiver.
+    Otlp,
+    /// Nowhere: spans are not recorded.
+    None,
+}
+
+/// The samplers of the specification that need no server (`OTEL_TRACES_SAMPLER`).
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum TracesSampler {
+    /// Every trace.
+    AlwaysOn,
+    /// No trace.
+    AlwaysOff,
+    /// A share of all traces, by trace id.
+    #[value(name = "traceidratio")]
+    TraceIdRatio,
+    /// As the caller decided; every trace that starts here.
+    #[value(name = "parentbased_always_on")]
+    ParentBasedAlwaysOn,
+    /// As the caller decided; no trace that starts here.
+    #[value(name = "parentbased_always_off")]
+    ParentBasedAlwaysOff,
+    /// As the caller decided; a share of those that start here.
+    #[value(name = "parentbased_traceidratio")]
+    ParentBasedTraceIdRatio,
+}
+
+impl Settings {
+    pub(crate) fn sampler(&self) -> Sampler {
+        let share = Sampler::TraceIdRatioBased(self.otel_traces_sampler_arg);
+        match self.otel_traces_sampler {
+            TracesSampler::AlwaysOn => Sampler::AlwaysOn,
+            TracesSampler::AlwaysOff => Sampler::AlwaysOff,
+            TracesSampler::TraceIdRatio => share,
+            TracesSampler::ParentBasedAlwaysOn => Sampler::ParentBased(Box::new(Sampler::AlwaysOn)),
+            TracesSampler::ParentBasedAlwaysOff => Sampler::ParentBased(Box::new(Sampler::AlwaysOff)),
+            TracesSampler::ParentBasedTraceIdRatio => Sampler::ParentBased(Box::new(share)),
+        }
+    }
+
+    pub(crate) fn traces_endpoint(&self) -> String {
+        format!("{}/v1/traces", self.otel_exporter_otlp_endpoint.trim_end_matches('/'))
+    }
+}
+
+fn http_url(value: &str) -> Result<String, String> {
+    match value.parse::<actix_web::http::Uri>() {
+        Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(value.to_owned()),
+        _ => Err("expected a URL such as http://localhost:4318".to_owned()),
+    }
+}
+
+fn milliseconds(value: &str) -> Result<Duration, String> {
+    match value.parse::<u64>() {
+        Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
+        _ => Err("expected a positive number of milliseconds".to_owned()),
+    }
+}
+
+fn positive(value: &str) -> Result<usize, String> {
+    match value.parse::<usize>() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a positive whole number".to_owned()),
+    }
+}
+
+fn ratio(value: &str) -> Result<f64, String> {
+    match value.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        telemetry: Settings,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Settings, String> {
+        let line = [&["service"], arguments].concat();
+        Command::try_parse_from(line).map(|c| c.telemetry).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        let settings = parse(&[]).unwrap();
+        assert_eq!(settings.traces_endpoint(), "http://localhost:4318/v1/traces");
+        assert_eq!(settings.otel_bsp_schedule_delay, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_bad_value_names_the_variable() {
+        for (argument, variable) in [
+            ("--otel-exporter-otlp-endpoint=localhost", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+            ("--otel-traces-sampler-arg=2", "OTEL_TRACES_SAMPLER_ARG"),
+            ("--otel-bsp-schedule-delay=0", "OTEL_BSP_SCHEDULE_DELAY"),
+            ("--otel-bsp-max-queue-size=-1", "OTEL_BSP_MAX_QUEUE_SIZE"),
+            ("--log-level=loud", "LOG_LEVEL"),
+        ] {
+            let error = parse(&[argument]).unwrap_err();
+            assert!(error.contains(variable), "{argument}: {error}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The HTTP client of the exporter: it gives up on a request only when the receiver refuses it for good.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use reqwest::StatusCode;
+use reqwest::header::RETRY_AFTER;
+use tokio::time::sleep;
+
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// A receiver may ask for patience, but not for ever.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Sends until the receiver has answered with something other than "later".
+///
+/// While it waits, later spans wait in the bounded queue behind it.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    client: reqwest::Client,
+    timeout: Duration,
+}
+
+impl Delivery {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { client: reqwest::Client::new(), timeout }
+    }
+
+    async fn attempt(&self, request: Request<Bytes>) -> Result<reqwest::Response, reqwest::Error> {
+        let mut request = reqwest::Request::try_from(request)?;
+        *request.timeout_mut() = Some(self.timeout);
+        self.client.execute(request).await
+    }
+}
+
+#[async_trait]
+impl HttpClient for Delivery {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let mut delay = FIRST_DELAY;
+        loop {
+            let asked = match self.attempt(request.clone()).await {
+                Ok(answer) if !is_retryable(answer.status()) => {
+                    let mut response = Response::builder().status(answer.status());
+                    if let Some(headers) = response.headers_mut() {
+                        *headers = answer.headers().clone();
+                    }
+                    return Ok(response.body(answer.bytes().await?)?);
+                }
+                Ok(answer) => retry_after(&answer),
+                Err(error) if error.is_builder() => return Err(error.into()),
+                Err(_) => None,
+            };
+            sleep(asked.unwrap_or(delay)).await;
+            delay = (delay * 2).min(LONGEST_DELAY);
+        }
+    }
+}
+
+/// The codes that the OTLP specification allows to retry.
+fn is_retryable(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+}
