@@ -10,6 +10,7 @@ use payment_api::broker::Broker;
 use secrecy::{ExposeSecret, SecretString};
 use telemetry::lifecycle::duration;
 
+use crate::store::Store;
 use crate::transport::Transport;
 
 /// Turns payment events into e-mails, one for each.
@@ -61,6 +62,7 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         let smtp = self.smtp_url.as_ref().map(Transport::smtp).transpose();
         smtp.map_err(|error| error.to_string())?;
+        Store::check(&self.mailer_database_url).map_err(|error| error.to_string())?;
         Broker::check(self.amqp_url.expose_secret()).map_err(|error| error.to_string())
     }
 }

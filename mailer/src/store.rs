@@ -1,7 +1,6 @@
 //! The inbox in a SQLite file: every event once, and how far its e-mail has come.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use payment_api::event::PaymentEvent;
@@ -20,9 +19,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Why the store did not do what it was asked for; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The URL has another scheme.
-    #[error("MAILER_DATABASE_URL must be a file such as sqlite://var/mailer.db")]
-    Url(#[source] sqlx::Error),
+    /// The URL names no file.
+    #[error("MAILER_DATABASE_URL must name a file, such as sqlite://var/mailer.db")]
+    Url,
     /// The directory of the file can't be made.
     #[error("can't make the directory of the database: check MAILER_DATABASE_URL and its permissions")]
     Directory(#[source] std::io::Error),
@@ -56,12 +55,21 @@ pub struct Store {
 }
 
 impl Store {
+    /// Where the file of `url` is. sqlx by itself takes any other scheme for the name of a file.
+    ///
+    /// # Errors
+    /// When `url` names no file.
+    pub fn check(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+        let is_file = url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty() && !path.starts_with(':'));
+        url.parse().ok().filter(|_| is_file).ok_or(StoreError::Url)
+    }
+
     /// Opens the file, makes it if there is none, and brings its schema up to date.
     ///
     /// # Errors
     /// When that is not possible; the service must not start then.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url).map_err(StoreError::Url)?;
+        let options = Self::check(url)?;
         if let Some(directory) = options.get_filename().parent().filter(|path| *path != Path::new("")) {
             std::fs::create_dir_all(directory).map_err(StoreError::Directory)?;
         }

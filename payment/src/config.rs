@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use telemetry::lifecycle::duration;
 
 use crate::decision::Rules;
+use crate::store::Store;
 
 /// Settles payments once each, and announces them on the broker.
 #[derive(Parser, Clone, Debug)]
@@ -62,6 +63,7 @@ impl Config {
     /// Names the variable and says what to do.
     pub fn check(&self) -> Result<(), String> {
         crate::token::check(&self.payment_token)?;
+        Store::check(&self.payment_database_url).map_err(|error| error.to_string())?;
         Broker::check(self.amqp_url.expose_secret()).map_err(|error| error.to_string())
     }
 

@@ -206,3 +206,6 @@ fn fingerprint(new: &NewPayment) -> Result<String, serde_json::Error> {
     let asked = serde_json::to_vec(&(&new.customer, &new.items, &new.amount, new.currency))?;
     Ok(Sha256::digest(asked).iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,8 +147,7 @@ impl Handler<Drain> for Publisher {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
-        let close = |(), publisher: &mut Self, context: &mut Context<Self>| {
-            context.stop();
+        let close = |(), publisher: &mut Self, _: &mut Context<Self>| {
             let link = publisher.link.take();
             async move {
                 if let Some(link) = link {
@@ -157,7 +156,9 @@ impl Handler<Drain> for Publisher {
             }
             .into_actor(publisher)
         };
-        AtomicResponse::new(Box::pin(self.pass().then(close)))
+        // Stopping any earlier would drop this very future, and its answer with it.
+        let stop = |(), _: &mut Self, context: &mut Context<Self>| context.stop();
+        AtomicResponse::new(Box::pin(self.pass().then(close).map(stop)))
     }
 }
 

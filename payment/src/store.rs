@@ -1,7 +1,6 @@
 //! Payments and the outbox in one SQLite file: what is decided and what is announced commit together.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use payment_api::Money;
@@ -21,9 +20,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Why the store did not do what it was asked for; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The URL has another scheme.
-    #[error("PAYMENT_DATABASE_URL must be a file such as sqlite://var/payment.db")]
-    Url(#[source] sqlx::Error),
+    /// The URL names no file.
+    #[error("PAYMENT_DATABASE_URL must name a file, such as sqlite://var/payment.db")]
+    Url,
     /// The directory of the file can't be made.
     #[error("can't make the directory of the database: check PAYMENT_DATABASE_URL and its permissions")]
     Directory(#[source] std::io::Error),
@@ -81,12 +80,22 @@ pub struct Store {
 }
 
 impl Store {
+    /// Where the file of `url` is. sqlx by itself takes any other scheme for the name of a file.
+    ///
+    /// # Errors
+    /// When `url` names no file.
+    pub fn check(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+        let is_file =
+            url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty() && !path.starts_with(':'));
+        url.parse().ok().filter(|_| is_file).ok_or(StoreError::Url)
+    }
+
     /// Opens the file, makes it if there is none, and brings its schema up to date.
     ///
     /// # Errors
     /// When that is not possible; the service must not start then.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url).map_err(StoreError::Url)?;
+        let options = Self::check(url)?;
         if let Some(directory) = options.get_filename().parent().filter(|path| *path != Path::new("")) {
             std::fs::create_dir_all(directory).map_err(StoreError::Directory)?;
         }
@@ -288,3 +297,6 @@ fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error 
 fn milliseconds(time: OffsetDateTime) -> i64 {
     i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

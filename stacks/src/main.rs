@@ -34,6 +34,8 @@ enum Command {
         #[arg(long)]
         free_ports: bool,
     },
+    /// Place an order and show its way
+    Order,
     /// Stop exactly what `up` has started
     Down,
     /// Show what runs; exit code 0 if everything is ready
@@ -92,6 +94,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
                 }
             }
         }
+        Command::Order => commands::order(&options).await?,
         Command::Down => commands::down(&options)?,
         Command::Status => {
             return Ok(if commands::status(&options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE });

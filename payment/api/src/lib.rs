@@ -7,6 +7,8 @@
 pub mod broker;
 pub mod event;
 pub mod http;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod topology;
 
 mod email;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-pub use self::up::up;
+pub use self::up::{order, up};
 use crate::{
     http,
     local::{Health, Options, Stack},

@@ -32,6 +32,15 @@ pub async fn up(options: &Options) -> Result<()> {
     result
 }
 
+/// Places an order on the stack that runs, and shows its way.
+pub async fn order(options: &Options) -> Result<()> {
+    let mut progress = Progress::for_terminal();
+    let order = prove(&Stack::open(options)?, &mut progress).await;
+    progress.failed();
+    let id = order?.order_id;
+    show(&format!("\nnext:\n  make logs ORDER={id}\n  make trace ORDER={id}\n"))
+}
+
 async fn bring_up(options: &Options, progress: &mut Progress, begun: Instant) -> Result<()> {
     let mut stack = Stack::up(options, progress).await?;
     let nothing_started = stack.started().next().is_none();

@@ -6,7 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::{http::plain, style::Style};
 
 /// What every line repeats and nobody reads; the rest of the fields is shown.
-const NOISE: [&str; 5] = ["ecs.", "host.", "process.", "service.", "span.id"];
+const NOISE: [&str; 7] = ["actor", "ecs.", "host.", "log.logger", "process.", "service.", "span.id"];
 
 /// A line of a service's log.
 #[derive(Clone, Debug)]
@@ -87,6 +87,10 @@ impl Line {
 }
 
 fn detail((key, value): (&String, &Value)) -> String {
+    // ECS counts durations in nanoseconds.
+    if let ("event.duration", Some(took)) = (key.as_str(), value.as_u64()) {
+        return format!("took={:.1}ms", took as f64 / 1e6);
+    }
     let value = plain(value);
     let quoted = value.is_empty() || value.contains(char::is_whitespace);
     if quoted { format!("{key}={value:?}") } else { format!("{key}={value}") }

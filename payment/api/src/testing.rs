@@ -1,0 +1,90 @@
+//! A vhost of its own on the real broker that `AMQP_URL` names, for each test: tests don't see each other.
+
+use lapin::message::BasicGetMessage;
+use lapin::options::{BasicGetOptions, QueueDeleteOptions};
+use reqwest::{Client, Method};
+use uuid::Uuid;
+
+use crate::broker::{Broker, Link};
+
+/// A vhost that lives as long as this value.
+pub struct Vhost {
+    /// The URL of the broker, with this vhost.
+    pub url: String,
+    management: String,
+    name: String,
+    link: Link,
+    /// Holds the thread of the link.
+    _broker: Broker,
+}
+
+impl Vhost {
+    /// Makes a vhost and declares the topology in it.
+    ///
+    /// # Panics
+    /// Without a broker: run the tests with `make test`.
+    pub async fn create() -> Self {
+        Self::create_named(&Uuid::now_v7().to_string()).await
+    }
+
+    /// The same, under a name that was there before.
+    ///
+    /// # Panics
+    /// Without a broker: run the tests with `make test`.
+    #[expect(clippy::expect_used, clippy::disallowed_methods, reason = "tests only")]
+    pub async fn create_named(name: &str) -> Self {
+        let hint = "needs a real broker: run `make test`";
+        let amqp = std::env::var("AMQP_URL").expect(hint);
+        let management = std::env::var("RABBITMQ_MANAGEMENT_URL").expect(hint);
+        request(Method::PUT, &management, name).await;
+        let (server, _) = amqp.rsplit_once('/').expect("AMQP_URL names a vhost");
+        let url = format!("{server}/{name}");
+        let broker = Broker::new(&url).expect("AMQP_URL is valid");
+        let link = broker.connect("test").await.expect("the broker takes connections");
+        Self { url, management, name: name.to_owned(), link, _broker: broker }
+    }
+
+    /// The channel of the test.
+    pub fn channel(&self) -> &lapin::Channel {
+        &self.link.channel
+    }
+
+    /// Takes the next message out of a queue, waiting for it.
+    ///
+    /// # Panics
+    /// When there is none for ten seconds.
+    #[expect(clippy::expect_used, reason = "tests only")]
+    pub async fn next_message(&self, queue: &str) -> BasicGetMessage {
+        for _ in 0..200 {
+            let options = BasicGetOptions { no_ack: true };
+            if let Some(message) = self.link.channel.basic_get(queue.into(), options).await.expect("queue") {
+                return message;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("no message in {queue} for ten seconds");
+    }
+
+    /// Deletes a queue, with what is in it.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    #[expect(clippy::expect_used, reason = "tests only")]
+    pub async fn delete_queue(&self, queue: &str) {
+        let deleted = self.link.channel.queue_delete(queue.into(), QueueDeleteOptions::default());
+        deleted.await.expect("the broker deletes a queue");
+    }
+
+    /// Deletes the vhost, and with it every connection to it.
+    pub async fn delete(self) {
+        request(Method::DELETE, &self.management, &self.name).await;
+    }
+}
+
+#[expect(clippy::expect_used, reason = "tests only")]
+async fn request(method: Method, management: &str, vhost: &str) {
+    // The URL carries user and password, and the client takes them from there.
+    let request = Client::new().request(method, format!("{management}/api/vhosts/{vhost}"));
+    let answer = request.send().await.expect("the management API answers");
+    assert!(answer.status().is_success(), "{}", answer.status());
+}

@@ -1,0 +1,143 @@
+//! The ledger with a real store; the publisher is a probe that counts what it is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use payment_api::http::Outcome;
+use payment_api::{Currency, Customer, Email, Item};
+use prometheus::Registry;
+use slog::{Discard, o};
+use tempfile::TempDir;
+
+use super::*;
+
+struct Probe(Arc<AtomicUsize>);
+
+impl Actor for Probe {
+    type Context = Context<Self>;
+}
+
+impl Handler<Relay> for Probe {
+    type Result = ();
+
+    fn handle(&mut self, _: Relay, _: &mut Self::Context) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct Fixture {
+    ledger: Addr<Ledger>,
+    store: Store,
+    told: Arc<AtomicUsize>,
+    registry: Registry,
+    _directory: TempDir,
+}
+
+async fn fixture(rules: Rules) -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("payment.db").display());
+    let store = Store::open(&url).await.unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let probe = Probe(told.clone()).start();
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry).unwrap();
+    let log = Logger::root(Discard, o!());
+    let ledger = Ledger::new(store.clone(), rules, probe.recipient(), metrics, &log).start();
+    Fixture { ledger, store, told, registry, _directory: directory }
+}
+
+impl Fixture {
+    async fn settle(&self, payment: NewPayment, key: &str) -> Result<Payment, SettleError> {
+        self.ledger.send(Traced::new(Settle { payment, idempotency_key: key.into() })).await.unwrap()
+    }
+
+    fn counted(&self, outcome: &str) -> f64 {
+        let families = self.registry.gather();
+        let payments = families.iter().find(|f| f.name() == "payment_processed_total").unwrap();
+        let sample = payments.get_metric().iter().find(|m| m.get_label()[0].value() == outcome);
+        sample.unwrap().get_counter().get_value()
+    }
+}
+
+fn rules() -> Rules {
+    Rules { latency: Duration::ZERO, decline_rate: 0.0, failure_rate: 0.0, limit: 100 }
+}
+
+fn new_payment(amount: &str) -> NewPayment {
+    NewPayment {
+        order_id: Uuid::now_v7(),
+        customer: Customer { email: Email::new("ada@example.com") },
+        items: vec![Item { sku: "BOOK".into(), quantity: 1, unit_price: amount.into() }],
+        amount: amount.into(),
+        currency: Currency::Usd,
+    }
+}
+
+#[actix_rt::test]
+async fn a_payment_is_settled_and_the_publisher_told() {
+    let fixture = fixture(rules()).await;
+    let payment = fixture.settle(new_payment("5.00"), "k").await.unwrap();
+    assert_eq!(payment.outcome, Outcome::Succeeded);
+    assert_eq!(fixture.told.load(Ordering::SeqCst), 1);
+    let event = &fixture.store.claim(1, Duration::ZERO).await.unwrap()[0];
+    assert_eq!(event.routing_key, "payment.succeeded");
+    let event: PaymentEvent = serde_json::from_slice(&event.payload).unwrap();
+    assert_eq!((event.data.order_id, event.data.amount.as_str()), (payment.order_id, "5.00"));
+}
+
+#[actix_rt::test]
+async fn a_retry_hears_the_first_decision() {
+    let fixture = fixture(rules()).await;
+    let new = new_payment("5.00");
+    let first = fixture.settle(new.clone(), "k").await.unwrap();
+    let retry = NewPayment { order_id: Uuid::now_v7(), ..new };
+    assert_eq!(fixture.settle(retry, "k").await.unwrap().order_id, first.order_id);
+    assert_eq!((fixture.counted("succeeded"), fixture.store.pending().await.unwrap()), (1.0, 1));
+}
+
+#[actix_rt::test]
+async fn twenty_at_once_with_one_key_are_one_payment() {
+    let fixture = fixture(Rules { latency: Duration::from_millis(20), ..rules() }).await;
+    let new = new_payment("5.00");
+    let all = (0..20).map(|_| fixture.settle(NewPayment { order_id: Uuid::now_v7(), ..new.clone() }, "k"));
+    let answers = futures_util::future::join_all(all).await;
+    let orders: std::collections::HashSet<Uuid> = answers.into_iter().map(|a| a.unwrap().order_id).collect();
+    assert_eq!((orders.len(), fixture.counted("succeeded")), (1, 1.0));
+}
+
+#[actix_rt::test]
+async fn a_key_belongs_to_what_it_was_first_used_for() {
+    let fixture = fixture(rules()).await;
+    fixture.settle(new_payment("5.00"), "k").await.unwrap();
+    let other = fixture.settle(new_payment("6.00"), "k").await;
+    assert!(matches!(other, Err(SettleError::KeyReused)));
+}
+
+#[actix_rt::test]
+async fn a_decline_is_a_decision_and_is_announced() {
+    let fixture = fixture(rules()).await;
+    let payment = fixture.settle(new_payment("100.01"), "k").await.unwrap();
+    assert_eq!(payment.outcome, Outcome::Declined);
+    assert!(payment.reason.is_some());
+    let event = &fixture.store.claim(1, Duration::ZERO).await.unwrap()[0];
+    assert_eq!((event.routing_key.as_str(), fixture.counted("declined")), ("payment.declined", 1.0));
+}
+
+#[actix_rt::test]
+async fn a_failure_decides_nothing() {
+    let fixture = fixture(Rules { failure_rate: 1.0, ..rules() }).await;
+    let failed = fixture.settle(new_payment("5.00"), "k").await;
+    assert!(matches!(failed, Err(SettleError::Processor)));
+    assert!(fixture.store.find_by_key("k").await.unwrap().is_none());
+    assert_eq!((fixture.counted("failed"), fixture.told.load(Ordering::SeqCst)), (1.0, 0));
+}
+
+#[actix_rt::test]
+async fn what_is_no_amount_is_refused() {
+    let fixture = fixture(rules()).await;
+    for amount in ["0", "-5.00", "1.999", "five"] {
+        let refused = fixture.settle(new_payment(amount), "k").await;
+        assert!(matches!(refused, Err(SettleError::Amount(_))), "{amount}");
+    }
+}

@@ -1,0 +1,149 @@
+//! The publisher on a real broker: what it sends, and what it does when the broker can't take it.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use payment::metrics::Metrics;
+use payment::publisher::{Drain, Publisher, Relay};
+use payment::store::{OutboxEvent, Settlement, Store};
+use payment_api::broker::Broker;
+use payment_api::http::{EventState, Outcome, Payment};
+use payment_api::testing::Vhost;
+use payment_api::{Currency, Money, topology};
+use prometheus::Registry;
+use slog::{Discard, Logger, o};
+use telemetry::amqp::context_of;
+use telemetry::propagation::TraceContext;
+use tempfile::TempDir;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+async fn store() -> (Store, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("payment.db").display());
+    (Store::open(&url).await.unwrap(), directory)
+}
+
+fn publisher(store: &Store, url: &str) -> Addr<Publisher> {
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    Publisher::new(store.clone(), Broker::new(url).unwrap(), metrics, &Logger::root(Discard, o!())).start()
+}
+
+/// Settles a payment without telling a publisher, and says the id of its event.
+async fn settle(store: &Store) -> Uuid {
+    let amount = Money::parse("5.00", Currency::Usd).unwrap();
+    let (order_id, id) = (Uuid::now_v7(), Uuid::now_v7());
+    let settlement = Settlement {
+        payment: Payment {
+            order_id,
+            outcome: Outcome::Succeeded,
+            reason: None,
+            amount: amount.to_string(),
+            currency: Currency::Usd,
+            settled_at: OffsetDateTime::now_utc(),
+            trace_id: None,
+            event: EventState::Pending,
+        },
+        amount,
+        idempotency_key: order_id.to_string(),
+        fingerprint: String::new(),
+        event: OutboxEvent {
+            id,
+            order_id,
+            routing_key: "payment.succeeded".into(),
+            payload: id.to_string().into_bytes(),
+            trace_context: TraceContext::read(|name| (name == "traceparent").then(|| PARENT.to_owned())),
+        },
+    };
+    assert!(store.settle(&settlement).await.unwrap().is_none());
+    id
+}
+
+async fn until_pending(store: &Store, number: i64) {
+    for _ in 0..200 {
+        if store.pending().await.unwrap() == number {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the outbox does not come to {number} pending events");
+}
+
+#[actix_rt::test]
+async fn an_event_arrives_as_the_contract_says() {
+    let (store, _directory) = store().await;
+    let vhost = Vhost::create().await;
+    let id = settle(&store).await;
+    let publisher = publisher(&store, &vhost.url);
+    let message = vhost.next_message(topology::MAILER_QUEUE).await.delivery;
+    assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("checkout", "payment.succeeded"));
+    assert_eq!(message.data, id.to_string().into_bytes());
+    let properties = message.properties;
+    assert_eq!(properties.delivery_mode(), &Some(2), "persistent");
+    assert_eq!(properties.message_id().as_ref().map(|id| id.as_str()), Some(id.to_string().as_str()));
+    assert_eq!(properties.content_type().as_ref().map(|t| t.as_str()), Some("application/cloudevents+json"));
+    // Nothing records spans in this process, so that there is no span to name as the sender.
+    assert!(!context_of(properties.headers().as_ref()).span_context().is_valid());
+    until_pending(&store, 0).await;
+    publisher.send(Drain).await.unwrap();
+    vhost.delete().await;
+}
+
+#[actix_rt::test]
+async fn what_nobody_takes_stays_in_the_outbox_until_somebody_does() {
+    let (store, _directory) = store().await;
+    let vhost = Vhost::create().await;
+    let publisher = publisher(&store, &vhost.url);
+    publisher.send(Relay).await.unwrap();
+    // The publisher stands on its topology; now it is pulled away: an unroutable event comes back confirmed.
+    vhost.delete_queue(topology::MAILER_QUEUE).await;
+    vhost.delete_queue(topology::UNROUTED).await;
+    for _ in 0..10 {
+        settle(&store).await;
+    }
+    publisher.send(Relay).await.unwrap();
+    // The failed pass closes its link; the next one declares the topology again, and the events arrive.
+    until_pending(&store, 0).await;
+    for _ in 0..10 {
+        vhost.next_message(topology::MAILER_QUEUE).await;
+    }
+    publisher.send(Drain).await.unwrap();
+    vhost.delete().await;
+}
+
+#[actix_rt::test]
+async fn an_outage_of_the_broker_loses_nothing() {
+    let (store, _directory) = store().await;
+    let vhost = Vhost::create().await;
+    let publisher = publisher(&store, &vhost.url);
+    publisher.send(Relay).await.unwrap();
+    let url = vhost.url.clone();
+    // With its vhost, the connection of the publisher is gone.
+    vhost.delete().await;
+    let id = settle(&store).await;
+    publisher.send(Relay).await.unwrap();
+    assert_eq!(store.pending().await.unwrap(), 1);
+
+    let back = Vhost::create_named(url.rsplit_once('/').unwrap().1).await;
+    let message = back.next_message(topology::MAILER_QUEUE).await;
+    assert_eq!(message.delivery.data, id.to_string().into_bytes());
+    until_pending(&store, 0).await;
+    publisher.send(Drain).await.unwrap();
+    back.delete().await;
+}
+
+#[actix_rt::test]
+async fn draining_publishes_what_is_left() {
+    let (store, _directory) = store().await;
+    let vhost = Vhost::create().await;
+    let publisher = publisher(&store, &vhost.url);
+    publisher.send(Relay).await.unwrap();
+    for _ in 0..100 {
+        settle(&store).await;
+    }
+    publisher.send(Drain).await.unwrap();
+    assert_eq!(store.pending().await.unwrap(), 0);
+    vhost.delete().await;
+}
