@@ -26,7 +26,7 @@ const CREATE_ORDER: &str = "/create-order";
 const ORDER: &str = "/orders/{order_id}";
 
 /// What is measured from the start.
-pub const ROUTES: [(&str, &str); 2] = [("POST", CREATE_ORDER), ("GET", ORDER)];
+pub const ROUTES: [(&str, &str, &str); 2] = [("POST", CREATE_ORDER, "201"), ("GET", ORDER, "200")];
 
 /// Says that an answer repeats an earlier one.
 const REPLAYED: &str = "idempotent-replayed";

@@ -23,7 +23,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
     let observability = observability.launch();
 
-    let payments = Payments::new(&config, &log).start();
+    let payments = Payments::new(&config, &log)?.start();
     let probes = Probes::new(observability.clone()).actor("payments", payments.clone());
     let server = http::serve(&config, payments, (metrics, log.clone()), observer, probes)?;
     slog::info!(log, "listening"; "server.address" => %config.gateway_listen);

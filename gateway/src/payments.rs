@@ -97,14 +97,18 @@ impl Handler<Traced<Look>> for Payments {
 
 impl Payments {
     /// A client of the payment at `payment_url`.
-    pub fn new(config: &Config, log: &Logger) -> Self {
-        Self {
-            client: reqwest::Client::new(),
+    ///
+    /// # Errors
+    /// When there can be no HTTP client in this process.
+    pub fn new(config: &Config, log: &Logger) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            // A proxy is for the world outside; payment is a neighbour, and it gets a token.
+            client: reqwest::Client::builder().no_proxy().build()?,
             base: config.payment_url.clone(),
             token: config.payment_token.clone(),
             deadline: config.payment_deadline,
             log: log.new(slog::o!("actor" => "payments")),
-        }
+        })
     }
 
     async fn pay(self, pay: Pay) -> Result<Payment, PayError> {

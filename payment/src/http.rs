@@ -17,7 +17,7 @@ use crate::store::StoreError;
 use crate::token::{Authorized, Token};
 
 /// What is measured from the start.
-pub const ROUTES: [(&str, &str); 2] = [("POST", PROCESS_PAYMENT), ("GET", PAYMENT)];
+pub const ROUTES: [(&str, &str, &str); 2] = [("POST", PROCESS_PAYMENT, "200"), ("GET", PAYMENT, "200")];
 
 /// A gateway sends at most its own limit and a little around it.
 const BODY_LIMIT: usize = 128 * 1024;

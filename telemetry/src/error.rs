@@ -22,6 +22,9 @@ pub enum Error {
     /// The OTLP exporter refused its settings.
     #[error("can't set up the OTLP exporter: check OTEL_EXPORTER_OTLP_ENDPOINT")]
     Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
+    /// The HTTP client of the exporter could not be made.
+    #[error("can't set up the HTTP client of the OTLP exporter")]
+    HttpClient(#[source] reqwest::Error),
     /// A subscriber or log bridge was installed before ours.
     #[error("tracing is already set up in this process: make one Observability, and make it first")]
     AlreadyInstalled,

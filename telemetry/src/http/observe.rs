@@ -28,14 +28,15 @@ pub struct Observer {
 impl Observer {
     /// Registers `http_request_duration_seconds{method,route,status}`.
     ///
-    /// The series of `routes` (method, template) exist from the start, so that their first failure counts.
+    /// The series of `routes` (method, template, status of success) exist from the start, those of their
+    /// failures included: a series that is born with its first increment hides it from `rate()`.
     ///
     /// # Errors
     /// When the metric is registered already.
     pub fn register(
         registry: &Registry,
         log: &Logger,
-        routes: &[(&str, &str)],
+        routes: &[(&str, &str, &str)],
     ) -> Result<Self, crate::Error> {
         let durations = durations(
             registry,
@@ -43,8 +44,8 @@ impl Observer {
             "Time to answer an HTTP request, by route template and status.",
             &["method", "route", "status"],
         )?;
-        for (method, route) in routes {
-            for status in ["200", "500", "503"] {
+        for (method, route, success) in routes {
+            for status in [*success, "500", "503", "504"] {
                 durations.with_label_values(&[*method, *route, status]);
             }
         }

@@ -55,7 +55,7 @@ impl Pipeline {
         let (flush, flushes) = mpsc::channel(1);
         let mut exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Delivery::new(settings.otel_exporter_otlp_timeout))
+            .with_http_client(Delivery::new(settings.otel_exporter_otlp_timeout).map_err(Error::HttpClient)?)
             .with_endpoint(settings.traces_endpoint())
             // Delivery knows how long to try; two schedules on top of each other would multiply.
             .with_retry_policy(RetryPolicy::disabled())

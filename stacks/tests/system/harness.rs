@@ -1,0 +1,239 @@
+//! One system for one test: the three services and the trace backend on free ports, in a directory of their
+//! own, with a vhost of their own. Dropping it ends them all; after a failure the directory stays.
+
+mod answer;
+mod program;
+mod raw;
+mod samples;
+mod smtp_server;
+mod vhost;
+mod wait;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use stacks::{
+    http,
+    local::{
+        Options, Stack,
+        layout::{Component, url},
+        secrets,
+    },
+    progress::Progress,
+    trace::{ORDER, Trace},
+};
+use tempfile::TempDir;
+
+pub(crate) use self::{
+    answer::Answer,
+    program::{Program, environment, serving},
+    raw::Connection,
+    samples::Samples,
+    smtp_server::SmtpServer,
+    vhost::Vhost,
+    wait::eventually,
+};
+
+/// The span of the decision: the only one of an order that crosses no border.
+pub(crate) const SETTLE: (&str, &str, &str) = ("payment-service", "internal", "settle payment");
+
+pub(crate) struct System {
+    pub(crate) stack: Stack,
+    pub(crate) vhost: Vhost,
+    client: Client,
+    dir: TempDir,
+}
+
+/// What a client remembers of an order.
+pub(crate) struct Placed {
+    pub(crate) id: String,
+    pub(crate) trace: String,
+}
+
+impl System {
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A system with these settings over the ones that make tests fast.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let vhost = Vhost::create().await;
+        let amqp = vhost.amqp_url();
+        let fast = [
+            ("AMQP_URL", amqp.as_str()),
+            ("MAIL_LATENCY", "0ms"),
+            ("PAYMENT_LATENCY", "20ms"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ];
+        let mut env = environment();
+        env.extend(fast.iter().chain(settings).map(|(key, value)| ((*key).into(), (*value).into())));
+        let options = Options { dir: dir.path().into(), env, free_ports: true, binaries: program::directory() };
+        let stack = Stack::up(&options, &mut Progress::silent()).await.unwrap();
+        Self { stack, vhost, client: http::client().unwrap(), dir }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Ends the process of a service as a crash would.
+    pub(crate) fn kill(&mut self, service: Component) {
+        self.stack.kill(service).unwrap();
+    }
+
+    /// Starts a service again and waits until it is ready.
+    pub(crate) async fn restart(&mut self, service: Component) {
+        self.stack.start(service, &mut Progress::silent()).await.unwrap();
+    }
+
+    /// Places the sample order.
+    pub(crate) async fn place(&self) -> Placed {
+        let answer = self.post(&[], None).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        Placed::from(&answer)
+    }
+
+    /// Places an order with a body of its own, or asks to.
+    pub(crate) async fn place_with(&self, order: &Value, headers: &[(&str, &str)]) -> Answer {
+        self.post(headers, Some(order)).await
+    }
+
+    /// `POST /create-order`.
+    pub(crate) async fn post(&self, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+        let mut request = self.client.post(self.stack.gateway_url() + "/create-order");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// `GET /orders/{id}`.
+    pub(crate) async fn order(&self, id: &str) -> Answer {
+        self.get(Component::Gateway, &format!("/orders/{id}")).await
+    }
+
+    pub(crate) async fn get(&self, service: Component, path: &str) -> Answer {
+        let request = self.client.request(Method::GET, self.url(service) + path);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub(crate) fn url(&self, service: Component) -> String {
+        url(self.stack.layout().listens(service)[0].0)
+    }
+
+    /// The token that payment accepts.
+    pub(crate) fn payment_token(&self) -> String {
+        secrets::read(&self.dir().join(".env")).unwrap()["PAYMENT_TOKEN"].clone()
+    }
+
+    /// The trace of an order that went all the way.
+    pub(crate) async fn trace(&self, id: &str) -> Trace {
+        let whole: Vec<_> = ORDER.into_iter().chain([SETTLE]).collect();
+        self.trace_with(id, &whole).await
+    }
+
+    /// A trace, as soon as it has these spans.
+    pub(crate) async fn trace_with(&self, id: &str, named: &[(&str, &str, &str)]) -> Trace {
+        let jaeger = self.stack.jaeger_url().unwrap();
+        eventually(&format!("trace {id}"), async || {
+            let trace = Trace::fetch(&self.client, &jaeger, id).await.map_err(|error| error.to_string())?;
+            let trace = trace.ok_or("nobody knows it yet")?;
+            match named.iter().find(|named| trace.find(**named).is_none()) {
+                Some(missing) => Err(format!("the span {missing:?} is missing")),
+                None => Ok(trace),
+            }
+        })
+        .await
+    }
+
+    /// The metrics of a service.
+    pub(crate) async fn metrics(&self, service: Component) -> Samples {
+        Samples::parse(&self.metrics_text(service).await)
+    }
+
+    pub(crate) async fn metrics_text(&self, service: Component) -> String {
+        let answer = self.client.get(self.url(service) + "/metrics").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.text().await.unwrap()
+    }
+
+    /// Waits until a series of a service has this value.
+    pub(crate) async fn reaches(&self, service: Component, series: &str, value: f64) {
+        eventually(&format!("{series} = {value} in {service}"), async || {
+            let now = self.metrics(service).await.get(series);
+            if now == value { Ok(()) } else { Err(format!("it is {now}")) }
+        })
+        .await;
+    }
+
+    /// The e-mail about an order, as soon as it is there.
+    pub(crate) async fn email(&self, order: &str) -> String {
+        let file = self.mail_dir().join(format!("{order}.eml"));
+        eventually(&format!("{}", file.display()), async || fs::read_to_string(&file).map_err(|e| e.to_string()))
+            .await
+    }
+
+    /// The names of all files in the directory for e-mails.
+    pub(crate) fn emails(&self) -> Vec<String> {
+        let files = fs::read_dir(self.mail_dir()).unwrap();
+        let mut names: Vec<_> =
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn mail_dir(&self) -> PathBuf {
+        self.stack.mail_dir().unwrap()
+    }
+
+    /// Every line that a service has logged.
+    pub(crate) fn log(&self, service: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.stack.log_dir().join(format!("{service}.log"))).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        for service in Component::SERVICES.into_iter().rev() {
+            // Draining is another test's business; here it would only take time.
+            let _ = self.stack.kill(service);
+        }
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("what the services wrote stays in {}", self.dir.path().display());
+        }
+    }
+}
+
+impl From<&Answer> for Placed {
+    fn from(answer: &Answer) -> Self {
+        Self { id: answer.text("orderId").to_owned(), trace: answer.text("traceId").to_owned() }
+    }
+}
+
+/// An order of a customer with a cart.
+pub(crate) fn books(email: &str) -> Value {
+    json!({
+        "customer": {"email": email},
+        "items": [
+            {"sku": "BOOK-1", "quantity": 2, "unitPrice": "49.99"},
+            {"sku": "PEN", "quantity": 1, "unitPrice": "0.02"},
+        ],
+        "currency": "USD",
+    })
+}
+
+/// Which series grew between two looks, and by how much.
+pub(crate) fn growth(before: &Samples, after: &Samples, series: &[&str]) -> BTreeMap<String, f64> {
+    series.iter().map(|name| ((*name).to_owned(), after.get(name) - before.get(name))).collect()
+}

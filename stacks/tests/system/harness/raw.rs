@@ -1,0 +1,72 @@
+//! HTTP/1.1 by hand: what no well-behaved client would send, and requests that stop half-way.
+
+use std::{net::SocketAddr, time::Duration};
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::Answer;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Connection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn to(address: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(address).await.unwrap(), received: Vec::new() }
+    }
+
+    /// Sends bytes; whoever has heard enough may have closed already, and the answer tells why.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Sends the head of a request and waits until its handler asks for the body: it is in flight then.
+    pub(crate) async fn begin(&mut self, head: &str) {
+        self.send(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).await;
+        assert_eq!(self.head().await.trim_end(), "HTTP/1.1 100 Continue");
+    }
+
+    /// The next answer.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        let head = self.head().await;
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let headers: HeaderMap = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| {
+                let name: HeaderName = name.parse().unwrap();
+                (name, HeaderValue::from_str(value.trim()).unwrap())
+            })
+            .collect();
+        let length = headers.get("content-length").map_or(0, |length| length.to_str().unwrap().parse().unwrap());
+        while self.received.len() < length {
+            self.receive().await;
+        }
+        let body = self.received.drain(..length).collect::<Vec<u8>>();
+        let status = status.unwrap_or_else(|| panic!("no status in {head}"));
+        Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or_default() }
+    }
+
+    async fn head(&mut self) -> String {
+        loop {
+            if let Some(end) = self.received.windows(4).position(|four| four == b"\r\n\r\n") {
+                return String::from_utf8(self.received.drain(..end + 4).collect()).unwrap();
+            }
+            self.receive().await;
+        }
+    }
+
+    async fn receive(&mut self) {
+        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await;
+        let read = read.expect("no answer within 20 s").expect("the connection broke before the answer was whole");
+        assert!(read > 0, "closed before the answer was whole: {:?}", String::from_utf8_lossy(&self.received));
+    }
+}

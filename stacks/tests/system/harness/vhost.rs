@@ -1,0 +1,92 @@
+//! A vhost of its own on the broker that the test run was lent, by RabbitMQ's management API. Deleting it is
+//! an outage of the broker for those who use it, and for nobody else.
+
+use reqwest::{Client, Method, Url};
+use serde_json::{Value, json};
+use stacks::http;
+use uuid::Uuid;
+
+use super::program;
+
+pub(crate) struct Vhost {
+    name: String,
+    amqp: Url,
+    management: Url,
+    client: Client,
+}
+
+impl Vhost {
+    pub(crate) async fn create() -> Self {
+        let lent = |variable: &str| -> Url {
+            let url = program::inherited(variable);
+            url.unwrap_or_else(|| panic!("{variable} names no broker: run `make test`")).parse().unwrap()
+        };
+        let (mut amqp, management) = (lent("AMQP_URL"), lent("RABBITMQ_MANAGEMENT_URL"));
+        let name = format!("test-{}", Uuid::new_v4().simple());
+        amqp.set_path(&name);
+        let vhost = Self { name, amqp, management, client: http::client().unwrap() };
+        vhost.restore().await;
+        vhost
+    }
+
+    pub(crate) fn amqp_url(&self) -> String {
+        self.amqp.to_string()
+    }
+
+    /// From now on nobody can connect, and who is connected is thrown out.
+    pub(crate) async fn remove(&self) {
+        self.call(Method::DELETE, &format!("vhosts/{}", self.name), None).await;
+    }
+
+    /// It is there again, and empty.
+    pub(crate) async fn restore(&self) {
+        self.call(Method::PUT, &format!("vhosts/{}", self.name), None).await;
+    }
+
+    /// Publishes bytes, given in base64, to an exchange as payment would.
+    pub(crate) async fn publish(&self, exchange: &str, key: &str, message_id: &str, base64: &str) {
+        let message = json!({
+            "routing_key": key,
+            "payload": base64,
+            "payload_encoding": "base64",
+            "properties": {"message_id": message_id, "delivery_mode": 2},
+        });
+        let path = format!("exchanges/{}/{exchange}/publish", self.name);
+        let answer = self.call(Method::POST, &path, Some(message)).await;
+        assert_eq!(answer["routed"], true, "nobody is bound to {exchange} for {key}");
+    }
+
+    /// Takes the messages out of a queue; the bytes of each in base64.
+    pub(crate) async fn take(&self, queue: &str) -> Vec<String> {
+        let path = format!("queues/{}/{queue}/get", self.name);
+        let how = json!({"count": 100, "ackmode": "ack_requeue_false", "encoding": "base64"});
+        let messages = self.call(Method::POST, &path, Some(how)).await;
+        let payload = |message: &Value| message["payload"].as_str().unwrap().to_owned();
+        messages.as_array().unwrap().iter().map(payload).collect()
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let mut request = self.client.request(method.clone(), self.management.join(&format!("api/{path}")).unwrap());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "the broker answered {status} to {method} {path}: {text}");
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        let url = self.management.join(&format!("api/vhosts/{}", self.name)).unwrap();
+        // On a thread with a runtime of its own: the test's can't wait here.
+        let deletion = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { http::client().unwrap().delete(url).send().await })
+        });
+        // A vhost that stays goes with the node; a panic here would hide why the test failed.
+        let _ = deletion.join();
+    }
+}

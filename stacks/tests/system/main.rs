@@ -1,0 +1,18 @@
+//! The system as its users and its operators see it: the real binaries, a real broker, a stack for each test.
+//! `make test` lends the broker; every test has its own vhost, ports and directory, and leaves none of them.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "all of this crate is a test")]
+
+mod harness;
+
+mod bad_input;
+mod durability;
+mod idempotency;
+mod journey;
+mod lifecycle;
+mod logs;
+mod metrics;
+mod settings;
+mod smtp;
+mod trace;
+mod up;
