@@ -28,6 +28,10 @@ pub struct Config {
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub payment_deadline: Duration,
 
+    /// Where a trace is shown to people; {traceId} stands for its id.
+    #[arg(long, env, default_value = "http://localhost:16686/trace/{traceId}")]
+    pub trace_url: String,
+
     /// Longest time to finish what is in flight when asked to stop.
     #[arg(long, env, default_value = "15s", value_parser = duration)]
     pub shutdown_deadline: Duration,

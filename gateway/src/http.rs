@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::idempotency::derived_key;
 use crate::metrics::Metrics;
 use crate::order::Order;
+use crate::page::page_routes;
 use crate::payments::{Look, Pay, PayError, Payments};
 
 const CREATE_ORDER: &str = "/create-order";
@@ -53,6 +54,7 @@ pub fn serve(
     let probes = web::Data::new(probes);
     let observer = web::Data::new(observer);
     let api = web::Data::new(Api { payments, metrics, log });
+    let trace_url = config.trace_url.clone();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(probes.clone())
@@ -61,6 +63,7 @@ pub fn serve(
             .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)))
             .service(resource(ORDER, "GET").route(web::get().to(find_order)))
             .configure(probe_routes)
+            .configure(|routes| page_routes(routes, &trace_url))
             .default_service(web::to(not_found))
             .wrap(from_fn(observe))
             .wrap(server_spans())

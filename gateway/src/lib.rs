@@ -15,6 +15,7 @@ pub mod payments;
 
 mod body;
 mod idempotency;
+mod page;
 mod place;
 
 use telemetry::Service;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::Client;
 
 use super::{
-    layout::{Component, Layout, url},
+    layout::{Component, Layout, link, url},
     rabbitmq::Node,
 };
 use crate::{
@@ -119,6 +119,7 @@ impl Recipe<'_> {
         }
         if let Some(traces) = traces {
             environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT".into(), url(traces.otlp));
+            environment.insert("TRACE_URL".into(), link(traces.ui) + "/trace/{traceId}");
         }
         if let Some(node) = self.node {
             environment.insert("AMQP_URL".into(), node.amqp_url());

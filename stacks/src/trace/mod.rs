@@ -41,6 +41,8 @@ pub struct Span {
     pub id: String,
     /// The span it is a child of; that one may be elsewhere or not have arrived yet.
     pub parent: Option<String>,
+    /// The spans that it is linked to.
+    pub links: Vec<String>,
     /// `service.name` of the process that recorded it.
     pub service: String,
     /// What it is called.
@@ -174,14 +176,15 @@ impl JaegerSpan {
         let description = text("otel.status_description").unwrap_or_default();
         let failed = text("error").is_some_and(|error| error == "true");
         text("otel.status_code");
-        let parent = self
+        let (parents, links): (Vec<_>, Vec<_>) = self
             .references
             .unwrap_or_default()
             .into_iter()
-            .find(|reference| reference.ref_type == "CHILD_OF");
+            .partition(|reference| reference.ref_type == "CHILD_OF");
         Span {
             id: self.span_id,
-            parent: parent.map(|reference| reference.span_id),
+            parent: parents.into_iter().next().map(|reference| reference.span_id),
+            links: links.into_iter().map(|reference| reference.span_id).collect(),
             service: processes
                 .get(&self.process_id)
                 .map_or_else(|| "unknown".into(), |process| process.service_name.clone()),

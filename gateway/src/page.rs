@@ -1,0 +1,85 @@
+//! What a person finds at the door: a page that places an order and leads to its trace, and the API's description.
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::{HttpResponse, web};
+use telemetry::http::resource;
+
+const PAGE: &str = include_str!("page.html");
+const OPENAPI: &str = include_str!("../openapi.json");
+
+/// The page is one file: it needs nothing from anywhere else.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The page, with the place where traces are shown.
+#[derive(Clone)]
+struct Page(String);
+
+/// Adds `/` and `/openapi.json`; `trace_url` has `{traceId}` in it.
+pub(crate) fn page_routes(config: &mut web::ServiceConfig, trace_url: &str) {
+    let page = PAGE.replace("@TRACE_URL@", &escaped(trace_url));
+    config
+        .app_data(web::Data::new(Page(page)))
+        .service(resource("/", "GET").route(web::get().to(show)))
+        .service(resource("/openapi.json", "GET").route(web::get().to(openapi)));
+}
+
+async fn show(page: web::Data<Page>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .body(page.0.clone())
+}
+
+async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(OPENAPI)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::order::Order;
+
+    fn description() -> Value {
+        serde_json::from_str(OPENAPI).unwrap()
+    }
+
+    #[test]
+    fn the_description_has_the_routes_that_are_served_and_no_others() {
+        let described: BTreeSet<_> = description()["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().keys().map(|m| (m.clone(), path.clone()))
+            })
+            .collect();
+        let served: BTreeSet<_> =
+            crate::http::ROUTES.iter().map(|(m, path, _)| (m.to_lowercase(), (*path).to_owned())).collect();
+        assert_eq!(described, served);
+    }
+
+    #[test]
+    fn its_example_is_an_order_and_its_currencies_are_taken() {
+        let schemas = &description()["components"]["schemas"];
+        let example = serde_json::to_vec(&schemas["NewOrder"]["examples"][0]).unwrap();
+        assert_eq!(Order::parse(&example).unwrap().total.to_string(), "99.98");
+        let codes: Vec<_> = payment_api::Currency::ALL.iter().map(|currency| currency.code()).collect();
+        assert_eq!(schemas["Currency"]["enum"], serde_json::json!(codes));
+    }
+
+    #[test]
+    fn its_version_is_ours() {
+        assert_eq!(description()["info"]["version"], crate::SERVICE.version);
+    }
+}
