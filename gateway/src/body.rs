@@ -1,10 +1,13 @@
 //! The body of a request: bounded, and JSON where there is one.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
 use telemetry::problem::Problem;
+use tokio::time::timeout;
 
 /// Bytes that an order may have.
 const LIMIT: usize = 64 * 1024;
@@ -12,17 +15,27 @@ const LIMIT: usize = 64 * 1024;
 /// Reads the body; empty where there is none.
 ///
 /// # Errors
-/// 413 when it is too large, 415 when it is not declared as plain JSON, 400 when it breaks off.
-pub(crate) async fn read_json(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
+/// 413 when it is too large, 415 when it is not declared as plain JSON, 400 when it breaks off, 408 when it
+/// has not arrived whole by the deadline.
+pub(crate) async fn read_json(
+    request: &HttpRequest,
+    payload: web::Payload,
+    deadline: Duration,
+) -> Result<Vec<u8>, Problem> {
+    // actix-web waits for a body as long as its client likes.
+    timeout(deadline, read(request, payload)).await.unwrap_or_else(|_| Err(too_slow(deadline)))
+}
+
+async fn read(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
     let declared = header(request, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     if declared.is_some_and(|length| length > LIMIT) {
-        return Err(Problem::too_large(LIMIT));
+        return Err(Problem::too_large(LIMIT).closing());
     }
     let mut body = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| incomplete())?;
         if body.len() + chunk.len() > LIMIT {
-            return Err(Problem::too_large(LIMIT));
+            return Err(Problem::too_large(LIMIT).closing());
         }
         body.extend_from_slice(&chunk);
     }
@@ -55,6 +68,11 @@ fn header<'a>(request: &'a HttpRequest, name: &HeaderName) -> Option<&'a str> {
     let mut values = request.headers().get_all(name);
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
+}
+
+fn too_slow(deadline: Duration) -> Problem {
+    let detail = format!("The body did not arrive within {} s.", deadline.as_secs_f32());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail).closing()
 }
 
 fn incomplete() -> Problem {

@@ -1,6 +1,7 @@
 //! What the gateway can be told from outside. `gateway --help` prints this file.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Parser;
@@ -27,6 +28,18 @@ pub struct Config {
     /// Longest time to get an answer out of payment, retries included.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub payment_deadline: Duration,
+
+    /// Requests that may be in flight at once; more are answered with 503.
+    #[arg(long, env, default_value = "1024")]
+    pub gateway_max_in_flight: NonZeroU32,
+
+    /// Requests that one client address may make each second; more are answered with 429; 0 for no limit.
+    #[arg(long, env, default_value = "500")]
+    pub gateway_rate_limit: u32,
+
+    /// Longest time for the body of a request to arrive.
+    #[arg(long, env, default_value = "10s", value_parser = duration)]
+    pub gateway_body_deadline: Duration,
 
     /// Where a trace is shown to people; {traceId} stands for its id.
     #[arg(long, env, default_value = "http://localhost:16686/trace/{traceId}")]

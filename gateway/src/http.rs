@@ -1,5 +1,7 @@
 //! The public routes: read, validate, ask [`Payments`], answer. Errors become problem documents here, once.
 
+use std::time::Duration;
+
 use actix::{Addr, MailboxError};
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 use crate::body::read_json;
 use crate::config::Config;
 use crate::idempotency::derived_key;
+use crate::limits::{Limits, limit};
 use crate::metrics::Metrics;
 use crate::order::Order;
 use crate::page::page_routes;
@@ -38,6 +41,7 @@ struct Api {
     payments: Addr<Payments>,
     metrics: Metrics,
     log: Logger,
+    body_deadline: Duration,
 }
 
 /// Binds the port, and serves until a signal; then finishes what is in flight.
@@ -53,18 +57,21 @@ pub fn serve(
 ) -> std::io::Result<Server> {
     let probes = web::Data::new(probes);
     let observer = web::Data::new(observer);
-    let api = web::Data::new(Api { payments, metrics, log });
+    let api = web::Data::new(Api { payments, metrics, log, body_deadline: config.gateway_body_deadline });
     let trace_url = config.trace_url.clone();
+    let limits = web::Data::new(Limits::new(config));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(probes.clone())
             .app_data(observer.clone())
             .app_data(api.clone())
+            .app_data(limits.clone())
             .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)))
             .service(resource(ORDER, "GET").route(web::get().to(find_order)))
             .configure(probe_routes)
             .configure(|routes| page_routes(routes, &trace_url))
             .default_service(web::to(not_found))
+            .wrap(from_fn(limit))
             .wrap(from_fn(observe))
             .wrap(server_spans())
     });
@@ -82,7 +89,7 @@ async fn create_order(
 ) -> Result<HttpResponse, Problem> {
     let order_id = Uuid::now_v7();
     let idempotency_key = derived_key(&request, order_id)?;
-    let body = read_json(&request, payload).await?;
+    let body = read_json(&request, payload, api.body_deadline).await?;
     let order = match body.as_slice() {
         [] => Order::sample().map_err(|_| Problem::internal())?,
         body => Order::parse(body)?,

@@ -15,6 +15,7 @@ pub mod payments;
 
 mod body;
 mod idempotency;
+mod limits;
 mod page;
 mod place;
 

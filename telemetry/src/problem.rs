@@ -7,7 +7,7 @@ use std::fmt;
 use actix_web::body::BoxBody;
 use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,13 @@ impl Problem {
     pub fn internal() -> Self {
         let detail = "This is our fault. The trace id leads us to the cause.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+    }
+
+    /// Closes the connection after the answer: what is still to come on it can't be trusted.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.headers.push((CONNECTION, "close".to_owned()));
+        self
     }
 
     /// Adds a `Retry-After` header, in seconds.

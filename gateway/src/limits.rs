@@ -1,0 +1,96 @@
+//! How much is too much: requests in flight, and requests of one client each second. The answer to too much
+//! is given before any work is done for it.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use telemetry::problem::Problem;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+
+/// After so many requests, clients that have been quiet are forgotten: addresses are many, memory is not.
+const FORGET_EVERY: u32 = 10_000;
+
+/// The limits of this gateway; one for all workers.
+pub(crate) struct Limits {
+    in_flight: Semaphore,
+    rate: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    seen: AtomicU32,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &Config) -> Self {
+        let per_second = NonZeroU32::new(config.gateway_rate_limit);
+        Self {
+            in_flight: Semaphore::new(config.gateway_max_in_flight.get() as usize),
+            rate: per_second.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
+            seen: AtomicU32::new(0),
+        }
+    }
+
+    fn admit(&self, client: Option<IpAddr>) -> Result<(), Problem> {
+        let (Some(rate), Some(client)) = (&self.rate, client) else { return Ok(()) };
+        if self.seen.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            rate.retain_recent();
+        }
+        rate.check_key(&client).map_err(|refused| {
+            let wait = refused.wait_time_from(DefaultClock::default().now());
+            let detail = "This client makes too many requests. Wait, and try again.";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", detail)
+                .retry_after(wait.as_secs() + 1)
+        })
+    }
+}
+
+/// The middleware. Probes pass: an overloaded service is not a dead one.
+pub(crate) async fn limit<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let is_order = request.path() == "/create-order" || request.path().starts_with("/orders/");
+    let (Some(limits), true) = (request.app_data::<Data<Limits>>().cloned(), is_order) else {
+        return next.call(request).await;
+    };
+    limits.admit(request.peer_addr().map(|address| address.ip()))?;
+    let Ok(_permit) = limits.in_flight.try_acquire() else {
+        return Err(Problem::unavailable("Too many orders are in flight. Try again.").into());
+    };
+    next.call(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn limits(rate: &str) -> Limits {
+        let token = ["gateway", "--payment-token", "0123456789abcdef", "--gateway-rate-limit", rate];
+        Limits::new(&Config::parse_from(token))
+    }
+
+    #[test]
+    fn a_client_that_asks_too_often_is_told_when_to_come_back() {
+        let limits = limits("3");
+        let (busy, other) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([127, 0, 0, 2])));
+        let refused = (0..10).filter(|_| limits.admit(busy).is_err()).count();
+        assert!(refused >= 6, "{refused} of 10 refused at 3 each second");
+        assert_eq!(limits.admit(busy).unwrap_err().status, 429);
+        assert!(limits.admit(other).is_ok());
+    }
+
+    #[test]
+    fn no_limit_is_no_limit() {
+        let limits = limits("0");
+        assert!((0..1000).all(|_| limits.admit(Some(IpAddr::from([127, 0, 0, 1]))).is_ok()));
+    }
+}
