@@ -11,6 +11,7 @@ CREATE TABLE inbox (
     state         TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sent', 'dead')),
     attempts      INTEGER NOT NULL DEFAULT 0,
     due_at        INTEGER NOT NULL,
+    leased_until  INTEGER NOT NULL DEFAULT 0,
     sent_at       INTEGER,
     error         TEXT
 ) STRICT;

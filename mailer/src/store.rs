@@ -60,7 +60,8 @@ impl Store {
     /// # Errors
     /// When `url` names no file.
     pub fn check(url: &str) -> Result<SqliteConnectOptions, StoreError> {
-        let is_file = url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty() && !path.starts_with(':'));
+        let is_file =
+            url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty() && !path.starts_with(':'));
         url.parse().ok().filter(|_| is_file).ok_or(StoreError::Url)
     }
 
@@ -81,6 +82,8 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
         migrations().run(&pool).await?;
+        // A file has one service, and this is it: who held a lease is dead.
+        sqlx::query("UPDATE inbox SET leased_until = 0 WHERE state = 'queued'").execute(&pool).await?;
         Ok(Self { pool })
     }
 
@@ -103,15 +106,16 @@ impl Store {
         Ok(inserted.rows_affected() == 1)
     }
 
-    /// Takes the events that are due, and counts an attempt for each. They are due again after `lease`,
+    /// Takes the events that are due, and counts an attempt for each. They can be taken again after `lease`,
     /// should nothing be heard of them.
     ///
     /// # Errors
     /// When the database can't be written.
     pub async fn claim(&self, limit: u32, lease: Duration) -> Result<Vec<Due>, StoreError> {
         let rows = sqlx::query(
-            "UPDATE inbox SET due_at = ?1, attempts = attempts + 1 WHERE event_id IN \
-             (SELECT event_id FROM inbox WHERE state = 'queued' AND due_at <= ?2 ORDER BY due_at LIMIT ?3) \
+            "UPDATE inbox SET leased_until = ?1, attempts = attempts + 1 WHERE event_id IN \
+             (SELECT event_id FROM inbox WHERE state = 'queued' AND due_at <= ?2 AND leased_until <= ?2 \
+              ORDER BY due_at LIMIT ?3) \
              RETURNING payload, trace_context, attempts",
         )
         .bind(after(lease))
@@ -137,7 +141,7 @@ impl Store {
     /// # Errors
     /// When the database can't be written; the lease decides then.
     pub async fn retry(&self, event: Uuid, delay: Duration, error: &str) -> Result<(), StoreError> {
-        let statement = "UPDATE inbox SET due_at = ?2, error = ?3 WHERE event_id = ?1";
+        let statement = "UPDATE inbox SET due_at = ?2, leased_until = 0, error = ?3 WHERE event_id = ?1";
         let query = sqlx::query(statement).bind(event.to_string()).bind(after(delay)).bind(error);
         query.execute(&self.pool).await?;
         Ok(())

@@ -108,6 +108,8 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         migrations().run(&writer).await?;
+        // A file has one service, and this is it: who held a lease is dead.
+        sqlx::query("UPDATE outbox SET leased_until = 0 WHERE published_at IS NULL").execute(&writer).await?;
         let reader =
             SqlitePoolOptions::new().max_connections(2).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, reader })

@@ -98,3 +98,16 @@ async fn a_retry_is_due_after_its_delay_also_when_the_service_was_restarted() {
     let again = open(&directory).await.claim(10, LEASE).await.unwrap();
     assert_eq!((again.len(), again[0].event.id, again[0].attempt), (1, due[0].event.id, 2));
 }
+
+#[actix_rt::test]
+async fn a_restart_ends_the_lease_of_the_dead_but_no_delay() {
+    let (inbox, directory) = inbox().await;
+    for _ in 0..2 {
+        inbox.receive(&event(), &context()).await.unwrap();
+    }
+    let due = inbox.claim(10, LEASE).await.unwrap();
+    inbox.retry(due[1].event.id, LEASE, "451 later").await.unwrap();
+    drop(inbox);
+    let again = open(&directory).await.claim(10, LEASE).await.unwrap();
+    assert_eq!((again.len(), again[0].event.id, again[0].attempt), (1, due[0].event.id, 2));
+}

@@ -7,7 +7,7 @@ use super::*;
 
 const LEASE: Duration = Duration::from_secs(60);
 
-pub(crate) async fn store() -> (Store, TempDir) {
+async fn store() -> (Store, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     (open(&directory).await, directory)
 }
@@ -131,4 +131,13 @@ async fn what_is_no_database_is_refused() {
     for url in [&file, "postgres://localhost/payment", "sqlite::memory:", "sqlite://", "payment.db"] {
         assert!(Store::open(url).await.is_err(), "{url}");
     }
+}
+
+#[actix_rt::test]
+async fn a_restart_ends_the_lease_of_the_dead() {
+    let (store, directory) = store().await;
+    store.settle(&settlement("k")).await.unwrap();
+    store.claim(10, LEASE).await.unwrap();
+    drop(store);
+    assert_eq!(open(&directory).await.claim(10, LEASE).await.unwrap().len(), 1);
 }
