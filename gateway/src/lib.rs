@@ -18,6 +18,7 @@ mod idempotency;
 mod limits;
 mod page;
 mod place;
+mod strict;
 
 use telemetry::Service;
 

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use email_address::{EmailAddress, Options};
 use payment_api::{Currency, Customer, Email, Item, Money, MoneyError};
-use serde_json::Value;
 use telemetry::problem::{FieldError, Problem};
 
 use crate::place::{Notes, Place};
+use crate::strict::Strict;
 
 /// Lines of one order.
 const MOST_ITEMS: usize = 100;
@@ -44,7 +44,7 @@ impl Order {
     /// # Errors
     /// 400 when it is not JSON, 422 with every field that is wrong when it is not an order.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let value: Value = serde_json::from_slice(body)
+        let Strict(value) = serde_json::from_slice(body)
             .map_err(|error| Problem::malformed_json(format!("The body is not JSON: {error}.")))?;
         let notes = Notes::default();
         let order = order(&Place::root(&value, &notes));

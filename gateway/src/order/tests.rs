@@ -1,6 +1,6 @@
 //! Orders as tables: what is one, and for what is not, which field is to blame.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -105,9 +105,16 @@ fn a_sku_may_occur_once() {
 #[test]
 fn what_is_not_json_is_told_where() {
     let deep = "[".repeat(60_000);
-    for body in
-        [b"".as_slice(), b"{", b"{}x", b"\xef\xbb\xbf{}", b"\"\xff\"", b"{\"a\": NaN}", deep.as_bytes()]
-    {
+    for body in [
+        b"".as_slice(),
+        b"{",
+        b"{}x",
+        b"\xef\xbb\xbf{}",
+        b"\"\xff\"",
+        b"{\"a\": NaN}",
+        b"{\"a\": 1, \"a\": 1}",
+        deep.as_bytes(),
+    ] {
         let problem = Order::parse(body).unwrap_err();
         assert_eq!(problem.status, 400);
         assert!(problem.detail.contains("line 1 column"), "{}", problem.detail);
