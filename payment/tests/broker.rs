@@ -1,4 +1,5 @@
 //! The publisher on a real broker: what it sends, and what it does when the broker can't take it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 
