@@ -25,6 +25,9 @@ use actix_web::web;
 
 use crate::problem::Problem;
 
+/// What the conventions call a method that they don't know.
+const OTHER_METHOD: &str = "_OTHER";
+
 /// A resource that answers methods it has no route for with 405 and `Allow: {allowed}`.
 pub fn resource(path: &str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move || async move {
@@ -43,6 +46,14 @@ pub async fn not_found() -> Result<actix_web::HttpResponse, Problem> {
 /// The route template that was matched, for spans and labels: never the raw path.
 fn route(request: &actix_web::HttpRequest) -> Option<String> {
     request.match_pattern()
+}
+
+/// A method is client input: anything unheard of must become neither a label nor the name of a span.
+fn known_method(method: &str) -> &'static str {
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or(OTHER_METHOD)
 }
 
 /// Probes and scrapes come every few seconds; traces and logs of them would bury the rest.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use opentelemetry_sdk::trace::Sampler;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Settings of the observability of one service; flatten them into the service's own.
 #[derive(Args, Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct Settings {
     pub deployment_environment: String,
 
     /// Least severe log level, for all or by module: `info`, or `info,payment=debug,sqlx=warn`.
-    #[arg(long, env, default_value = "info,actix_server=warn")]
+    #[arg(long, env, default_value = "info,actix_server=warn", value_parser = levels)]
     pub log_level: Targets,
 
     /// Directory of the log file `<service name>.log`; empty writes no file.
@@ -106,6 +106,15 @@ impl Settings {
 
     pub(crate) fn traces_endpoint(&self) -> String {
         format!("{}/v1/traces", self.otel_exporter_otlp_endpoint.trim_end_matches('/'))
+    }
+}
+
+/// A bare word that is no level would be taken for the name of a module, and all others fall silent.
+fn levels(value: &str) -> Result<Targets, String> {
+    let is_level = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+    match value.parse() {
+        Ok(levels) if value.split(',').all(|part| is_level(part.trim())) => Ok(levels),
+        _ => Err("expected a level and levels of modules, such as info,payment=debug".to_owned()),
     }
 }
 
@@ -168,6 +177,8 @@ mod tests {
             ("--otel-bsp-schedule-delay=0", "OTEL_BSP_SCHEDULE_DELAY"),
             ("--otel-bsp-max-queue-size=-1", "OTEL_BSP_MAX_QUEUE_SIZE"),
             ("--log-level=loud", "LOG_LEVEL"),
+            ("--log-level=info,payment", "LOG_LEVEL"),
+            ("--log-level=info,payment=loud", "LOG_LEVEL"),
         ] {
             let error = parse(&[argument]).unwrap_err();
             assert!(error.contains(variable), "{argument}: {error}");

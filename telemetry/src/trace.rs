@@ -68,7 +68,8 @@ fn recorded() -> Targets {
         .with_target("opentelemetry", LevelFilter::OFF)
 }
 
-/// Who speaks. Attributes from `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` are added by the SDK.
+/// Who speaks. The SDK adds what `OTEL_RESOURCE_ATTRIBUTES` names; the four here go before it, because a name
+/// that differs from the one in logs and metrics would cut the signals apart.
 fn resource(service: Service, settings: &Settings) -> Resource {
     Resource::builder()
         .with_attributes([

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
@@ -13,7 +14,7 @@ use futures_util::FutureExt;
 use prometheus::{HistogramVec, Registry};
 use slog::Logger;
 
-use super::{is_operational, route};
+use super::{is_operational, known_method, route};
 use crate::metrics::durations;
 use crate::problem::Problem;
 use crate::propagation::{TRACERESPONSE, TraceContext};
@@ -71,7 +72,9 @@ pub async fn observe<B: MessageBody + 'static>(
     let route = route(request.request());
     let path = request.path().to_owned();
 
-    let mut outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await.unwrap_or_else(|panic| {
+    // Inside of `async`, because a middleware can panic before its first future exists.
+    let call = AssertUnwindSafe(async move { next.call(request).await });
+    let outcome = call.catch_unwind().await.unwrap_or_else(|panic| {
         slog::crit!(observer.log, "request handler panicked"; "error.message" => panic_message(&*panic));
         Err(Problem::internal().into())
     });
@@ -90,10 +93,19 @@ pub async fn observe<B: MessageBody + 'static>(
         "http.route" => route,
         "http.request.method" => method,
     );
-    if let (Ok(response), Some(value)) = (&mut outcome, traceresponse()) {
-        response.headers_mut().insert(HeaderName::from_static(TRACERESPONSE), value);
+    let Some(value) = traceresponse() else { return outcome };
+    let header = HeaderName::from_static(TRACERESPONSE);
+    match outcome {
+        Ok(mut response) => {
+            response.headers_mut().insert(header, value);
+            Ok(response)
+        }
+        Err(error) => {
+            let mut response = error.error_response();
+            response.headers_mut().insert(header, value);
+            Err(InternalError::from_response(error, response).into())
+        }
     }
-    outcome
 }
 
 /// The same form as `traceparent`, with the span that answered.
@@ -101,14 +113,6 @@ fn traceresponse() -> Option<HeaderValue> {
     let context = TraceContext::current();
     let (_, value) = context.fields().find(|(name, _)| *name == "traceparent")?;
     HeaderValue::from_str(value).ok()
-}
-
-/// A method is client input: anything unheard of must not become a label.
-fn known_method(method: &str) -> &'static str {
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
-        .into_iter()
-        .find(|known| *known == method)
-        .unwrap_or("_OTHER")
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {

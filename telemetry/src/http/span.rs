@@ -9,7 +9,7 @@ use tracing::{Span, field::Empty};
 use tracing_actix_web::{RootSpanBuilder, TracingLogger};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{is_operational, route};
+use super::{OTHER_METHOD, is_operational, known_method, route};
 use crate::propagation::TraceContext;
 
 /// The middleware that opens a SERVER span for each request; wrap it outermost.
@@ -25,12 +25,15 @@ impl RootSpanBuilder for ServerSpan {
         if is_operational(request.path()) {
             return Span::none();
         }
-        let method = request.method().as_str();
+        let sent = request.method().as_str();
+        let method = known_method(sent);
+        // Names and labels come from a fixed set; what was really sent is an attribute.
+        let (verb, original) = if method == OTHER_METHOD { ("HTTP", Some(sent)) } else { (method, None) };
         let route = route(request.request());
         let name = match &route {
-            Some(route) => format!("{method} {route}"),
+            Some(route) => format!("{verb} {route}"),
             // The raw path would make as many names as there are paths.
-            None => method.to_owned(),
+            None => verb.to_owned(),
         };
         let connection = request.connection_info().clone();
         let (host, port) = split(connection.host());
@@ -39,6 +42,7 @@ impl RootSpanBuilder for ServerSpan {
             otel.name = name,
             otel.kind = "server",
             http.request.method = method,
+            http.request.method_original = original,
             http.route = route,
             http.response.status_code = Empty,
             url.path = request.path(),

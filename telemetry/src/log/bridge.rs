@@ -15,13 +15,14 @@ pub(crate) struct BridgeLayer {
 }
 
 /// A library has no business with these: they are the logger's own.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 9] = [
     "@timestamp",
     "ecs.version",
     "log.level",
     "log.logger",
     "service.environment",
     "service.name",
+    "service.version",
     "span.id",
     "trace.id",
 ];

@@ -1,7 +1,8 @@
 //! The shape of a log line: JSON by slog-json, names of the Elastic Common Schema.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
@@ -18,15 +19,24 @@ const ECS_VERSION: &str = "9.4.0";
 
 /// Formats a record on the thread that logs it, where the current span is known, into one queued line.
 pub(super) struct EcsDrain {
-    json: Mutex<slog_json::Json<LineBuffer>>,
+    formatter: Mutex<Formatter>,
     levels: Targets,
+}
+
+struct Formatter {
+    json: slog_json::Json<LineBuffer>,
+    /// Set before each record: the buffer sees bytes only, and one of them is the first of a line.
+    begins: Arc<AtomicBool>,
+    queue: LogQueue,
 }
 
 impl EcsDrain {
     pub(super) fn new(service: Service, settings: &Settings, queue: LogQueue) -> Self {
         let environment = settings.deployment_environment.clone();
+        let begins = Arc::new(AtomicBool::new(true));
+        let buffer = LineBuffer { line: Vec::new(), begins: begins.clone(), queue: queue.clone() };
         // Written in the order of these calls; the first three lead every line, as ecs-logging asks.
-        let json = slog_json::Json::new(LineBuffer { line: Vec::new(), queue })
+        let json = slog_json::Json::new(buffer)
             .add_key_value(o!("@timestamp" => FnValue(|_| OffsetDateTime::now_utc().format(&Rfc3339).ok())))
             .add_key_value(o!("log.level" => FnValue(|record| level_name(record.level()))))
             .add_key_value(o!("message" => PushFnValue(|record, to| to.emit(record.msg()))))
@@ -40,7 +50,8 @@ impl EcsDrain {
             .add_key_value(o!("log.logger" => PushFnValue(|record, to| to.emit(logger_name(record)))))
             .set_flush(true)
             .build();
-        Self { json: Mutex::new(json), levels: settings.log_level.clone() }
+        let formatter = Mutex::new(Formatter { json, begins, queue });
+        Self { formatter, levels: settings.log_level.clone() }
     }
 }
 
@@ -52,9 +63,12 @@ impl Drain for EcsDrain {
         if !self.levels.would_enable(logger_name(record), &tracing_level(record.level())) {
             return Ok(());
         }
-        let json = self.json.lock().unwrap_or_else(PoisonError::into_inner);
-        // The buffer takes every byte; only a value that can't be serialised fails, and a logger has nobody to tell.
-        let _ = json.log(record, values);
+        let formatter = self.formatter.lock().unwrap_or_else(PoisonError::into_inner);
+        formatter.begins.store(true, Ordering::Relaxed);
+        if formatter.json.log(record, values).is_err() {
+            // The buffer takes every byte, so it was a value that could not be serialised.
+            formatter.queue.give_up();
+        }
         Ok(())
     }
 }
@@ -62,11 +76,17 @@ impl Drain for EcsDrain {
 /// Collects one line; slog-json flushes at its end.
 struct LineBuffer {
     line: Vec<u8>,
+    begins: Arc<AtomicBool>,
     queue: LogQueue,
 }
 
 impl Write for LineBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.begins.load(Ordering::Relaxed) {
+            self.begins.store(false, Ordering::Relaxed);
+            // A value that failed or panicked has left half of its line here.
+            self.line.clear();
+        }
         self.line.extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -47,13 +47,15 @@ impl HttpClient for Delivery {
                     if let Some(headers) = response.headers_mut() {
                         *headers = answer.headers().clone();
                     }
-                    return Ok(response.body(answer.bytes().await?)?);
+                    // The status has decided; a body that breaks off must not turn "accepted" into "lost".
+                    return Ok(response.body(answer.bytes().await.unwrap_or_default())?);
                 }
                 Ok(answer) => retry_after(&answer),
                 Err(error) if error.is_builder() => return Err(error.into()),
                 Err(_) => None,
             };
-            sleep(asked.unwrap_or(delay)).await;
+            // "Come back at once", for ever, would be a siege.
+            sleep(asked.map_or(delay, |asked| asked.max(FIRST_DELAY))).await;
             delay = (delay * 2).min(LONGEST_DELAY);
         }
     }

@@ -97,8 +97,13 @@ impl Pipeline {
                 },
                 _ = tick.tick() => self.export(&mut batch).await,
                 Some(done) = self.flushes.recv() => {
-                    while let Ok(span) = self.spans.try_recv() {
+                    // As many as wait now: those that end meanwhile are not what was asked for.
+                    for _ in 0..self.spans.len() {
+                        let Ok(span) = self.spans.try_recv() else { break };
                         batch.push(span);
+                        if batch.len() >= self.batch_size {
+                            self.export(&mut batch).await;
+                        }
                     }
                     self.export(&mut batch).await;
                     // Whoever asked may have given up waiting.
@@ -109,12 +114,12 @@ impl Pipeline {
     }
 
     async fn export(&self, batch: &mut Vec<SpanData>) {
-        self.metrics.spans_queued.set(i64::try_from(self.spans.len()).unwrap_or(i64::MAX));
         if batch.is_empty() {
             return;
         }
         let spans = std::mem::replace(batch, Vec::with_capacity(self.batch_size));
         let number = spans.len() as u64;
+        let waiting = i64::try_from(number).unwrap_or(i64::MAX);
         let silent = Context::new().with_telemetry_suppressed();
         match self.exporter.export(spans).with_context(silent).await {
             Ok(()) => self.metrics.spans_exported.inc_by(number),
@@ -122,6 +127,8 @@ impl Pipeline {
                 self.metrics.spans_dropped.with_label_values(&[PipelineMetrics::REJECTED]).inc_by(number);
             }
         }
+        // Only now: while the receiver is away, those that are being sent wait like the rest.
+        self.metrics.spans_queued.sub(waiting);
     }
 }
 
@@ -136,7 +143,13 @@ impl SpanProcessor for SpanQueue {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() && self.queue.try_send(span).is_err() {
+        if !span.span_context.is_sampled() {
+            return;
+        }
+        // Before it is sent: the loop may be done with it before this thread goes on.
+        self.metrics.spans_queued.inc();
+        if self.queue.try_send(span).is_err() {
+            self.metrics.spans_queued.dec();
             self.metrics.spans_dropped.with_label_values(&[PipelineMetrics::QUEUE_FULL]).inc();
         }
     }

@@ -1,0 +1,86 @@
+//! `OTEL_TRACES_EXPORTER=none`: nothing is sent, and everything but the traces works.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
+
+mod support;
+
+use std::sync::OnceLock;
+
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpResponse, test, web};
+use support::lines::saying;
+use support::sink::Sink;
+use support::{Bench, SERVICE, settings};
+use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, server_spans};
+use telemetry::{Error, Observability, slog};
+
+fn bench() -> &'static (Bench, Sink) {
+    static BENCH: OnceLock<(Bench, Sink)> = OnceLock::new();
+    BENCH.get_or_init(|| {
+        let sink = Sink::start();
+        (Bench::start(&[&sink.endpoint(), "--otel-traces-exporter=none"]), sink)
+    })
+}
+
+#[actix_rt::test]
+async fn a_service_without_traces_answers_logs_and_counts() {
+    let (bench, sink) = bench();
+    let log = bench.log.clone();
+    let handler = move || {
+        slog::info!(log, "handled");
+        tracing::warn!(target: "library", "spoken");
+        std::future::ready(HttpResponse::NoContent())
+    };
+    let observer = Observer::register(&bench.registry, &bench.log, &[]).unwrap();
+    let service = App::new()
+        .app_data(web::Data::new(observer))
+        .app_data(web::Data::new(Probes::new(bench.observability.clone())))
+        .configure(probe_routes)
+        .route("/handled", web::get().to(handler))
+        .default_service(web::to(not_found))
+        .wrap(from_fn(observe))
+        .wrap(server_spans());
+    let service = test::init_service(service).await;
+    let get = |path| {
+        let parent = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        test::TestRequest::get().uri(path).insert_header(parent).to_request()
+    };
+    let answer = test::call_service(&service, get("/handled")).await;
+    assert_eq!(answer.status(), 204);
+    assert!(!answer.headers().contains_key("traceresponse"));
+    let problem: serde_json::Value = test::call_and_read_body_json(&service, get("/nowhere")).await;
+    assert_eq!((&problem["status"], problem.get("traceId")), (&404.into(), None));
+    let page = test::call_and_read_body(&service, get("/metrics")).await;
+    let series = r#"http_request_duration_seconds_count{method="GET",route="/handled",status="204"} 1"#;
+    assert!(String::from_utf8_lossy(&page).contains(series));
+
+    let lines = bench.lines().await;
+    for message in ["handled", "spoken"] {
+        assert_eq!(saying(&lines, message).len(), 1, "{message}");
+    }
+    assert_eq!(saying(&lines, "request answered").len(), 2);
+    for line in &lines {
+        assert!(!line.keys().contains(&"trace.id") && !line.keys().contains(&"span.id"), "{line:?}");
+    }
+    assert!(sink.attempts().is_empty(), "something was sent");
+}
+
+#[actix_rt::test]
+async fn a_second_observability_in_a_process_is_refused_and_leaves_the_first_alone() {
+    let (bench, _) = bench();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let place = format!("--log-dir={}", elsewhere.path().display());
+    let second = Observability::new(SERVICE, &settings(&[&place]));
+    assert!(matches!(second, Err(Error::AlreadyInstalled)), "two subscribers in one process");
+    tracing::warn!("the first still hears");
+    assert_eq!(saying(&bench.lines().await, "the first still hears").len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_log_directory_that_can_not_be_made_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let below = file.path().join("logs");
+    let refused = Observability::new(SERVICE, &settings(&[&format!("--log-dir={}", below.display())]));
+    let Err(error @ Error::LogFile { .. }) = refused else { panic!("opened a directory below a file") };
+    assert!(error.to_string().contains(&below.display().to_string()), "{error}");
+}

@@ -1,0 +1,146 @@
+//! A small actix service as a team would write it, observed by this crate; the modules ask what a client,
+//! a scraper, a log reader and a trace backend see of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
+
+mod events;
+mod failures;
+mod flush;
+mod mailboxes;
+mod probes;
+mod requests;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
+
+use actix::prelude::*;
+use actix_web::dev::Service as _;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use telemetry::http::{Check, Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
+
+use mailboxes::Keeper;
+use support::sink::Sink;
+use support::{Bench, eventually};
+
+/// Everything a test of this binary shares with the others; each keeps to its own traces and routes.
+struct Observed {
+    bench: Bench,
+    sink: Sink,
+    url: String,
+    health: Arc<Mutex<Check>>,
+}
+
+fn observed() -> &'static Observed {
+    static OBSERVED: OnceLock<Observed> = OnceLock::new();
+    OBSERVED.get_or_init(|| {
+        let sink = Sink::start();
+        let bench = Bench::start(&[&sink.endpoint(), "--log-level=info,service::events::quiet=error"]);
+        let health = Arc::new(Mutex::new(Check::Ok));
+        let url = serve(&bench, &health);
+        Observed { bench, sink, url, health }
+    })
+}
+
+fn serve(bench: &Bench, health: &Arc<Mutex<Check>>) -> String {
+    let routes = [("GET", "/orders/{id}", "200"), ("POST", "/born/early", "201")];
+    let observer = Observer::register(&bench.registry, &bench.log, &routes).unwrap();
+    let (observability, log, health) = (bench.observability.clone(), bench.log.clone(), health.clone());
+    let (ready, started) = mpsc::channel();
+    thread::spawn(move || {
+        actix_rt::System::new().block_on(async move {
+            let keeper = web::Data::new(Keeper.start());
+            let probes = web::Data::new(
+                Probes::new(observability)
+                    .check("store", move || health.lock().unwrap().clone())
+                    .actor("keeper", keeper.as_ref().clone()),
+            );
+            let server = HttpServer::new(move || {
+                App::new()
+                    .app_data(web::Data::new(observer.clone()))
+                    .app_data(probes.clone())
+                    .app_data(keeper.clone())
+                    .app_data(web::Data::new(log.clone()))
+                    .configure(probe_routes)
+                    .configure(routes_of_the_service)
+                    .default_service(web::to(not_found))
+                    .wrap_fn(|request, next| {
+                        assert!(request.path() != "/panics/in/middleware", "middleware out of order");
+                        next.call(request)
+                    })
+                    .wrap(from_fn(observe))
+                    .wrap(server_spans())
+            });
+            // One worker: what follows a panic is served by the thread that panicked.
+            let server = server.workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
+            ready.send(format!("http://{}", server.addrs()[0])).unwrap();
+            server.run().await.unwrap();
+        });
+    });
+    started.recv().unwrap()
+}
+
+fn routes_of_the_service(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/orders/{id}", "GET").route(web::get().to(requests::read_order)))
+        .route("/panics", web::get().to(failures::panics))
+        .route("/refuses", web::get().to(failures::refuses))
+        .route("/libraries", web::get().to(events::libraries_speak))
+        .route("/keeper", web::get().to(mailboxes::ask))
+        .route("/nothing", web::get().to(HttpResponse::NoContent));
+}
+
+/// A request in a trace of its own, which is how its spans and lines are told from those of other tests.
+struct Request {
+    trace: String,
+    parent: String,
+    builder: reqwest::RequestBuilder,
+}
+
+impl Request {
+    fn new(method: &str, path: &str) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (trace, parent) = (format!("{number:032x}"), format!("{:016x}", number << 8));
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let builder = client()
+            .request(method, format!("{}{path}", observed().url))
+            .header("traceparent", format!("00-{trace}-{parent}-01"));
+        Self { trace, parent, builder }
+    }
+
+    async fn send(&mut self) -> reqwest::Response {
+        self.builder.try_clone().unwrap().send().await.unwrap()
+    }
+
+    /// The SERVER span of this request, once it has arrived.
+    async fn server_span(&self) -> Span {
+        let what = format!("the SERVER span of trace {}", self.trace);
+        eventually(&what, async || {
+            let mut spans = observed().sink.of_trace(&self.trace);
+            spans.retain(|span| span.kind == SERVER);
+            assert!(spans.len() <= 1, "more than one SERVER span: {spans:?}");
+            spans.pop()
+        })
+        .await
+    }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// `SpanKind` on the wire.
+const SERVER: i32 = 2;
+
+/// `Status.code` on the wire: an error, and not set.
+const ERROR: i32 = 2;
+const UNSET: i32 = 0;
+
+fn status_code(span: &Span) -> i32 {
+    span.status.as_ref().map_or(UNSET, |status| status.code)
+}

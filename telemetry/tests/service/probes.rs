@@ -1,0 +1,122 @@
+//! The routes of operations: what they say, and that they leave no trace of themselves.
+
+use telemetry::http::Check;
+
+use crate::support::exposition;
+use crate::support::lines::of_trace;
+use crate::{Request, observed};
+
+#[actix_rt::test]
+async fn probes_and_scrapes_are_neither_traced_nor_logged_nor_measured() {
+    let mut traces = Vec::new();
+    for path in ["/metrics", "/livez", "/readyz"] {
+        let mut request = Request::new("GET", path);
+        let response = request.send().await;
+        assert_ne!(response.status(), 404, "{path}");
+        assert!(!response.headers().contains_key("traceresponse"), "{path}");
+        traces.push(request.trace);
+    }
+    // A later request on the same worker: had the probes made spans, those would have ended before its own.
+    let mut later = Request::new("GET", "/nothing");
+    later.send().await;
+    later.server_span().await;
+
+    let lines = observed().bench.lines().await;
+    for trace in &traces {
+        assert!(observed().sink.of_trace(trace).is_empty());
+        assert!(of_trace(&lines, trace).is_empty());
+    }
+    for path in ["/metrics", "/livez", "/readyz"] {
+        assert!(!lines.iter().any(|line| line.get("url.path") == path), "{path} was logged");
+        let label = format!("route=\"{path}\"");
+        assert!(!observed().bench.gather().await.contains(&label), "{path} was measured");
+    }
+}
+
+#[actix_rt::test]
+async fn readyz_tells_every_check_and_fails_only_for_what_is_needed() {
+    for (state, status, overall, told) in [
+        (Check::Ok, 200, "ready", "ok"),
+        (Check::Degraded("replica is behind".to_owned()), 200, "ready", "degraded: replica is behind"),
+        (Check::Failed("disk is full".to_owned()), 503, "not ready", "failed: disk is full"),
+        (Check::Ok, 200, "ready", "ok"),
+    ] {
+        *observed().health.lock().unwrap() = state;
+        let response = Request::new("GET", "/readyz").send().await;
+        assert_eq!(response.status(), status);
+        let body: serde_json::Value = response.json().await.unwrap();
+        assert_eq!(body["status"], overall);
+        assert_eq!(body["checks"]["store"], told);
+        assert_eq!(body["checks"]["keeper"], "ok");
+    }
+}
+
+#[actix_rt::test]
+async fn livez_answers_whatever_the_checks_say() {
+    let response = Request::new("GET", "/livez").send().await;
+    assert_eq!(response.status(), 200);
+}
+
+#[actix_rt::test]
+async fn a_scrape_is_a_page_in_the_text_format() {
+    let response = Request::new("GET", "/metrics").send().await;
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");
+    let page = response.text().await.unwrap();
+    let samples = exposition::parse(&page).unwrap_or_else(|error| panic!("{error}"));
+    for series in [
+        r#"build_info{service="test-service",version="1.2.3"}"#,
+        "process_resident_memory_bytes",
+        "telemetry_spans_exported_total",
+        "telemetry_spans_queued",
+        r#"telemetry_spans_dropped_total{reason="queue_full"}"#,
+        r#"telemetry_spans_dropped_total{reason="rejected"}"#,
+        "telemetry_log_lines_total",
+        r#"telemetry_log_lines_dropped_total{reason="queue_full"}"#,
+        r#"telemetry_log_lines_dropped_total{reason="write_failed"}"#,
+    ] {
+        assert!(samples.iter().any(|sample| sample.series == series), "{series} is missing");
+    }
+    assert!(samples.iter().all(|sample| sample.value.is_finite()));
+}
+
+#[actix_rt::test]
+async fn the_readme_explains_every_metric_of_this_crate() {
+    let page = Request::new("GET", "/metrics").send().await.text().await.unwrap();
+    let readme = include_str!("../../README.md");
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let ours: Vec<_> = families.filter(|family| !family.starts_with("process_")).collect();
+    assert!(ours.len() >= 7, "{ours:?}");
+    for family in &ours {
+        assert!(readme.contains(&format!("| `{family}` |")), "{family} is missing in README.md");
+    }
+    for listed in readme.lines().filter_map(|line| line.strip_prefix("| `telemetry_")?.split('`').next()) {
+        assert!(ours.contains(&format!("telemetry_{listed}").as_str()), "telemetry_{listed} does not exist");
+    }
+}
+
+#[actix_rt::test]
+async fn another_method_on_a_probe_is_a_405() {
+    let response = Request::new("POST", "/metrics").send().await;
+    assert_eq!(response.status(), 405);
+    assert_eq!(response.headers()["allow"], "GET");
+}
+
+#[test]
+fn a_bad_page_is_refused() {
+    let good = "# HELP a of a\n# TYPE a counter\na{b=\"c\",d=\"/x/{id}\"} 1\na 2.5\n";
+    assert_eq!(exposition::parse(good).unwrap().len(), 2);
+    for bad in [
+        "a 1\n",
+        "# TYPE a counter\na 1",
+        "# TYPE a counter\na one\n",
+        "# TYPE a counter\na{b} 1\n",
+        "# TYPE a counter\na{b=\"c\" 1\n",
+        "# TYPE a counter\na 1\na 1\n",
+        "# TYPE a counter\na_bucket{le=\"1\"} 1\n",
+        "# TYPE a counter\n# TYPE a gauge\na 1\n",
+        "# TYPE a colour\na 1\n",
+        "# HELP a\n",
+    ] {
+        assert!(exposition::parse(bad).is_err(), "{bad:?} was accepted");
+    }
+}

@@ -1,0 +1,39 @@
+//! `Shutdown`: the last message of a service. A process can be shut down once, so this is one test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::lines::saying;
+use support::sink::Sink;
+use support::{Bench, eventually, within};
+use telemetry::{Shutdown, lifecycle, slog};
+
+#[actix_rt::test]
+async fn a_shutdown_keeps_its_deadline_delivers_what_ended_before_it_and_records_nothing_after() {
+    let sink = Sink::start();
+    let bench = Bench::start(&[&sink.endpoint()]);
+
+    sink.close();
+    tracing::info_span!("before").in_scope(|| ());
+    slog::info!(bench.log, "before");
+    let started = Instant::now();
+    lifecycle::shut_down(&bench.observability, Duration::from_millis(300)).await;
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(2), "a dead receiver held the process up for {took:?}");
+    assert_eq!(saying(&bench.lines_so_far(), "before").len(), 1, "lines need no receiver");
+
+    sink.open();
+    within("the shutdown", bench.observability.send(Shutdown)).await.unwrap();
+    assert_eq!(sink.named("before").len(), 1);
+
+    tracing::info_span!("after").in_scope(|| slog::info!(bench.log, "after"));
+    bench.flush().await;
+    assert!(sink.named("after").is_empty());
+    let lines = bench.lines_so_far();
+    assert_eq!(saying(&lines, "after").len(), 1, "the last words of a service are still written");
+    let exported = async || (bench.metric("telemetry_spans_exported_total").await == 1).then_some(());
+    eventually("exactly one span to count as exported", exported).await;
+}

@@ -1,0 +1,131 @@
+//! What the tests of this crate share: one Observability for each process, the receiver of its spans, and
+//! its log file. A test binary is a process of its own, because `Observability::new` installs for all of it.
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
+
+pub(crate) mod exposition;
+pub(crate) mod lines;
+pub(crate) mod sink;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use clap::Parser;
+use slog::Logger;
+use telemetry::prometheus::Registry;
+use telemetry::{Flush, Gather, Health, HealthReport, Observability, Service, Settings, slog};
+
+use exposition::Sample;
+use lines::Line;
+
+pub(crate) const SERVICE: Service = Service { name: "test-service", version: "1.2.3" };
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Parser)]
+#[command(args_override_self = true)]
+struct Command {
+    #[command(flatten)]
+    telemetry: Settings,
+}
+
+/// Settings as a service reads them. What a test depends on is an argument, so that no variable of the
+/// environment changes its outcome.
+pub(crate) fn settings(arguments: &[&str]) -> Settings {
+    let all = ["test", "--otel-traces-exporter=otlp", "--otel-traces-sampler=parentbased_always_on"];
+    let quick = ["--otel-bsp-schedule-delay=20", "--otel-exporter-otlp-timeout=5000", "--log-stdout=false"];
+    Command::parse_from(all.iter().chain(&quick).chain(arguments)).telemetry
+}
+
+/// The Observability of this process, and what comes out of its far ends.
+pub(crate) struct Bench {
+    pub(crate) observability: Addr<Observability>,
+    pub(crate) registry: Registry,
+    pub(crate) log: Logger,
+    file: File,
+}
+
+impl Bench {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let place = format!("--log-dir={}", directory.path().display());
+        let settings = settings(&[&[place.as_str()], arguments].concat());
+        let (ready, started) = mpsc::channel();
+        // A system of its own: that of a test ends with the test, and others share this bench.
+        thread::spawn(move || {
+            let system = actix_rt::System::new();
+            system.block_on(async move {
+                let observability = Observability::new(SERVICE, &settings).unwrap();
+                let (registry, log) = (observability.registry().clone(), observability.log());
+                ready.send((observability.launch(), registry, log)).unwrap();
+            });
+            system.run().unwrap();
+        });
+        let (observability, registry, log) = started.recv().unwrap();
+        // The open file outlives its name: a static bench is never dropped, and would leave the directory.
+        let file = File::open(directory.path().join("test-service.log")).unwrap();
+        Self { observability, registry, log, file }
+    }
+
+    pub(crate) async fn flush(&self) {
+        within("a flush", self.observability.send(Flush)).await.unwrap();
+    }
+
+    pub(crate) async fn health(&self) -> HealthReport {
+        within("the health report", self.observability.send(Health)).await.unwrap()
+    }
+
+    pub(crate) async fn gather(&self) -> String {
+        within("the metrics", self.observability.send(Gather)).await.unwrap().unwrap()
+    }
+
+    /// The value of one series; 0 where it does not exist, as `increase()` sees it.
+    pub(crate) async fn metric(&self, series: &str) -> u64 {
+        let samples = exposition::parse(&self.gather().await).unwrap();
+        samples.iter().find(|sample| sample.series == series).map_or(0, Sample::count)
+    }
+
+    /// The log file as text: all that was written so far.
+    pub(crate) fn log_text(&self) -> String {
+        let mut bytes = vec![0; usize::try_from(self.file.metadata().unwrap().len()).unwrap()];
+        self.file.read_exact_at(&mut bytes, 0).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Every line that was logged before this call.
+    pub(crate) async fn lines(&self) -> Vec<Line> {
+        self.flush().await;
+        self.lines_so_far()
+    }
+
+    /// Every whole line in the file now; another test may be in the middle of its own.
+    pub(crate) fn lines_so_far(&self) -> Vec<Line> {
+        let text = self.log_text();
+        lines::parse(text.rfind('\n').map_or("", |end| &text[..=end]))
+    }
+}
+
+/// Polls `probe` until it has an answer, and fails with `what` when that takes too long.
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = probe().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Bounds `future`, so that a deadlock is a failure with a name.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(done) = tokio::time::timeout(PATIENCE, future).await else {
+        panic!("waited {PATIENCE:?} in vain for {what}");
+    };
+    done
+}
