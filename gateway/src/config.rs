@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use reqwest::Url;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use telemetry::lifecycle::duration;
 
 /// Takes orders over HTTP and has them paid.
@@ -52,6 +52,19 @@ pub struct Config {
     #[expect(missing_docs, reason = "a doc comment here would replace the heading in --help")]
     #[command(flatten)]
     pub telemetry: telemetry::Settings,
+}
+
+impl Config {
+    /// Looks at what clap would print.
+    ///
+    /// # Errors
+    /// Names the variable and says what to do.
+    pub fn check(&self) -> Result<(), String> {
+        if self.payment_token.expose_secret().is_empty() {
+            return Err("PAYMENT_TOKEN is empty; `make up` writes a random one to .env".to_owned());
+        }
+        Ok(())
+    }
 }
 
 fn base_url(value: &str) -> Result<Url, String> {

@@ -44,7 +44,7 @@ struct Api {
     body_deadline: Duration,
 }
 
-/// Binds the port, and serves until a signal; then finishes what is in flight.
+/// Binds the port; see [`lifecycle::serve`] for the rest.
 ///
 /// # Errors
 /// When the port is taken.
@@ -76,9 +76,10 @@ pub fn serve(
             .wrap(server_spans())
     });
     Ok(server
-        .shutdown_signal(lifecycle::stop_signal()?)
+        .disable_signals()
         .shutdown_timeout(config.shutdown_deadline.as_secs())
-        .bind(config.gateway_listen)?
+        .bind(config.gateway_listen)
+        .map_err(lifecycle::cannot_listen("GATEWAY_LISTEN", config.gateway_listen))?
         .run())
 }
 

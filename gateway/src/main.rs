@@ -12,7 +12,7 @@ use telemetry::{Observability, lifecycle};
 
 #[actix::main]
 async fn main() -> ExitCode {
-    lifecycle::report(run(lifecycle::settings(|_| Ok(()))).await)
+    lifecycle::report(run(lifecycle::settings(Config::check)).await)
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
@@ -29,7 +29,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     slog::info!(log, "listening"; "server.address" => %config.gateway_listen);
 
     // Until a signal. Then what is in flight is answered, and the last spans leave.
-    server.await?;
+    lifecycle::serve(server).await?;
     slog::info!(log, "stopping");
     lifecycle::shut_down(&observability, config.shutdown_deadline).await;
     Ok(())

@@ -8,7 +8,7 @@ use telemetry::lifecycle;
 
 use crate::config::Config;
 
-/// Binds the port, and serves until a signal.
+/// Binds the port; see [`lifecycle::serve`] for the rest.
 ///
 /// # Errors
 /// When the port is taken.
@@ -26,8 +26,9 @@ pub fn serve(config: &Config, observer: Observer, probes: Probes) -> std::io::Re
     });
     Ok(server
         .workers(1)
-        .shutdown_signal(lifecycle::stop_signal()?)
+        .disable_signals()
         .shutdown_timeout(config.shutdown_deadline.as_secs())
-        .bind(config.mailer_listen)?
+        .bind(config.mailer_listen)
+        .map_err(lifecycle::cannot_listen("MAILER_LISTEN", config.mailer_listen))?
         .run())
 }

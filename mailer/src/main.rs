@@ -49,7 +49,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     slog::info!(log, "listening"; "server.address" => %config.mailer_listen);
 
     // Until a signal. Then nothing new is taken, what is under way is finished, and the last spans leave.
-    server.await?;
+    lifecycle::serve(server).await?;
     slog::info!(log, "stopping");
     let stopped = async { (consumer.send(consumer::Stop).await, postman.send(postman::Stop).await) };
     if timeout(config.shutdown_deadline, stopped).await.is_err() {

@@ -172,41 +172,47 @@ impl Round {
             error.type = Empty,
         );
         due.trace_context.adopt(&span);
-        self.attempt(due).instrument(span).await;
+        let outcome = self.hand_over(&due).instrument(span.clone()).await;
+        let (id, order) = (due.event.id, due.event.data.order_id);
+        span.in_scope(|| self.tell(&due, &outcome));
+        // Not in the span: sqlx lends the current one to its own thread, which lets go of it at its leisure. The
+        // span must have ended when the permit is given back, for then the last flush may begin.
+        let kept = match &outcome {
+            Ok(()) => self.store.sent(id).await,
+            Err(error) if is_final(&due, error) => self.store.give_up(id, &Chain(error).to_string()).await,
+            Err(error) => self.store.retry(id, delay_after(due.attempt), &Chain(error).to_string()).await,
+        };
+        if let Err(error) = kept {
+            span.in_scope(|| {
+                error!(self.log, "the inbox can't be written, the e-mail may be sent again";
+                    "error.message" => Chain(&error), "message.id" => %id, "order.id" => %order);
+            });
+        }
     }
 
-    async fn attempt(self, due: Due) {
-        let outcome = self.hand_over(&due).await;
-        let id = due.event.id;
-        let order = due.event.data.order_id;
-        let kept = match &outcome {
+    /// Counts and logs what became of an attempt.
+    fn tell(&self, due: &Due, outcome: &Result<(), SendError>) {
+        let (id, order) = (due.event.id, due.event.data.order_id);
+        match outcome {
             Ok(()) => {
                 self.metrics.email(Email::Sent);
                 info!(self.log, "e-mail sent";
                     "email.transport" => self.transport.name(), "message.id" => %id, "order.id" => %order);
-                self.store.sent(id).await
             }
-            Err(error) if error.is_permanent() || due.attempt >= MOST_ATTEMPTS => {
+            Err(error) if is_final(due, error) => {
                 self.metrics.email(Email::Dead);
                 error!(self.log, "e-mail given up: a dead letter"; "email.attempt" => due.attempt,
                     "error.message" => Chain(error), "message.id" => %id, "order.id" => %order);
-                self.store.give_up(id, &Chain(error).to_string()).await
             }
             Err(error) => {
                 self.metrics.email(Email::Retried);
-                let delay = delay_after(due.attempt);
                 warn!(self.log, "e-mail not sent, it will be tried again"; "email.attempt" => due.attempt,
-                    "email.retry_in" => delay.as_secs(), "error.message" => Chain(error),
+                    "email.retry_in" => delay_after(due.attempt).as_secs(), "error.message" => Chain(error),
                     "message.id" => %id, "order.id" => %order);
-                self.store.retry(id, delay, &Chain(error).to_string()).await
             }
-        };
+        }
         if outcome.is_err() {
             Span::current().record("error.type", "send").record("otel.status_code", "ERROR");
-        }
-        if let Err(error) = kept {
-            error!(self.log, "the inbox can't be written, the e-mail may be sent again";
-                "error.message" => Chain(&error), "message.id" => %id, "order.id" => %order);
         }
     }
 
@@ -215,6 +221,11 @@ impl Round {
         sleep(self.latency).await;
         Ok(self.transport.send(letter, &due.event.data.order_id.to_string()).await?)
     }
+}
+
+/// Whether another attempt makes no sense.
+fn is_final(due: &Due, error: &SendError) -> bool {
+    error.is_permanent() || due.attempt >= MOST_ATTEMPTS
 }
 
 /// Doubles from one second to a quarter of an hour.

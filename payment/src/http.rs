@@ -23,7 +23,7 @@ pub const ROUTES: [(&str, &str, &str); 2] = [("POST", PROCESS_PAYMENT, "200"), (
 const BODY_LIMIT: usize = 128 * 1024;
 const LONGEST_KEY: usize = 255;
 
-/// Binds the port, and serves until a signal; then finishes what is in flight.
+/// Binds the port; see [`lifecycle::serve`] for the rest.
 ///
 /// # Errors
 /// When the port is taken.
@@ -51,9 +51,10 @@ pub fn serve(
             .wrap(server_spans())
     });
     Ok(server
-        .shutdown_signal(lifecycle::stop_signal()?)
+        .disable_signals()
         .shutdown_timeout(config.shutdown_deadline.as_secs())
-        .bind(config.payment_listen)?
+        .bind(config.payment_listen)
+        .map_err(lifecycle::cannot_listen("PAYMENT_LISTEN", config.payment_listen))?
         .run())
 }
 

@@ -47,7 +47,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     slog::info!(log, "listening"; "server.address" => %config.payment_listen);
 
     // Until a signal. Then what is in flight is answered, the outbox drained, and the last spans leave.
-    server.await?;
+    lifecycle::serve(server).await?;
     slog::info!(log, "stopping");
     if timeout(config.shutdown_deadline, publisher.send(Drain)).await.is_err() {
         slog::warn!(log, "the outbox was not drained in time; its events are kept for the next start");

@@ -42,7 +42,7 @@ async fn run(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
             .wrap(from_fn(observe))
             .wrap(server_spans())
     });
-    server.shutdown_signal(lifecycle::stop_signal()?).bind("127.0.0.1:8080")?.run().await?;
+    lifecycle::serve(server.disable_signals().bind("127.0.0.1:8080")?.run()).await?;
 
     // Last: the spans and lines of the final requests leave, too.
     lifecycle::shut_down(&observability, Duration::from_secs(5)).await;

@@ -1,9 +1,12 @@
 //! The life of a service around its telemetry: settings before it, a signal to stop, telemetry last.
 
+use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use actix::Addr;
+use actix_web::dev::Server;
 use clap::Parser;
 use clap::error::ErrorKind;
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,6 +54,29 @@ pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'stati
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Serves until SIGTERM or SIGINT, then finishes what is in flight; `server` is built with `disable_signals`.
+///
+/// actix's own handling of signals stops the System together with the server, and with it every other arbiter:
+/// that of [`Observability`] would be gone before the last spans have left.
+///
+/// # Errors
+/// When the operating system refuses a signal handler, or the server fails.
+pub async fn serve(server: Server) -> io::Result<()> {
+    let (stop, handle) = (stop_signal()?, server.handle());
+    actix::spawn(async move {
+        stop.await;
+        handle.stop(true).await;
+    });
+    server.await
+}
+
+/// Says which address can't be listened on, and which setting moves it.
+pub fn cannot_listen(setting: &str, address: SocketAddr) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| {
+        io::Error::new(error.kind(), format!("can't listen on {address}: {error}; set {setting} to another"))
+    }
 }
 
 /// The last act of a service: lets spans and log lines leave, for as long as `deadline` allows.

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -14,13 +15,17 @@ use uuid::Uuid;
 /// chosen now is not gone by the time its owner has started.
 const FREE: std::ops::Range<u16> = 20_000..32_000;
 
-/// A loopback address with a port that nobody listens on; each call gives another one, most likely.
+/// What this process has given away: nobody may listen there yet.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// A loopback address with a port that nobody listens on; each call gives another one.
 pub fn free() -> Result<SocketAddr> {
     let span = u128::from(FREE.end - FREE.start);
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..1000 {
         let port = FREE.start + (Uuid::new_v4().as_u128() % span) as u16;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if TcpListener::bind(address).is_ok() {
+        if TcpListener::bind(address).is_ok() && given.insert(port) {
             return Ok(address);
         }
     }

@@ -31,8 +31,8 @@ use tempfile::TempDir;
 
 pub(crate) use self::{
     answer::Answer,
-    program::{Program, environment, serving},
-    raw::Connection,
+    program::{Ended, Program, environment, serving},
+    raw::{Connection, ask, request},
     samples::Samples,
     smtp_server::SmtpServer,
     vhost::Vhost,
@@ -73,7 +73,8 @@ impl System {
         ];
         let mut env = environment();
         env.extend(fast.iter().chain(settings).map(|(key, value)| ((*key).into(), (*value).into())));
-        let options = Options { dir: dir.path().into(), env, free_ports: true, binaries: program::directory() };
+        let options =
+            Options { dir: dir.path().into(), env, free_ports: true, binaries: program::directory() };
         let stack = Stack::up(&options, &mut Progress::silent()).await.unwrap();
         Self { stack, vhost, client: http::client().unwrap(), dir }
     }
@@ -141,13 +142,17 @@ impl System {
         self.trace_with(id, &whole).await
     }
 
-    /// A trace, as soon as it has these spans.
+    /// A trace, as soon as it has these spans; one that is named twice must be there twice.
     pub(crate) async fn trace_with(&self, id: &str, named: &[(&str, &str, &str)]) -> Trace {
         let jaeger = self.stack.jaeger_url().unwrap();
         eventually(&format!("trace {id}"), async || {
             let trace = Trace::fetch(&self.client, &jaeger, id).await.map_err(|error| error.to_string())?;
             let trace = trace.ok_or("nobody knows it yet")?;
-            match named.iter().find(|named| trace.find(**named).is_none()) {
+            let there = |name| {
+                trace.spans.iter().filter(|span| (&*span.service, &*span.kind, &*span.name) == name).count()
+            };
+            let wanted = |name| named.iter().filter(|other| **other == name).count();
+            match named.iter().find(|name| there(**name) < wanted(**name)) {
                 Some(missing) => Err(format!("the span {missing:?} is missing")),
                 None => Ok(trace),
             }
@@ -178,15 +183,16 @@ impl System {
     /// The e-mail about an order, as soon as it is there.
     pub(crate) async fn email(&self, order: &str) -> String {
         let file = self.mail_dir().join(format!("{order}.eml"));
-        eventually(&format!("{}", file.display()), async || fs::read_to_string(&file).map_err(|e| e.to_string()))
-            .await
+        eventually(&format!("{}", file.display()), async || {
+            fs::read_to_string(&file).map_err(|e| e.to_string())
+        })
+        .await
     }
 
     /// The names of all files in the directory for e-mails.
     pub(crate) fn emails(&self) -> Vec<String> {
         let files = fs::read_dir(self.mail_dir()).unwrap();
-        let mut names: Vec<_> =
-            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }

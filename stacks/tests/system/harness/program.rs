@@ -57,7 +57,10 @@ impl Program {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn();
-        Self { name: name.to_owned(), child: child.unwrap_or_else(|error| panic!("{name}: {error}; run `make test`")) }
+        Self {
+            name: name.to_owned(),
+            child: child.unwrap_or_else(|error| panic!("{name}: {error}; run `make test`")),
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -13,6 +13,20 @@ use super::Answer;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A request whose body has the length that it says; every header line ends with CR LF.
+pub(crate) fn request(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("{line} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// Sends bytes to a fresh connection; the first answer.
+pub(crate) async fn ask(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut connection = Connection::to(address).await;
+    connection.send(request).await;
+    connection.answer().await
+}
+
 pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
@@ -46,7 +60,8 @@ impl Connection {
                 (name, HeaderValue::from_str(value.trim()).unwrap())
             })
             .collect();
-        let length = headers.get("content-length").map_or(0, |length| length.to_str().unwrap().parse().unwrap());
+        let length =
+            headers.get("content-length").map_or(0, |length| length.to_str().unwrap().parse().unwrap());
         while self.received.len() < length {
             self.receive().await;
         }
@@ -66,7 +81,12 @@ impl Connection {
 
     async fn receive(&mut self) {
         let read = timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await;
-        let read = read.expect("no answer within 20 s").expect("the connection broke before the answer was whole");
-        assert!(read > 0, "closed before the answer was whole: {:?}", String::from_utf8_lossy(&self.received));
+        let read =
+            read.expect("no answer within 20 s").expect("the connection broke before the answer was whole");
+        assert!(
+            read > 0,
+            "closed before the answer was whole: {:?}",
+            String::from_utf8_lossy(&self.received)
+        );
     }
 }

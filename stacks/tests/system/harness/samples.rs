@@ -8,17 +8,26 @@ pub(crate) struct Samples(BTreeMap<String, f64>);
 impl Samples {
     pub(crate) fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Self(lines.map(|line| line.rsplit_once(' ').unwrap()).map(|(s, v)| (s.into(), v.parse().unwrap())).collect())
+        Self(
+            lines
+                .map(|line| line.rsplit_once(' ').unwrap())
+                .map(|(s, v)| (s.into(), v.parse().unwrap()))
+                .collect(),
+        )
     }
 
     /// The value of `name{label="value"}`; a series that does not exist is a mistake in the test or in the service.
     pub(crate) fn get(&self, series: &str) -> f64 {
-        *self.0.get(series).unwrap_or_else(|| panic!("there is no series {series}; there are {:?}", self.0.keys()))
+        *self
+            .0
+            .get(series)
+            .unwrap_or_else(|| panic!("there is no series {series}; there are {:?}", self.0.keys()))
     }
 
     /// The sum over all series of this name that have these labels.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let labels: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
         let series = self.0.iter().filter(|(series, _)| {
             let (found, rest) = series.split_once('{').unwrap_or((series, ""));
             found == name && labels.iter().all(|label| rest.contains(label))

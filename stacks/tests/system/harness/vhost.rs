@@ -43,30 +43,32 @@ impl Vhost {
         self.call(Method::PUT, &format!("vhosts/{}", self.name), None).await;
     }
 
-    /// Publishes bytes, given in base64, to an exchange as payment would.
-    pub(crate) async fn publish(&self, exchange: &str, key: &str, message_id: &str, base64: &str) {
+    /// Publishes to the exchange of payment's events. `encoding` is `string`, or `base64` for other bytes.
+    pub(crate) async fn publish(&self, key: &str, message_id: &str, (payload, encoding): (&str, &str)) {
         let message = json!({
             "routing_key": key,
-            "payload": base64,
-            "payload_encoding": "base64",
+            "payload": payload,
+            "payload_encoding": encoding,
             "properties": {"message_id": message_id, "delivery_mode": 2},
         });
-        let path = format!("exchanges/{}/{exchange}/publish", self.name);
+        let path = format!("exchanges/{}/checkout/publish", self.name);
         let answer = self.call(Method::POST, &path, Some(message)).await;
-        assert_eq!(answer["routed"], true, "nobody is bound to {exchange} for {key}");
+        assert_eq!(answer["routed"], true, "no queue is bound for {key}");
     }
 
-    /// Takes the messages out of a queue; the bytes of each in base64.
-    pub(crate) async fn take(&self, queue: &str) -> Vec<String> {
+    /// Takes the messages out of a queue, each with its encoding.
+    pub(crate) async fn take(&self, queue: &str) -> Vec<(String, String)> {
         let path = format!("queues/{}/{queue}/get", self.name);
-        let how = json!({"count": 100, "ackmode": "ack_requeue_false", "encoding": "base64"});
+        let how = json!({"count": 100, "ackmode": "ack_requeue_false", "encoding": "auto"});
         let messages = self.call(Method::POST, &path, Some(how)).await;
-        let payload = |message: &Value| message["payload"].as_str().unwrap().to_owned();
+        let text = |message: &Value, key: &str| message[key].as_str().unwrap().to_owned();
+        let payload = |message: &Value| (text(message, "payload"), text(message, "payload_encoding"));
         messages.as_array().unwrap().iter().map(payload).collect()
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let mut request = self.client.request(method.clone(), self.management.join(&format!("api/{path}")).unwrap());
+        let mut request =
+            self.client.request(method.clone(), self.management.join(&format!("api/{path}")).unwrap());
         if let Some(body) = body {
             request = request.json(&body);
         }

@@ -1,0 +1,207 @@
+//! What was accepted is not lost and not done twice: services that crash, a broker that goes away, deliveries
+//! that repeat, messages that nobody can read.
+
+use stacks::{
+    local::layout::Component::{Gateway, Mailer, Payment},
+    trace::ORDER,
+};
+use uuid::Uuid;
+
+use crate::harness::{Placed, SETTLE, System, eventually};
+
+const SENT: &str = "emails_sent_total{outcome=\"sent\"}";
+const ACCEPTED: &str = "messaging_received_total{outcome=\"accepted\"}";
+const DUPLICATE: &str = "messaging_received_total{outcome=\"duplicate\"}";
+const PARKED: &str = "messaging_received_total{outcome=\"parked\"}";
+
+/// The names of the e-mails about these orders.
+fn files<'a>(orders: impl IntoIterator<Item = &'a Placed>) -> Vec<String> {
+    let mut names: Vec<_> = orders.into_iter().map(|order| format!("{}.eml", order.id)).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn an_order_outlives_a_crash_of_payment_during_an_outage_of_the_broker() {
+    let mut system = System::start().await;
+    system.vhost.remove().await;
+    system.reaches(Payment, "broker_connected", 0.0).await;
+
+    // The decision of the first has left the process before it dies; that of the second perhaps not.
+    let early = system.place().await;
+    let decided = system.trace_with(&early.trace, &[SETTLE]).await;
+    let late = system.place().await;
+    system.kill(Payment);
+    assert_eq!(decided.find(ORDER[3]), None, "it was published during the outage");
+
+    system.vhost.restore().await;
+    system.restart(Payment).await;
+    for order in [&early, &late] {
+        system.email(&order.id).await;
+        let state = eventually("published", async || {
+            let state = system.order(&order.id).await;
+            if state.text("event") == "published" { Ok(state) } else { Err(state.body.to_string()) }
+        });
+        assert_eq!(state.await.text("status"), "paid");
+    }
+    let trace = system.trace(&early.trace).await;
+    let producer = trace.find(ORDER[3]).unwrap();
+    assert_eq!(producer.parent.as_ref(), Some(&decided.find(SETTLE).unwrap().id), "the stored context");
+    let trace = system.trace_with(&late.trace, &ORDER[3..]).await;
+    assert!(trace.find(ORDER[3]).unwrap().parent.is_some(), "the stored context");
+    system.reaches(Mailer, SENT, 2.0).await;
+    assert_eq!(system.emails(), files([&early, &late]));
+}
+
+#[tokio::test]
+async fn an_outage_of_the_broker_stops_no_order() {
+    let system = System::start().await;
+    system.vhost.remove().await;
+    system.reaches(Payment, "broker_connected", 0.0).await;
+    system.reaches(Mailer, "broker_connected", 0.0).await;
+    let ready = system.get(Payment, "/readyz").await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+    assert!(ready.body["checks"]["broker"].as_str().unwrap().starts_with("degraded"), "{ready:?}");
+    assert_eq!(system.get(Mailer, "/readyz").await.status, 503);
+
+    let orders = [system.place().await, system.place().await, system.place().await];
+    assert_eq!(system.order(&orders[0].id).await.text("event"), "pending");
+    system.reaches(Payment, "outbox_pending", 3.0).await;
+    assert_eq!(system.emails(), Vec::<String>::new());
+
+    system.vhost.restore().await;
+    for order in &orders {
+        system.email(&order.id).await;
+        system.trace(&order.trace).await;
+    }
+    system.reaches(Payment, "outbox_pending", 0.0).await;
+    system.reaches(Mailer, SENT, 3.0).await;
+    assert_eq!(system.emails(), files(&orders));
+}
+
+#[tokio::test]
+async fn emails_of_orders_placed_without_a_mailer_come_once_when_it_is_back() {
+    let mut system = System::start().await;
+    system.kill(Mailer);
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(system.place().await);
+    }
+    assert_eq!(system.emails(), Vec::<String>::new());
+    system.restart(Mailer).await;
+    system.reaches(Mailer, SENT, 5.0).await;
+    let samples = system.metrics(Mailer).await;
+    assert_eq!((samples.get(ACCEPTED), samples.get(DUPLICATE)), (5.0, 0.0));
+    assert_eq!(system.emails(), files(&orders));
+    system.trace(&orders[0].trace).await;
+}
+
+#[tokio::test]
+async fn a_mailer_that_crashes_while_it_sends_sends_again_and_once() {
+    let mut system = System::with(&[("MAIL_LATENCY", "2s")]).await;
+    let orders = [system.place().await, system.place().await];
+    system.reaches(Mailer, ACCEPTED, 2.0).await;
+    system.kill(Mailer);
+    assert_eq!(system.emails(), Vec::<String>::new(), "it was too fast to be killed on the way");
+
+    system.restart(Mailer).await;
+    system.reaches(Mailer, "inbox_queued", 0.0).await;
+    let samples = system.metrics(Mailer).await;
+    assert_eq!((samples.get(ACCEPTED), samples.get(DUPLICATE)), (0.0, 0.0), "they had been acknowledged");
+    assert_eq!((samples.get(SENT), system.emails()), (2.0, files(&orders)));
+    let trace = system.trace_with(&orders[0].trace, &[ORDER[5]]).await;
+    assert_eq!(trace.find(ORDER[5]).unwrap().attributes["email.attempt"], "2");
+}
+
+#[tokio::test]
+async fn a_gateway_that_crashes_forgets_nothing() {
+    let mut system = System::start().await;
+    let order = system.place().await;
+    system.kill(Gateway);
+    system.restart(Gateway).await;
+    let state = system.order(&order.id).await;
+    assert_eq!((state.text("status"), state.text("traceId")), ("paid", order.trace.as_str()));
+    system.email(&order.id).await;
+}
+
+#[tokio::test]
+async fn the_answer_to_a_repeated_request_outlives_a_restart_of_payment() {
+    let mut system = System::start().await;
+    let key = [("idempotency-key", "patient")];
+    let first = system.post(&key, None).await;
+    system.kill(Payment);
+    let down = system.post(&[], None).await;
+    down.assert_problem(503, "/problems/unavailable", "without payment");
+    assert_eq!(down.header("retry-after"), "1");
+    system.restart(Payment).await;
+    let second = system.post(&key, None).await;
+    assert_eq!((second.status, second.header("idempotent-replayed")), (201, "true"), "{second:?}");
+    assert_eq!(first.body, second.body);
+    assert_eq!(
+        system.metrics(Payment).await.sum("payment_processed_total", &[]),
+        0.0,
+        "paid before the restart"
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_is_delivered_twice_becomes_one_email() {
+    let system = System::start().await;
+    let (id, order) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+    // As any other program would have to write it, by the contract alone.
+    let event = serde_json::json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "/payment-service",
+        "type": "payment.succeeded",
+        "time": "2026-01-02T03:04:05Z",
+        "data": {
+            "orderId": order,
+            "customer": {"email": "ada@example.org"},
+            "items": [{"sku": "BOOK-1", "quantity": 1, "unitPrice": "49.99"}],
+            "amount": "49.99",
+            "currency": "USD",
+        },
+    });
+    for _ in 0..2 {
+        system.vhost.publish("payment.succeeded", &id, (&event.to_string(), "string")).await;
+    }
+    system.reaches(Mailer, DUPLICATE, 1.0).await;
+    system.reaches(Mailer, SENT, 1.0).await;
+    assert!(system.email(&order).await.contains(&format!("Message-ID: <{id}@omnitrace.example>")));
+
+    // Also when it comes again long after, and in another process.
+    system.vhost.publish("payment.succeeded", &id, (&event.to_string(), "string")).await;
+    system.reaches(Mailer, DUPLICATE, 2.0).await;
+    let samples = system.metrics(Mailer).await;
+    assert_eq!((samples.get(ACCEPTED), samples.get(SENT), samples.get("inbox_queued")), (1.0, 1.0, 0.0));
+    assert_eq!(system.emails(), [format!("{order}.eml")]);
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_is_parked_as_it_came_and_holds_up_nothing() {
+    let system = System::start().await;
+    let unreadable = [
+        ("no JSON at all", "string"),
+        ("{\"specversion\":\"1.0\"}", "string"),
+        ("/wB7IQ==", "base64"), // ff 00 7b 21
+    ];
+    for message in unreadable {
+        system.vhost.publish("payment.succeeded", "", message).await;
+    }
+    system.reaches(Mailer, PARKED, 3.0).await;
+    let mut parked = Vec::new();
+    eventually("three messages in mailer.parking", async || {
+        parked.extend(system.vhost.take("mailer.parking").await);
+        if parked.len() == 3 { Ok(()) } else { Err(format!("there are {parked:?}")) }
+    })
+    .await;
+    parked.sort();
+    let mut expected = unreadable.map(|(payload, encoding)| (payload.to_owned(), encoding.to_owned()));
+    expected.sort();
+    assert_eq!(parked, expected);
+
+    let order = system.place().await;
+    system.email(&order.id).await;
+    system.trace(&order.trace).await;
+}

@@ -1,0 +1,214 @@
+//! Settings: all of them are listed, a bad one is named before anything starts, and `.env` comes second.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use stacks::{local::ports, process::Signal};
+
+use crate::harness::{Program, serving};
+
+const SERVICES: [&str; 3] = ["gateway", "payment", "mailer"];
+const TOKEN: &str = "token-that-nobody-may-see";
+const BROKER: &str = "amqp://user:password-that-nobody-may-see@127.0.0.1:1/%2f";
+const SMTP: &str = "smtp://user:password-that-nobody-may-see@127.0.0.1:1";
+
+/// Settings with which each service would start; `with` goes over them, and no value means none at all.
+fn settings<'a>(with: &[(&'a str, Option<&'a str>)]) -> Vec<(&'a str, &'a str)> {
+    let mut settings = vec![
+        ("GATEWAY_LISTEN", "127.0.0.1:0"),
+        ("PAYMENT_LISTEN", "127.0.0.1:0"),
+        ("MAILER_LISTEN", "127.0.0.1:0"),
+        ("PAYMENT_TOKEN", TOKEN),
+        ("AMQP_URL", BROKER),
+        ("SMTP_URL", SMTP),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ];
+    for (variable, value) in with {
+        settings.retain(|(key, _)| key != variable);
+        settings.extend(value.map(|value| (*variable, value)));
+    }
+    settings
+}
+
+fn assert_silent(said: &str, case: &str) {
+    assert!(!said.contains("nobody-may-see"), "{case} prints a secret: {said}");
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn help_lists_every_setting_with_its_variable_and_default() {
+    for (service, own) in [
+        (
+            "gateway",
+            &[
+                "GATEWAY_LISTEN",
+                "PAYMENT_URL",
+                "PAYMENT_TOKEN",
+                "PAYMENT_DEADLINE",
+                "GATEWAY_MAX_IN_FLIGHT",
+                "GATEWAY_RATE_LIMIT",
+                "GATEWAY_BODY_DEADLINE",
+                "SHUTDOWN_DEADLINE",
+            ][..],
+        ),
+        (
+            "payment",
+            &[
+                "PAYMENT_LISTEN",
+                "PAYMENT_TOKEN",
+                "PAYMENT_DATABASE_URL",
+                "AMQP_URL",
+                "PAYMENT_LATENCY",
+                "PAYMENT_DECLINE_RATE",
+                "PAYMENT_FAILURE_RATE",
+                "PAYMENT_LIMIT",
+                "SHUTDOWN_DEADLINE",
+            ],
+        ),
+        (
+            "mailer",
+            &[
+                "MAILER_LISTEN",
+                "MAILER_DATABASE_URL",
+                "AMQP_URL",
+                "SMTP_URL",
+                "MAIL_DIR",
+                "MAIL_FROM",
+                "MAIL_LATENCY",
+                "SHUTDOWN_DEADLINE",
+            ],
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let ended = Program::start(service, &["--help"], dir.path(), &settings(&[])).ended().await;
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{service}");
+        assert_silent(&ended.stdout, service);
+        let shared =
+            ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "LOG_LEVEL", "LOG_DIR", "LOG_STDOUT"];
+        for variable in own.iter().chain(&shared) {
+            assert!(ended.stdout.contains(&format!("[env: {variable}")), "{service} --help lacks {variable}");
+        }
+        // A setting begins with its flag; what is said about it goes on to the next one.
+        let listed: Vec<&str> = ended.stdout.split("      --").skip(1).collect();
+        assert!(listed.len() > own.len() + shared.len(), "{}", ended.stdout);
+        for setting in listed {
+            let flag = setting.split([' ', '\n']).next().unwrap();
+            let variable = flag.to_ascii_uppercase().replace('-', "_");
+            if setting.contains("Print help") || setting.contains("Print version") {
+                continue;
+            }
+            assert!(setting.contains(&format!("[env: {variable}")), "{service}: --{setting}");
+            let needs_none = ["PAYMENT_TOKEN", "AMQP_URL", "SMTP_URL"].contains(&variable.as_str());
+            assert!(needs_none || setting.contains("[default: "), "{service}: --{setting}");
+            let meaning = setting.split_once('\n').map_or("", |(_, text)| text).trim();
+            assert!(setting.contains(". ") || meaning.len() > 10, "{service}: --{setting} says nothing");
+        }
+        assert_eq!(entries(dir.path()), Vec::<String>::new(), "{service} --help left something behind");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_value_is_named_before_anything_starts() {
+    for (services, variable, bad) in [
+        (&["gateway"][..], "GATEWAY_LISTEN", "3000"),
+        (&["gateway"], "PAYMENT_URL", "localhost:3001"),
+        (&["gateway"], "PAYMENT_URL", "ftp://localhost"),
+        (&["gateway"], "PAYMENT_DEADLINE", "soon"),
+        (&["gateway"], "GATEWAY_MAX_IN_FLIGHT", "0"),
+        (&["gateway"], "GATEWAY_RATE_LIMIT", "-1"),
+        (&["gateway"], "GATEWAY_BODY_DEADLINE", "1 fortnight"),
+        (&["payment"], "PAYMENT_LISTEN", "localhost"),
+        (&["payment"], "PAYMENT_TOKEN", "nobody-may-see"),
+        (&["payment"], "PAYMENT_DATABASE_URL", "mysql://user:password-that-nobody-may-see@localhost/db"),
+        (&["payment"], "PAYMENT_LATENCY", "500"),
+        (&["payment"], "PAYMENT_DECLINE_RATE", "1.5"),
+        (&["payment"], "PAYMENT_FAILURE_RATE", "NaN"),
+        (&["payment"], "PAYMENT_LIMIT", "-1"),
+        (&["payment", "mailer"], "AMQP_URL", "http://user:password-that-nobody-may-see@localhost"),
+        (&["payment", "mailer"], "AMQP_URL", "amqp://user:password-that-nobody-may-see@localhost:port/%2f"),
+        (&["mailer"], "MAILER_LISTEN", "127.0.0.1:70000"),
+        (&["mailer"], "MAILER_DATABASE_URL", "mysql://user:password-that-nobody-may-see@localhost/db"),
+        (&["mailer"], "SMTP_URL", "http://user:password-that-nobody-may-see@localhost"),
+        (&["mailer"], "MAIL_FROM", "nobody"),
+        (&["mailer"], "MAIL_LATENCY", "-1s"),
+        (&SERVICES, "SHUTDOWN_DEADLINE", "ten"),
+        (&SERVICES, "OTEL_TRACES_EXPORTER", "jaeger"),
+        (&SERVICES, "OTEL_EXPORTER_OTLP_ENDPOINT", "localhost"),
+        (&SERVICES, "OTEL_TRACES_SAMPLER", "sometimes"),
+        (&SERVICES, "OTEL_TRACES_SAMPLER_ARG", "2"),
+        (&SERVICES, "OTEL_BSP_SCHEDULE_DELAY", "0"),
+        (&SERVICES, "LOG_LEVEL", "loud"),
+        (&SERVICES, "LOG_STDOUT", "maybe"),
+    ] {
+        for service in services {
+            let case = format!("{service} with {variable}={bad}");
+            let dir = tempfile::tempdir().unwrap();
+            let settings = settings(&[(variable, Some(bad))]);
+            let ended = Program::start(service, &[], dir.path(), &settings).ended().await;
+            assert!(ended.code.is_some_and(|code| code != 0), "{case}: {ended:?}");
+            assert!(ended.stderr.contains(variable), "{case} does not name it: {ended:?}");
+            assert_silent(&format!("{}{}", ended.stdout, ended.stderr), &case);
+            assert_eq!(entries(dir.path()), Vec::<String>::new(), "{case} has started something");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_named() {
+    for (service, variable) in [
+        ("gateway", "PAYMENT_TOKEN"),
+        ("payment", "PAYMENT_TOKEN"),
+        ("payment", "AMQP_URL"),
+        ("mailer", "AMQP_URL"),
+    ] {
+        for value in [None, Some("")] {
+            let dir = tempfile::tempdir().unwrap();
+            let ended =
+                Program::start(service, &[], dir.path(), &settings(&[(variable, value)])).ended().await;
+            assert!(ended.code.is_some_and(|code| code != 0), "{service} without {variable}: {ended:?}");
+            assert!(ended.stderr.contains(variable), "{service} does not name {variable}: {ended:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_busy_port_is_named_and_ends_the_service() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (service, variable) in
+        [("gateway", "GATEWAY_LISTEN"), ("payment", "PAYMENT_LISTEN"), ("mailer", "MAILER_LISTEN")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(&[(variable, Some(&address)), ("SMTP_URL", None)]);
+        let ended = Program::start(service, &[], dir.path(), &settings).ended().await;
+        assert!(ended.code.is_some_and(|code| code != 0), "{service}: {ended:?}");
+        assert!(ended.stderr.contains("in use"), "{service}: {ended:?}");
+        assert!(ended.stderr.contains(&address), "{service} does not say which port: {ended:?}");
+        assert_silent(&ended.stderr, service);
+    }
+}
+
+#[tokio::test]
+async fn dot_env_is_read_and_the_environment_goes_over_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, environment) = (ports::free().unwrap(), ports::free().unwrap());
+    let text = format!("GATEWAY_LISTEN={file}\nPAYMENT_TOKEN={TOKEN}\nOTEL_TRACES_EXPORTER=none\n");
+    fs::write(dir.path().join(".env"), text).unwrap();
+
+    for (settings, expected) in
+        [(vec![], file), (vec![("GATEWAY_LISTEN", environment.to_string())], environment)]
+    {
+        let settings: Vec<(&str, &str)> =
+            settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let gateway = Program::start("gateway", &[], dir.path(), &settings);
+        serving(expected).await;
+        gateway.signal(Signal::TERM);
+        assert_eq!(gateway.ended().await.code, Some(0));
+    }
+
+    fs::write(dir.path().join(".env"), "this is no setting\n").unwrap();
+    let ended = Program::start("gateway", &[], dir.path(), &settings(&[])).ended().await;
+    assert!(ended.code != Some(0) && ended.stderr.contains(".env"), "{ended:?}");
+}

@@ -1,0 +1,74 @@
+//! The e-mail over SMTP: it arrives, is tried again after a "later", and given up after a "never".
+
+use stacks::{local::layout::Component::Mailer, trace::ORDER};
+
+use crate::harness::{Placed, SmtpServer, System, books};
+
+async fn system(server: &SmtpServer) -> System {
+    System::with(&[("SMTP_URL", &format!("smtp://{}", server.address))]).await
+}
+
+async fn attempts(system: &System) -> [f64; 3] {
+    let samples = system.metrics(Mailer).await;
+    ["sent", "retried", "dead"]
+        .map(|outcome| samples.get(&format!("emails_sent_total{{outcome=\"{outcome}\"}}")))
+}
+
+#[tokio::test]
+async fn an_email_arrives_over_smtp_in_its_envelope() {
+    let server = SmtpServer::start(&[]).await;
+    let system = system(&server).await;
+    let order = Placed::from(&system.place_with(&books("ada@example.org"), &[]).await);
+    system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
+    let [email] = &server.taken()[..] else { panic!("not one e-mail: {:?}", server.offered()) };
+    assert_eq!(email.from, "checkout@omnitrace.example");
+    assert_eq!(email.to, ["ada@example.org"]);
+    for part in ["To: ada@example.org\r\n", "Subject: Your order is on its way\r\n", "100.00 USD", &order.id]
+    {
+        assert!(email.text.contains(part), "{part} is not in {}", email.text);
+    }
+    let trace = system.trace(&order.trace).await;
+    let sending = trace.spans.iter().find(|span| span.name == "send email").unwrap();
+    assert_eq!(sending.attributes["email.transport"], "smtp");
+    assert_eq!(attempts(&system).await, [1.0, 0.0, 0.0]);
+}
+
+#[tokio::test]
+async fn a_server_that_says_later_is_asked_again_and_gets_the_email_once() {
+    let server = SmtpServer::start(&["451 later", "421 busy"]).await;
+    let system = system(&server).await;
+    let order = system.place().await;
+    system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
+    assert_eq!(server.taken().len(), 1);
+    let ids: Vec<_> = server.offered().iter().map(|(email, _)| message_id(&email.text)).collect();
+    assert_eq!(ids.len(), 3);
+    assert!(ids.iter().all(|id| *id == ids[0]), "every attempt is the same e-mail: {ids:?}");
+    assert_eq!(attempts(&system).await, [1.0, 2.0, 0.0]);
+
+    let trace = system.trace_with(&order.trace, &[ORDER[5]; 3]).await;
+    let sendings: Vec<_> = trace.spans.iter().filter(|span| span.name == "send email").collect();
+    assert_eq!(sendings.len(), 3, "{sendings:#?}");
+    assert!(sendings.iter().all(|span| span.parent == sendings[0].parent));
+    let failed: Vec<bool> = sendings.iter().map(|span| span.error.is_some()).collect();
+    assert_eq!(failed, [true, true, false]);
+}
+
+#[tokio::test]
+async fn a_server_that_says_never_makes_a_dead_letter_and_the_next_email_arrives() {
+    let server = SmtpServer::start(&["550 no such customer"]).await;
+    let system = system(&server).await;
+    system.place().await;
+    system.reaches(Mailer, "emails_sent_total{outcome=\"dead\"}", 1.0).await;
+    system.reaches(Mailer, "inbox_queued", 0.0).await;
+    assert_eq!(server.taken().len(), 0);
+
+    system.place().await;
+    system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
+    assert_eq!((server.offered().len(), server.taken().len()), (2, 1), "the dead letter is not tried again");
+    assert_eq!(attempts(&system).await, [1.0, 0.0, 1.0]);
+}
+
+fn message_id(email: &str) -> String {
+    let line = email.lines().find(|line| line.starts_with("Message-ID: "));
+    line.unwrap_or_else(|| panic!("no Message-ID in {email}")).to_owned()
+}

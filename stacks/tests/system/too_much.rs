@@ -1,0 +1,61 @@
+//! Too much: the gateway says so, and when to come back, before it has done any work for it.
+
+use stacks::local::layout::Component::{Gateway, Payment};
+
+use crate::harness::{Connection, System};
+
+const PROCESSED: &str = "payment_processed_total";
+
+#[tokio::test]
+async fn a_client_that_asks_too_often_is_told_when_to_come_back() {
+    let system = System::with(&[("GATEWAY_RATE_LIMIT", "1")]).await;
+    system.place().await;
+    let mut refused = None;
+    // The first second may end in between, but not with every request.
+    for _ in 0..5 {
+        refused = Some(system.post(&[], None).await).filter(|answer| answer.status != 201);
+        if refused.is_some() {
+            break;
+        }
+    }
+    let refused = refused.expect("five requests in a row were all let through");
+    refused.assert_problem(429, "/problems/rate-limited", "one each second");
+    assert!(refused.header("retry-after").parse::<u64>().is_ok_and(|s| s >= 1), "{refused:?}");
+    assert_eq!(system.get(Gateway, "/livez").await.status, 200, "probes pass");
+    let samples = (system.metrics(Gateway).await, system.metrics(Payment).await);
+    let placed = samples.0.get("orders_created_total");
+    assert_eq!(samples.1.sum(PROCESSED, &[]), placed, "a refused request reached payment");
+}
+
+#[tokio::test]
+async fn more_than_can_be_in_flight_is_refused_until_there_is_room() {
+    let system = System::with(&[("GATEWAY_MAX_IN_FLIGHT", "1")]).await;
+    let mut connection = Connection::to(system.stack.layout().gateway).await;
+    let head = "POST /create-order HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n";
+    connection.begin(head).await;
+
+    let refused = system.post(&[], None).await;
+    refused.assert_problem(503, "/problems/unavailable", "one at a time");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(system.metrics(Payment).await.sum(PROCESSED, &[]), 0.0);
+
+    connection.send(b"{}").await;
+    assert_eq!(connection.answer().await.status, 422);
+    system.place().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_end_is_given_up() {
+    let system = System::with(&[("GATEWAY_BODY_DEADLINE", "300ms")]).await;
+    let mut connection = Connection::to(system.stack.layout().gateway).await;
+    let head = "POST /create-order HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n";
+    connection.begin(head).await;
+    let answer = connection.answer().await;
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (408, "application/problem+json"),
+        "{answer:?}"
+    );
+    assert_eq!(answer.text("traceId"), answer.trace());
+    assert_eq!(system.metrics(Payment).await.sum(PROCESSED, &[]), 0.0);
+}
