@@ -42,10 +42,7 @@ pub fn duration(value: &str) -> Result<Duration, String> {
 }
 
 /// Completes at the first SIGTERM or SIGINT, so that both drain the service.
-///
-/// # Errors
-/// When the operating system refuses a signal handler.
-pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
