@@ -172,6 +172,8 @@ impl Node {
             .env("HOME", &self.data)
             .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            // Otherwise a node that can't start leaves its dump in the user's directory.
+            .env("ERL_CRASH_DUMP", self.data.join("erl_crash.dump"))
             .env("RABBITMQ_NODENAME", &self.name)
             .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
             .env("RABBITMQ_MNESIA_BASE", self.data.join("mnesia"))
