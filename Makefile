@@ -8,12 +8,12 @@ BUILDING := gcc libc6-dev protobuf-compiler
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs trace order build test lint deny docs clean
+.PHONY: help up down status logs trace order dead-letters replay build test lint deny docs clean
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 
 ##@ The local stack (no Docker)
@@ -39,6 +39,12 @@ trace: $(STACKS) ## the trace of one order as a tree: make trace ORDER=<id>
 
 logs: $(STACKS) ## log lines of all services: make logs [ORDER=<id>|TRACE=<id>] [FOLLOW=1] [LINES=<n>]
 	@$(STACKS) logs $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(FOLLOW),--follow) $(if $(LINES),--lines $(LINES))
+
+dead-letters: $(STACKS) ## e-mails and messages that nobody works on any more: age, state, order, trace, reason
+	@$(STACKS) dead-letters
+
+replay: $(STACKS) ## put dead letters back: make replay EVENT=<id>, or EVENT=all
+	@$(STACKS) replay $(if $(filter all,$(EVENT)),--all,--event $(or $(EVENT),$(error say which: make replay EVENT=<id>, or EVENT=all)))
 
 ##@ Development
 

@@ -148,4 +148,6 @@ fn sku(place: &Place<'_>) -> Option<String> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -1,19 +1,26 @@
 -- Times are milliseconds since the Unix epoch.
 
 -- One row for each event, however often the broker delivers it. `trace_context` is that of the delivery that
--- came first: the e-mail is sent later, perhaps after a restart.
+-- came first: the e-mail is sent later, perhaps after a restart. `replay_context` is that of the request which
+-- put a dead letter back. `queued_at` is when its time began: when it was received, or put back last.
+-- `handed_over` is 1 from just before its content goes to a mail server until the answer is known: whoever finds
+-- it in a row that is due can't tell whether there is a copy already.
 CREATE TABLE inbox (
-    event_id      TEXT PRIMARY KEY,
-    order_id      TEXT NOT NULL,
-    payload       BLOB NOT NULL,
-    trace_context TEXT NOT NULL,
-    received_at   INTEGER NOT NULL,
-    state         TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sent', 'dead')),
-    attempts      INTEGER NOT NULL DEFAULT 0,
-    due_at        INTEGER NOT NULL,
-    leased_until  INTEGER NOT NULL DEFAULT 0,
-    sent_at       INTEGER,
-    error         TEXT
+    event_id       TEXT PRIMARY KEY,
+    order_id       TEXT NOT NULL,
+    payload        BLOB NOT NULL,
+    trace_context  TEXT NOT NULL,
+    replay_context TEXT,
+    received_at    INTEGER NOT NULL,
+    queued_at      INTEGER NOT NULL,
+    state          TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sent', 'dead', 'uncertain')),
+    attempts       INTEGER NOT NULL DEFAULT 0,
+    due_at         INTEGER NOT NULL,
+    leased_until   INTEGER NOT NULL DEFAULT 0,
+    handed_over    INTEGER NOT NULL DEFAULT 0,
+    sent_at        INTEGER,
+    error          TEXT
 ) STRICT;
 
 CREATE INDEX inbox_due ON inbox (due_at) WHERE state = 'queued';
+CREATE INDEX inbox_dead_letters ON inbox (received_at) WHERE state IN ('dead', 'uncertain');

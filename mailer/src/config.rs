@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use lettre::message::Mailbox;
+use payment_api::auth::Token;
 use payment_api::broker::Broker;
 use secrecy::{ExposeSecret, SecretString};
 use telemetry::lifecycle::duration;
@@ -20,6 +21,10 @@ pub struct Config {
     /// Address and port that probes and metrics are served on.
     #[arg(long, env, default_value = "127.0.0.1:3002")]
     pub mailer_listen: SocketAddr,
+
+    /// The token that callers of /dead-letters must bear; `make up` writes a random one to .env.
+    #[arg(long, env, hide_env_values = true)]
+    pub mailer_token: SecretString,
 
     /// Where events are kept until their e-mail is sent.
     #[arg(long, env, default_value = "sqlite://var/mailer.db")]
@@ -45,6 +50,14 @@ pub struct Config {
     #[arg(long, env, default_value = "800ms", value_parser = duration)]
     pub mail_latency: Duration,
 
+    /// How long to try to send an e-mail, such as 24h; then it is a dead letter.
+    #[arg(long, env, default_value = "24h", value_parser = duration)]
+    pub mail_deadline: Duration,
+
+    /// An e-mail that the mail server may have or not: send it again, or hold it for an operator.
+    #[arg(long, env, default_value = "resend")]
+    pub mail_uncertain: Policy,
+
     /// Longest time to finish what is in flight when asked to stop.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub shutdown_deadline: Duration,
@@ -54,12 +67,22 @@ pub struct Config {
     pub telemetry: telemetry::Settings,
 }
 
+/// What to do about an e-mail that the mail server may have or not.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// At least once: send it again, with the same Message-ID.
+    Resend,
+    /// At most once: hold it for an operator.
+    Hold,
+}
+
 impl Config {
     /// Looks at what clap would print or can't know.
     ///
     /// # Errors
     /// Names the variable and says what to do.
     pub fn check(&self) -> Result<(), String> {
+        Token::check("MAILER_TOKEN", &self.mailer_token)?;
         let smtp = self.smtp_url.as_ref().map(Transport::smtp).transpose();
         smtp.map_err(|error| error.to_string())?;
         Store::check(&self.mailer_database_url).map_err(|error| error.to_string())?;

@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use crate::metrics::{Delivered, Metrics};
+use crate::parking;
 use crate::postman::Deliver;
 use crate::store::Store;
 
@@ -69,7 +70,7 @@ struct Inbox {
 impl Consumer {
     /// A consumer that fills the inbox in `store` and tells `postman`.
     pub fn new(
-        broker: Broker,
+        broker: Arc<Broker>,
         store: Store,
         postman: Recipient<Deliver>,
         metrics: Metrics,
@@ -77,7 +78,7 @@ impl Consumer {
     ) -> Self {
         let log = log.new(slog::o!("actor" => "consumer"));
         Self {
-            broker: Arc::new(broker),
+            broker,
             link: None,
             connected: Arc::new(AtomicBool::new(false)),
             stopping: false,
@@ -246,7 +247,7 @@ impl Inbox {
     async fn park(&self, delivery: &Delivery, error: &serde_json::Error) {
         self.metrics.delivery(Delivered::Parked);
         error!(self.log, "event parked: it can't be read";
-            "error.message" => %error, "messaging.queue" => topology::PARKING_QUEUE);
+            "error.message" => parking::unreadable(error), "messaging.queue" => topology::PARKING_QUEUE);
         self.settle(delivery.acker.reject(BasicRejectOptions { requeue: false })).await;
     }
 

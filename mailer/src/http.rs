@@ -1,24 +1,48 @@
-//! The mailer's HTTP interface: the routes of operations, and nothing else.
+//! The mailer's HTTP interface: dead letters for an operator, and the routes of operations.
 
+use actix::{Addr, MailboxError};
 use actix_web::dev::Server;
+use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
-use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, server_spans};
-use telemetry::lifecycle;
+use actix_web::{App, HttpRequest, HttpServer, web};
+use payment_api::auth::{Authorized, Token};
+use serde::{Deserialize, Serialize};
+use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
+use telemetry::problem::Problem;
+use telemetry::{Traced, lifecycle};
 
 use crate::config::Config;
+use crate::dead_letters::{DeadLetter, DeadLetterError, DeadLetters, List, Replay};
 
-/// Binds the port; see [`lifecycle::serve`] for the rest.
+const LIST: &str = "/dead-letters";
+const REPLAY_ALL: &str = "/dead-letters/replay";
+const REPLAY: &str = "/dead-letters/{event_id}/replay";
+/// What is measured from the start.
+pub const ROUTES: [(&str, &str, &str); 3] =
+    [("GET", LIST, "200"), ("POST", REPLAY_ALL, "200"), ("POST", REPLAY, "200")];
+
+const MOST_LISTED: u32 = 1000;
+
+/// Binds the port, and serves until a signal.
 ///
 /// # Errors
 /// When the port is taken.
-pub fn serve(config: &Config, observer: Observer, probes: Probes) -> std::io::Result<Server> {
+pub fn serve(
+    config: &Config,
+    dead_letters: Addr<DeadLetters>,
+    observer: Observer,
+    probes: Probes,
+) -> std::io::Result<Server> {
     let probes = web::Data::new(probes);
     let observer = web::Data::new(observer);
+    let token = web::Data::new(Token::new(&config.mailer_token));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(probes.clone())
             .app_data(observer.clone())
+            .app_data(token.clone())
+            .app_data(web::Data::new(dead_letters.clone()))
+            .configure(routes)
             .configure(probe_routes)
             .default_service(web::to(not_found))
             .wrap(from_fn(observe))
@@ -31,4 +55,74 @@ pub fn serve(config: &Config, observer: Observer, probes: Probes) -> std::io::Re
         .bind(config.mailer_listen)
         .map_err(lifecycle::cannot_listen("MAILER_LISTEN", config.mailer_listen))?
         .run())
+}
+
+/// The routes of dead letters; app data: the token and the actor.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource(LIST, "GET").route(web::get().to(list)))
+        .service(resource(REPLAY_ALL, "POST").route(web::post().to(replay_all)))
+        .service(resource(REPLAY, "POST").route(web::post().to(replay)));
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default = "usual_limit")]
+    limit: u32,
+}
+
+fn usual_limit() -> u32 {
+    100
+}
+
+#[derive(Serialize)]
+struct Replayed {
+    replayed: u64,
+}
+
+async fn list(
+    _: Authorized,
+    request: HttpRequest,
+    dead_letters: web::Data<Addr<DeadLetters>>,
+) -> Result<web::Json<Vec<DeadLetter>>, Problem> {
+    let limit = web::Query::<Wanted>::from_query(request.query_string()).map(|wanted| wanted.limit);
+    let limit = limit.ok().filter(|limit| (1..=MOST_LISTED).contains(limit)).ok_or_else(|| {
+        let detail = format!("limit must be a number from 1 to {MOST_LISTED}.");
+        Problem::new(StatusCode::BAD_REQUEST, "query-invalid", "Query not valid", detail)
+    })?;
+    Ok(web::Json(dead_letters.send(Traced::new(List(limit))).await.map_err(gone)??))
+}
+
+async fn replay_all(
+    _: Authorized,
+    dead_letters: web::Data<Addr<DeadLetters>>,
+) -> Result<web::Json<Replayed>, Problem> {
+    let replayed = dead_letters.send(Traced::new(Replay(None))).await.map_err(gone)??;
+    Ok(web::Json(Replayed { replayed }))
+}
+
+async fn replay(
+    _: Authorized,
+    dead_letters: web::Data<Addr<DeadLetters>>,
+    event: web::Path<String>,
+) -> Result<web::Json<Replayed>, Problem> {
+    match dead_letters.send(Traced::new(Replay(Some(event.into_inner())))).await.map_err(gone)?? {
+        0 => Err(Problem::not_found("There is no dead letter with this event id.")),
+        replayed => Ok(web::Json(Replayed { replayed })),
+    }
+}
+
+fn gone(_: MailboxError) -> Problem {
+    Problem::unavailable("The dead letters can't be reached: try again, or restart the service.")
+}
+
+impl From<DeadLetterError> for Problem {
+    fn from(error: DeadLetterError) -> Self {
+        Self::unavailable(match error {
+            DeadLetterError::Store(_) => "The inbox is not available. Try again.",
+            DeadLetterError::Parking(_) => {
+                "The parking queue is not available; what was put back by now stays so. Try again."
+            }
+        })
+    }
 }

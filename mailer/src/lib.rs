@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  RabbitMQ ── delivery ──► [Consumer] ── inbox row, commit, ack
-//!                               └──Deliver──► [Postman] ── inbox ─► SMTP or file
+//!     parking queue             └──Deliver──► [Postman] ── inbox ─► SMTP or file
+//!            └──── GET /dead-letters, POST …/replay ── [DeadLetters] ──┘
 //! ```
 //!
 //! [X] is an actor. A delivery is acknowledged once its row is committed; sending has its own time, its own
@@ -10,10 +11,13 @@
 
 pub mod config;
 pub mod consumer;
+pub mod dead_letters;
 pub mod http;
 pub mod letter;
 pub mod metrics;
+pub mod parking;
 pub mod postman;
+pub mod smtp;
 pub mod store;
 pub mod transport;
 

@@ -1,11 +1,13 @@
 //! `mailer` turns payment events into e-mails, one for each.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix::prelude::*;
 use mailer::config::Config;
 use mailer::consumer::{self, Consumer};
+use mailer::dead_letters::DeadLetters;
 use mailer::metrics::Metrics;
 use mailer::postman::{self, Postman};
 use mailer::store::Store;
@@ -27,14 +29,16 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
     let metrics = Metrics::register(observability.registry())?;
-    let observer = Observer::register(observability.registry(), &log, &[])?;
+    let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
     let observability = observability.launch();
 
     // The path of an event, far end first: each stage is given the address of the next.
     let store = Store::open(&config.mailer_database_url).await?;
     let transport = Transport::new(config.smtp_url.as_ref(), config.mail_dir.clone())?;
     let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
-    let broker = Broker::new(config.amqp_url.expose_secret())?;
+    let broker = Arc::new(Broker::new(config.amqp_url.expose_secret())?);
+    let dead_letters =
+        DeadLetters::new(store.clone(), broker.clone(), postman.clone().recipient(), &log).start();
     let consumer = Consumer::new(broker, store, postman.clone().recipient(), metrics, &log);
     let connected = consumer.connected();
     let consumer = consumer.start();
@@ -45,7 +49,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
             true => Check::Ok,
             false => Check::Failed("not connected; events wait with the broker".to_owned()),
         });
-    let server = http::serve(&config, observer, probes)?;
+    let server = http::serve(&config, dead_letters, observer, probes)?;
     slog::info!(log, "listening"; "server.address" => %config.mailer_listen);
 
     // Until a signal. Then nothing new is taken, what is under way is finished, and the last spans leave.

@@ -8,6 +8,7 @@ use telemetry::metrics::{DURATION_BUCKETS, counters, gauge, register};
 pub struct Metrics {
     emails: IntCounterVec,
     deliveries: IntCounterVec,
+    uncertain: IntCounterVec,
     /// Time from the settlement of a payment until its event is in the inbox, in seconds.
     pub queue_wait: Histogram,
     /// Events in the inbox whose e-mail is not sent yet.
@@ -25,6 +26,15 @@ pub enum Email {
     Retried,
     /// It is given up.
     Dead,
+}
+
+/// What is done about an e-mail that the mail server may have or not.
+#[derive(Clone, Copy, Debug)]
+pub enum Uncertain {
+    /// It is sent again, with the same Message-ID.
+    Resent,
+    /// It is kept for an operator.
+    Held,
 }
 
 /// What became of a delivery.
@@ -61,6 +71,15 @@ impl Metrics {
                 "outcome",
                 &["accepted", "duplicate", "parked"],
             )?,
+            uncertain: counters(
+                registry,
+                (
+                    "emails_uncertain_total",
+                    "E-mails that the mail server may have or not, by what is done about it.",
+                ),
+                "action",
+                &["resent", "held"],
+            )?,
             queue_wait: register(registry, Histogram::with_opts(wait.buckets(DURATION_BUCKETS.to_vec()))?)?,
             inbox_queued: gauge(
                 registry,
@@ -83,6 +102,15 @@ impl Metrics {
             Email::Dead => "dead",
         };
         self.emails.with_label_values(&[label]).inc();
+    }
+
+    /// Counts an e-mail that the mail server may have or not.
+    pub fn uncertain(&self, action: Uncertain) {
+        let label = match action {
+            Uncertain::Resent => "resent",
+            Uncertain::Held => "held",
+        };
+        self.uncertain.with_label_values(&[label]).inc();
     }
 
     /// Counts a delivery.

@@ -1,8 +1,10 @@
 //! The actor Postman: sends what is in the inbox.
 //!
 //! Receives [`Deliver`] from the consumer and from its own clock, and [`Stop`] when the service stops. Many
-//! e-mails are under way at once. What fails is tried again after a growing delay that the inbox remembers;
-//! what can't succeed, or has failed too often, becomes a dead letter.
+//! e-mails are under way at once. What fails is tried again after a growing delay that the inbox remembers; what
+//! can't succeed becomes a dead letter; what may have arrived or not is sent again or held, as the policy says.
+
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,24 +15,25 @@ use slog::{Logger, error, info, warn};
 use telemetry::Chain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
+use tracing::instrument::{WithDispatch, WithSubscriber};
+use tracing::subscriber::NoSubscriber;
 use tracing::{Instrument, Span, field::Empty, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::config::Config;
+use self::verdict::Verdict;
+use crate::config::{Config, Policy};
 use crate::letter::{self, LetterError};
-use crate::metrics::{Email, Metrics};
+use crate::metrics::{Email, Metrics, Uncertain};
+use crate::smtp;
 use crate::store::{Due, Store, StoreError};
-use crate::transport::{Transport, TransportError};
+use crate::transport::{Fate, Transport, TransportError};
 
 /// E-mails under way at once.
 const MOST_UNDER_WAY: u32 = 64;
-/// Longer than any attempt: a claim outlives its attempt only if the process dies.
-const LEASE: Duration = Duration::from_secs(120);
+/// With the longest attempt: a claim outlives its attempt only if the process dies.
+const LEASE: Duration = smtp::LONGEST.saturating_add(Duration::from_secs(30));
 /// How often the inbox is looked at without being told to.
 const PERIOD: Duration = Duration::from_secs(1);
-/// With the delays between them: about four hours.
-const MOST_ATTEMPTS: u32 = 20;
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// There may be something due in the inbox.
 #[derive(Message)]
@@ -49,13 +52,16 @@ enum SendError {
     Letter(#[from] LetterError),
     #[error("the e-mail did not leave")]
     Transport(#[from] TransportError),
+    #[error("the service stopped while the mail server had the e-mail")]
+    Abandoned,
 }
 
 impl SendError {
-    fn is_permanent(&self) -> bool {
+    fn fate(&self) -> Fate {
         match self {
-            Self::Letter(_) => true,
-            Self::Transport(error) => error.is_permanent(),
+            Self::Letter(_) => Fate::Refused,
+            Self::Transport(error) => error.fate(),
+            Self::Abandoned => Fate::Uncertain,
         }
     }
 }
@@ -74,6 +80,8 @@ struct Round {
     transport: Transport,
     from: Mailbox,
     latency: Duration,
+    deadline: Duration,
+    policy: Policy,
     metrics: Metrics,
     log: Logger,
 }
@@ -86,6 +94,8 @@ impl Postman {
             transport,
             from: config.mail_from.clone(),
             latency: config.mail_latency,
+            deadline: config.mail_deadline,
+            policy: config.mail_uncertain,
             metrics,
             log: log.new(slog::o!("actor" => "postman")),
         };
@@ -135,7 +145,10 @@ impl Handler<Deliver> for Postman {
             if let Ok(queued) = round.store.queued().await {
                 round.metrics.inbox_queued.set(queued);
             }
-            if room == 0 { Ok(Vec::new()) } else { round.store.claim(room, LEASE).await }
+            if room == 0 {
+                return Ok(Vec::new());
+            }
+            round.store.claim(room, LEASE.saturating_add(round.latency)).await
         };
         let claim = claim.into_actor(self);
         AtomicResponse::new(Box::pin(
@@ -171,64 +184,97 @@ impl Round {
             order.id = %due.event.data.order_id,
             error.type = Empty,
         );
-        due.trace_context.adopt(&span);
-        let outcome = self.hand_over(&due).instrument(span.clone()).await;
-        let (id, order) = (due.event.id, due.event.data.order_id);
-        span.in_scope(|| self.tell(&due, &outcome));
-        // Not in the span: sqlx lends the current one to its own thread, which lets go of it at its leisure. The
-        // span must have ended when the permit is given back, for then the last flush may begin.
-        let kept = match &outcome {
-            Ok(()) => self.store.sent(id).await,
-            Err(error) if is_final(&due, error) => self.store.give_up(id, &Chain(error).to_string()).await,
-            Err(error) => self.store.retry(id, delay_after(due.attempt), &Chain(error).to_string()).await,
+        match &due.replay_context {
+            Some(replay) => {
+                replay.adopt(&span);
+                span.add_link(due.trace_context.span_context());
+            }
+            None => due.trace_context.adopt(&span),
+        }
+        self.attempt(due).instrument(span).await;
+    }
+
+    async fn attempt(self, due: Due) {
+        let order = due.event.data.order_id;
+        let log =
+            self.log.new(slog::o!("email.attempt" => due.attempt, "message.id" => due.event.id.to_string(),
+            "order.id" => order.to_string()));
+        let outcome = match self.policy {
+            Policy::Hold if due.handed_over => Err(SendError::Abandoned),
+            _ => {
+                if due.handed_over {
+                    self.metrics.uncertain(Uncertain::Resent);
+                    warn!(log, "an e-mail may be sent twice"; "error.message" => %SendError::Abandoned);
+                }
+                self.hand_over(&due).await
+            }
         };
-        if let Err(error) = kept {
-            span.in_scope(|| {
-                error!(self.log, "the inbox can't be written, the e-mail may be sent again";
-                    "error.message" => Chain(&error), "message.id" => %id, "order.id" => %order);
-            });
+        if outcome.is_err() {
+            Span::current().record("error.type", "send").record("otel.status_code", "ERROR");
+        }
+        let verdict = self.judge(&due, &outcome);
+        let settled = unseen(self.settle(&due, verdict, &outcome, &log));
+        if let Err(error) = settled.await {
+            error!(log, "the inbox can't be written: what became of an e-mail is forgotten";
+                "error.message" => Chain(&error));
         }
     }
 
-    /// Counts and logs what became of an attempt.
-    fn tell(&self, due: &Due, outcome: &Result<(), SendError>) {
-        let (id, order) = (due.event.id, due.event.data.order_id);
-        match outcome {
-            Ok(()) => {
+    fn judge(&self, due: &Due, outcome: &Result<(), SendError>) -> Verdict {
+        let Err(error) = outcome else { return Verdict::Sent };
+        Verdict::after(error.fate(), self.policy, due.attempt, due.queued_at + self.deadline)
+    }
+
+    async fn settle(
+        &self,
+        due: &Due,
+        verdict: Verdict,
+        outcome: &Result<(), SendError>,
+        log: &Logger,
+    ) -> Result<(), StoreError> {
+        let id = due.event.id;
+        let reason = outcome.as_ref().err().map(|error| Chain(error).to_string()).unwrap_or_default();
+        match verdict {
+            Verdict::Sent => {
                 self.metrics.email(Email::Sent);
-                info!(self.log, "e-mail sent";
-                    "email.transport" => self.transport.name(), "message.id" => %id, "order.id" => %order);
+                info!(log, "e-mail sent"; "email.transport" => self.transport.name());
+                self.store.sent(id).await
             }
-            Err(error) if is_final(due, error) => {
-                self.metrics.email(Email::Dead);
-                error!(self.log, "e-mail given up: a dead letter"; "email.attempt" => due.attempt,
-                    "error.message" => Chain(error), "message.id" => %id, "order.id" => %order);
-            }
-            Err(error) => {
+            Verdict::Retry(delay) => {
                 self.metrics.email(Email::Retried);
-                warn!(self.log, "e-mail not sent, it will be tried again"; "email.attempt" => due.attempt,
-                    "email.retry_in" => delay_after(due.attempt).as_secs(), "error.message" => Chain(error),
-                    "message.id" => %id, "order.id" => %order);
+                if matches!(outcome, Err(error) if error.fate() == Fate::Uncertain) {
+                    self.metrics.uncertain(Uncertain::Resent);
+                    warn!(log, "an e-mail may be sent twice"; "error.message" => &reason);
+                }
+                warn!(log, "e-mail not sent, it will be tried again";
+                    "email.retry_in" => delay.as_secs(), "error.message" => &reason);
+                self.store.retry(id, delay, &reason).await
             }
-        }
-        if outcome.is_err() {
-            Span::current().record("error.type", "send").record("otel.status_code", "ERROR");
+            Verdict::Dead => {
+                self.metrics.email(Email::Dead);
+                error!(log, "e-mail given up: a dead letter"; "error.message" => &reason);
+                self.store.give_up(id, &reason).await
+            }
+            Verdict::Held => {
+                self.metrics.uncertain(Uncertain::Held);
+                warn!(log, "e-mail held: it may have been sent or not"; "error.message" => &reason);
+                // The attempt that found it abandoned was none.
+                let attempts = due.attempt - u32::from(matches!(outcome, Err(SendError::Abandoned)));
+                self.store.hold(id, attempts, &reason).await
+            }
         }
     }
 
     async fn hand_over(&self, due: &Due) -> Result<(), SendError> {
         let letter = letter::write(&due.event, &self.from)?;
         sleep(self.latency).await;
-        Ok(self.transport.send(letter, &due.event.data.order_id.to_string()).await?)
+        let mark = unseen(self.store.hand_over(due.event.id));
+        Ok(self.transport.send(letter, &due.event.data.order_id.to_string(), mark).await?)
     }
 }
 
-/// Whether another attempt makes no sense.
-fn is_final(due: &Due, error: &SendError) -> bool {
-    error.is_permanent() || due.attempt >= MOST_ATTEMPTS
-}
-
-/// Doubles from one second to a quarter of an hour.
-fn delay_after(attempt: u32) -> Duration {
-    FIRST_DELAY.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1))).min(LONGEST_DELAY)
+/// Work of the store, without the current span: sqlx lends that to a thread of its own, which lets go of it at its
+/// leisure. The span must have ended when the permit is given back, for then the last flush may begin.
+fn unseen<F: Future>(work: F) -> WithDispatch<F> {
+    work.with_subscriber(NoSubscriber::default())
 }

@@ -13,6 +13,8 @@ use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+mod dead_letters;
+
 /// How long a statement waits for another process to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -43,8 +45,14 @@ pub struct Due {
     pub event: PaymentEvent,
     /// The context of its delivery.
     pub trace_context: TraceContext,
+    /// The context of the request that put it back, if it was a dead letter.
+    pub replay_context: Option<TraceContext>,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// When its time began: when it was received, or put back.
+    pub queued_at: OffsetDateTime,
+    /// An attempt before this one was never heard of again after the mail server may have had the e-mail.
+    pub handed_over: bool,
 }
 
 /// The database; cheap to clone.
@@ -82,7 +90,7 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
         migrations().run(&pool).await?;
-        // A file has one service, and this is it: who held a lease is dead.
+        // A file has one service, and this is it: who held a lease is dead. What it had handed over stays marked.
         sqlx::query("UPDATE inbox SET leased_until = 0 WHERE state = 'queued'").execute(&pool).await?;
         Ok(Self { pool })
     }
@@ -93,8 +101,8 @@ impl Store {
     /// When the row is not committed.
     pub async fn receive(&self, event: &PaymentEvent, context: &TraceContext) -> Result<bool, StoreError> {
         let inserted = sqlx::query(
-            "INSERT INTO inbox (event_id, order_id, payload, trace_context, received_at, due_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (event_id) DO NOTHING",
+            "INSERT INTO inbox (event_id, order_id, payload, trace_context, received_at, queued_at, due_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?5) ON CONFLICT (event_id) DO NOTHING",
         )
         .bind(event.id.to_string())
         .bind(event.data.order_id.to_string())
@@ -116,7 +124,7 @@ impl Store {
             "UPDATE inbox SET leased_until = ?1, attempts = attempts + 1 WHERE event_id IN \
              (SELECT event_id FROM inbox WHERE state = 'queued' AND due_at <= ?2 AND leased_until <= ?2 \
               ORDER BY due_at LIMIT ?3) \
-             RETURNING payload, trace_context, attempts",
+             RETURNING payload, trace_context, replay_context, attempts, queued_at, handed_over",
         )
         .bind(after(lease))
         .bind(now())
@@ -126,10 +134,20 @@ impl Store {
         rows.iter().map(due).collect()
     }
 
+    /// The content of this e-mail is about to go to the mail server.
+    ///
+    /// # Errors
+    /// When that is not written down; the content must not go then.
+    pub async fn hand_over(&self, event: Uuid) -> Result<(), StoreError> {
+        let statement = "UPDATE inbox SET handed_over = 1 WHERE event_id = ?1";
+        sqlx::query(statement).bind(event.to_string()).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// The e-mail of this event was taken by the transport.
     ///
     /// # Errors
-    /// When the database can't be written; the e-mail will be sent again, with the same Message-ID.
+    /// When the database can't be written; the e-mail is uncertain then.
     pub async fn sent(&self, event: Uuid) -> Result<(), StoreError> {
         let statement = "UPDATE inbox SET state = 'sent', sent_at = ?2, error = NULL WHERE event_id = ?1";
         sqlx::query(statement).bind(event.to_string()).bind(now()).execute(&self.pool).await?;
@@ -141,7 +159,8 @@ impl Store {
     /// # Errors
     /// When the database can't be written; the lease decides then.
     pub async fn retry(&self, event: Uuid, delay: Duration, error: &str) -> Result<(), StoreError> {
-        let statement = "UPDATE inbox SET due_at = ?2, leased_until = 0, error = ?3 WHERE event_id = ?1";
+        let statement = "UPDATE inbox SET due_at = ?2, leased_until = 0, handed_over = 0, error = ?3 \
+                         WHERE event_id = ?1";
         let query = sqlx::query(statement).bind(event.to_string()).bind(after(delay)).bind(error);
         query.execute(&self.pool).await?;
         Ok(())
@@ -154,6 +173,17 @@ impl Store {
     pub async fn give_up(&self, event: Uuid, error: &str) -> Result<(), StoreError> {
         let statement = "UPDATE inbox SET state = 'dead', error = ?2 WHERE event_id = ?1";
         sqlx::query(statement).bind(event.to_string()).bind(error).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Nobody knows whether the e-mail of this event was taken, and `attempts` were made: it is left to an operator.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub async fn hold(&self, event: Uuid, attempts: u32, error: &str) -> Result<(), StoreError> {
+        let statement = "UPDATE inbox SET state = 'uncertain', attempts = ?2, error = ?3 WHERE event_id = ?1";
+        let query = sqlx::query(statement).bind(event.to_string()).bind(attempts).bind(error);
+        query.execute(&self.pool).await?;
         Ok(())
     }
 
@@ -176,8 +206,20 @@ fn due(row: &SqliteRow) -> Result<Due, StoreError> {
     Ok(Due {
         event: serde_json::from_slice(row.try_get("payload")?)?,
         trace_context: serde_json::from_str(row.try_get("trace_context")?)?,
+        replay_context: row
+            .try_get::<Option<&str>, _>("replay_context")?
+            .map(serde_json::from_str)
+            .transpose()?,
         attempt: row.try_get("attempts")?,
+        queued_at: moment(row.try_get("queued_at")?),
+        handed_over: row.try_get("handed_over")?,
     })
+}
+
+fn moment(milliseconds: i64) -> OffsetDateTime {
+    // Only what this file has written can be read here, and that is a time.
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 fn now() -> i64 {

@@ -1,20 +1,18 @@
 //! The way out for e-mails: SMTP, or files for those who have no mail server.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::Message;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::timeout;
 
-/// For all of one e-mail: lettre's own timeout covers the connect alone.
-const SMTP_DEADLINE: Duration = Duration::from_secs(30);
+use crate::smtp::{Smtp, SmtpError};
+use crate::store::StoreError;
 
 /// Where e-mails go.
 #[derive(Clone)]
 pub enum Transport {
     /// To a mail server.
-    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Smtp(Smtp),
     /// Into files of RFC 5322 in this directory.
     Files(PathBuf),
 }
@@ -22,30 +20,38 @@ pub enum Transport {
 /// Why an e-mail did not leave.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// The setting is not a URL of SMTP.
-    #[error("SMTP_URL is not a URL such as smtp://localhost:1025")]
-    Url(#[source] lettre::transport::smtp::Error),
+    /// The setting is not a URL of SMTP. It is not repeated here: it holds a password.
+    #[error("SMTP_URL is not a URL such as smtp://localhost:1025: {0}")]
+    Url(String),
     /// The directory can't be made.
     #[error("can't make the directory MAIL_DIR")]
     Directory(#[source] std::io::Error),
-    /// The mail server refused, or could not be reached.
-    #[error("the mail server did not take the e-mail")]
-    Smtp(#[from] lettre::transport::smtp::Error),
-    /// The mail server did not answer in time.
-    #[error("the mail server did not answer within {} s", SMTP_DEADLINE.as_secs())]
-    Deadline,
+    /// The mail server did not answer 250.
+    #[error(transparent)]
+    Smtp(#[from] SmtpError),
     /// The file could not be written.
     #[error("the e-mail could not be written to a file")]
     File(#[from] std::io::Error),
 }
 
+/// What is known about an e-mail after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nobody has it; another attempt may succeed.
+    NotTaken,
+    /// Nobody has it, and another attempt would end the same way.
+    Refused,
+    /// The mail server may have it or not.
+    Uncertain,
+}
+
 impl TransportError {
-    /// Whether another attempt would end the same way.
-    pub fn is_permanent(&self) -> bool {
+    /// What is known about the e-mail.
+    pub fn fate(&self) -> Fate {
         match self {
-            Self::Smtp(error) => error.is_permanent(),
-            Self::Url(_) => true,
-            Self::Directory(_) | Self::Deadline | Self::File(_) => false,
+            Self::Smtp(SmtpError::Refused(_)) | Self::Url(_) => Fate::Refused,
+            Self::Smtp(SmtpError::Uncertain(_)) => Fate::Uncertain,
+            Self::Smtp(_) | Self::Directory(_) | Self::File(_) => Fate::NotTaken,
         }
     }
 }
@@ -70,9 +76,7 @@ impl Transport {
     /// # Errors
     /// When the URL is not one.
     pub fn smtp(url: &SecretString) -> Result<Self, TransportError> {
-        AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
-            .map(|smtp| Self::Smtp(smtp.build()))
-            .map_err(TransportError::Url)
+        Smtp::new(url.expose_secret()).map(Self::Smtp).map_err(TransportError::Url)
     }
 
     /// The name in spans and logs.
@@ -84,16 +88,21 @@ impl Transport {
     }
 
     /// Sends one e-mail. `name` is the stem of the file it may become: the same e-mail, the same file.
+    /// `mark` is awaited right before nobody could tell any more whether a mail server has it.
     ///
     /// # Errors
-    /// When nobody has taken responsibility for it.
-    pub async fn send(&self, letter: Message, name: &str) -> Result<(), TransportError> {
+    /// When nobody is known to have taken responsibility for it.
+    pub async fn send(
+        &self,
+        letter: Message,
+        name: &str,
+        mark: impl Future<Output = Result<(), StoreError>>,
+    ) -> Result<(), TransportError> {
         match self {
-            Self::Smtp(smtp) => {
-                timeout(SMTP_DEADLINE, smtp.send(letter)).await.map_err(|_| TransportError::Deadline)??;
-            }
+            Self::Smtp(smtp) => smtp.send(&letter, mark).await?,
             Self::Files(directory) => {
-                // Renamed when whole: who watches the directory never sees half an e-mail.
+                // Renamed when whole: who watches the directory never sees half an e-mail. And never uncertain:
+                // to write it again changes nothing.
                 let part = directory.join(format!("{name}.part"));
                 tokio::fs::write(&part, letter.formatted()).await?;
                 tokio::fs::rename(part, directory.join(format!("{name}.eml"))).await?;

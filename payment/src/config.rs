@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Parser;
+use payment_api::auth::Token;
 use payment_api::broker::Broker;
 use secrecy::{ExposeSecret, SecretString};
 use telemetry::lifecycle::duration;
@@ -62,7 +63,7 @@ impl Config {
     /// # Errors
     /// Names the variable and says what to do.
     pub fn check(&self) -> Result<(), String> {
-        crate::token::check(&self.payment_token)?;
+        Token::check("PAYMENT_TOKEN", &self.payment_token)?;
         Store::check(&self.payment_database_url).map_err(|error| error.to_string())?;
         Broker::check(self.amqp_url.expose_secret()).map_err(|error| error.to_string())
     }

@@ -5,6 +5,7 @@ use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpServer, web};
+use payment_api::auth::{Authorized, Token};
 use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
 use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
 use telemetry::problem::{FieldError, Problem};
@@ -14,7 +15,6 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::ledger::{Find, Ledger, Settle, SettleError};
 use crate::store::StoreError;
-use crate::token::{Authorized, Token};
 
 /// What is measured from the start.
 pub const ROUTES: [(&str, &str, &str); 2] = [("POST", PROCESS_PAYMENT, "200"), ("GET", PAYMENT, "200")];

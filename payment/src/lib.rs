@@ -14,7 +14,6 @@ pub mod ledger;
 pub mod metrics;
 pub mod publisher;
 pub mod store;
-mod token;
 
 use telemetry::Service;
 

@@ -9,6 +9,7 @@ pub mod broker;
 pub mod local;
 pub mod trace_backend;
 
+pub mod dead_letters;
 pub mod logs;
 pub mod order;
 pub mod trace;

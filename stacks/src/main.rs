@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use stacks::{
     broker::{self, Interruptions},
     commands::{self, LogsWanted, TraceWanted},
+    dead_letters::{self, ReplayWanted},
     local::Options,
     trace_backend,
 };
@@ -44,6 +45,14 @@ enum Command {
     Logs(LogsWanted),
     /// Draw the trace of an order
     Trace(TraceWanted),
+    /// List the e-mails and messages that nobody works on any more, the oldest first
+    DeadLetters {
+        /// As JSON, the way the mailer says it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put dead letters back, one or all
+    Replay(ReplayWanted),
     /// Run a command with a private RabbitMQ node, named by AMQP_URL
     Broker {
         /// The command and its arguments, after `--`
@@ -101,6 +110,8 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         }
         Command::Logs(wanted) => commands::logs(&options, &wanted).await?,
         Command::Trace(wanted) => commands::trace(&options, &wanted).await?,
+        Command::DeadLetters { json } => dead_letters::list(&options, json).await?,
+        Command::Replay(wanted) => dead_letters::replay(&options, &wanted).await?,
         Command::Broker { command } => {
             let has_broker = options.env.get("AMQP_URL").is_some_and(|url| !url.is_empty());
             return Ok(ExitCode::from(broker::run(&command, has_broker).await?));

@@ -111,3 +111,35 @@ async fn a_restart_ends_the_lease_of_the_dead_but_no_delay() {
     let again = open(&directory).await.claim(10, LEASE).await.unwrap();
     assert_eq!((again.len(), again[0].event.id, again[0].attempt), (1, due[0].event.id, 2));
 }
+
+#[actix_rt::test]
+async fn a_restart_remembers_what_was_handed_over() {
+    let (inbox, directory) = inbox().await;
+    for _ in 0..3 {
+        inbox.receive(&event(), &context()).await.unwrap();
+    }
+    let due = inbox.claim(10, LEASE).await.unwrap();
+    assert!(due.iter().all(|due| !due.handed_over));
+    inbox.hand_over(due[0].event.id).await.unwrap();
+    inbox.hand_over(due[1].event.id).await.unwrap();
+    // An answer that was heard settles it, also a refusal.
+    inbox.retry(due[1].event.id, Duration::ZERO, "451 later").await.unwrap();
+    drop(inbox);
+    let again = open(&directory).await.claim(10, LEASE).await.unwrap();
+    assert_eq!(again.len(), 3);
+    for again in again {
+        assert_eq!(again.handed_over, again.event.id == due[0].event.id);
+    }
+}
+
+#[actix_rt::test]
+async fn what_is_held_is_never_due_again() {
+    let (inbox, directory) = inbox().await;
+    inbox.receive(&event(), &context()).await.unwrap();
+    let due = inbox.claim(10, LEASE).await.unwrap();
+    inbox.hand_over(due[0].event.id).await.unwrap();
+    inbox.hold(due[0].event.id, 1, "no answer").await.unwrap();
+    drop(inbox);
+    let inbox = open(&directory).await;
+    assert_eq!((inbox.claim(10, LEASE).await.unwrap().len(), inbox.queued().await.unwrap()), (0, 0));
+}

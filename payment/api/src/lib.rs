@@ -3,6 +3,8 @@
 //! JSON with camelCase names. Amounts are decimal strings, never floats: `"99.99"`. Events wear the names of
 //! CloudEvents. Changes are additive; what has to go gets a new routing key.
 
+#[cfg(feature = "auth")]
+pub mod auth;
 #[cfg(feature = "broker")]
 pub mod broker;
 pub mod event;

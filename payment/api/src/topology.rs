@@ -45,7 +45,9 @@ mod declare {
         bind(channel, UNROUTED, UNROUTED, "").await?;
 
         exchange(channel, EXCHANGE, ExchangeKind::Topic, &[("alternate-exchange", text(UNROUTED))]).await?;
-        queue(channel, PARKING_QUEUE, &[]).await?;
+        // To look at a parked message is to give it back, and the default limit would throw it away after twenty
+        // looks. Old brokers know no word for "none".
+        queue(channel, PARKING_QUEUE, &[("x-delivery-limit", AMQPValue::LongInt(i32::MAX))]).await?;
         let arguments = [
             ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
             ("x-dead-letter-exchange", text("")),

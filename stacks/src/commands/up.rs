@@ -135,7 +135,10 @@ fn links(stack: &Stack, order: Option<&Order>) -> String {
     let mut row = |name: &str, what: &str| text.push_str(&format!("  {name:<10} {what}\n"));
     row("gateway", &link(layout.gateway));
     if let Some(traces) = layout.traces {
-        let page = order.map_or_else(|| "/search".into(), |order| format!("/trace/{}", order.trace_id));
+        let page = order.map_or_else(
+            || "/search?service=order-gateway&limit=20".into(),
+            |order| format!("/trace/{}", order.trace_id),
+        );
         row("trace", &(link(traces.ui) + &page));
     }
     if let Some(ports) = layout.broker {

@@ -11,8 +11,12 @@ use std::{
 use anyhow::{Context as _, Result};
 use uuid::Uuid;
 
-const SECRETS: [(&str, &str); 2] = [
+const SECRETS: [(&str, &str); 3] = [
     ("PAYMENT_TOKEN", "payment accepts only who presents this; the gateway does"),
+    (
+        "MAILER_TOKEN",
+        "the mailer shows and replays dead letters only for who presents this; `make dead-letters` does",
+    ),
     ("AMQP_PASSWORD", "of RabbitMQ's user omnitrace, also for its management page"),
 ];
 
@@ -62,7 +66,7 @@ mod tests {
     fn secrets_are_made_once_for_the_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".env");
-        assert_eq!(complete(&file).unwrap(), ["PAYMENT_TOKEN", "AMQP_PASSWORD"]);
+        assert_eq!(complete(&file).unwrap(), ["PAYMENT_TOKEN", "MAILER_TOKEN", "AMQP_PASSWORD"]);
         let first = fs::read_to_string(&file).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read(&file).unwrap()["PAYMENT_TOKEN"].len(), 64);
@@ -76,7 +80,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".env");
         fs::write(&file, "GATEWAY_LISTEN=127.0.0.1:8000\nPAYMENT_TOKEN=mine").unwrap();
-        assert_eq!(complete(&file).unwrap(), ["AMQP_PASSWORD"]);
+        assert_eq!(complete(&file).unwrap(), ["MAILER_TOKEN", "AMQP_PASSWORD"]);
         let settings = read(&file).unwrap();
         assert_eq!(settings["PAYMENT_TOKEN"], "mine");
         assert_eq!(settings["GATEWAY_LISTEN"], "127.0.0.1:8000");

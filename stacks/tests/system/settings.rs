@@ -18,6 +18,7 @@ fn settings<'a>(with: &[(&'a str, Option<&'a str>)]) -> Vec<(&'a str, &'a str)> 
         ("PAYMENT_LISTEN", "127.0.0.1:0"),
         ("MAILER_LISTEN", "127.0.0.1:0"),
         ("PAYMENT_TOKEN", TOKEN),
+        ("MAILER_TOKEN", TOKEN),
         ("AMQP_URL", BROKER),
         ("SMTP_URL", SMTP),
         ("OTEL_TRACES_EXPORTER", "none"),
@@ -77,6 +78,9 @@ async fn help_lists_every_setting_with_its_variable_and_default() {
                 "MAIL_DIR",
                 "MAIL_FROM",
                 "MAIL_LATENCY",
+                "MAIL_DEADLINE",
+                "MAIL_UNCERTAIN",
+                "MAILER_TOKEN",
                 "SHUTDOWN_DEADLINE",
             ],
         ),
@@ -100,7 +104,8 @@ async fn help_lists_every_setting_with_its_variable_and_default() {
                 continue;
             }
             assert!(setting.contains(&format!("[env: {variable}")), "{service}: --{setting}");
-            let needs_none = ["PAYMENT_TOKEN", "AMQP_URL", "SMTP_URL"].contains(&variable.as_str());
+            let needs_none =
+                ["PAYMENT_TOKEN", "MAILER_TOKEN", "AMQP_URL", "SMTP_URL"].contains(&variable.as_str());
             assert!(needs_none || setting.contains("[default: "), "{service}: --{setting}");
             let meaning = setting.split_once('\n').map_or("", |(_, text)| text).trim();
             assert!(setting.contains(". ") || meaning.len() > 10, "{service}: --{setting} says nothing");
@@ -121,6 +126,9 @@ async fn a_bad_value_is_named_before_anything_starts() {
         (&["gateway"], "GATEWAY_BODY_DEADLINE", "1 fortnight"),
         (&["payment"], "PAYMENT_LISTEN", "localhost"),
         (&["payment"], "PAYMENT_TOKEN", "nobody-may-see"),
+        (&["mailer"], "MAILER_TOKEN", "nobody-may-see"),
+        (&["mailer"], "MAIL_UNCERTAIN", "hope"),
+        (&["mailer"], "MAIL_DEADLINE", "tomorrow"),
         (&["payment"], "PAYMENT_DATABASE_URL", "mysql://user:password-that-nobody-may-see@localhost/db"),
         (&["payment"], "PAYMENT_LATENCY", "500"),
         (&["payment"], "PAYMENT_DECLINE_RATE", "1.5"),
@@ -160,6 +168,7 @@ async fn a_missing_secret_is_named() {
     for (service, variable) in [
         ("gateway", "PAYMENT_TOKEN"),
         ("payment", "PAYMENT_TOKEN"),
+        ("mailer", "MAILER_TOKEN"),
         ("payment", "AMQP_URL"),
         ("mailer", "AMQP_URL"),
     ] {

@@ -13,22 +13,26 @@ use telemetry::problem::Problem;
 /// Shorter tokens can be guessed.
 const SHORTEST: usize = 16;
 
-/// Refuses a token that can be guessed.
-pub(crate) fn check(token: &SecretString) -> Result<(), String> {
-    if token.expose_secret().len() < SHORTEST {
-        let hint = "`openssl rand -hex 32` makes good ones";
-        return Err(format!("PAYMENT_TOKEN must have at least {SHORTEST} characters; {hint}"));
-    }
-    Ok(())
-}
-
 /// The expected token, in app data. Digests are compared: they have one length, whatever was sent.
 #[derive(Clone)]
-pub(crate) struct Token([u8; 32]);
+pub struct Token([u8; 32]);
 
 impl Token {
-    pub(crate) fn new(token: &SecretString) -> Self {
+    /// The token that callers must bear.
+    pub fn new(token: &SecretString) -> Self {
         Self(Sha256::digest(token.expose_secret()).into())
+    }
+
+    /// Refuses a token that can be guessed; `variable` is where it was set.
+    ///
+    /// # Errors
+    /// Names the variable and says what to do.
+    pub fn check(variable: &str, token: &SecretString) -> Result<(), String> {
+        if token.expose_secret().len() < SHORTEST {
+            let hint = "`openssl rand -hex 32` makes good ones";
+            return Err(format!("{variable} must have at least {SHORTEST} characters; {hint}"));
+        }
+        Ok(())
     }
 
     fn matches(&self, sent: &[u8]) -> bool {
@@ -38,7 +42,7 @@ impl Token {
 }
 
 /// An extractor: the request bears the token.
-pub(crate) struct Authorized;
+pub struct Authorized;
 
 impl FromRequest for Authorized {
     type Error = Problem;

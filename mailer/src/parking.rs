@@ -1,0 +1,212 @@
+//! The parking queue: messages that could not be read, with their bytes. Looked at without taking them, and moved
+//! back to where they came from; on a connection of its own each time, for that is rare.
+
+use std::time::Duration;
+
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use payment_api::broker::{Broker, BrokerError, Link};
+use payment_api::event::PaymentEvent;
+use payment_api::topology::{MAILER_QUEUE, PARKING_QUEUE};
+use telemetry::amqp::context_of;
+use time::OffsetDateTime;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::dead_letters::{DeadLetter, State};
+
+const LOOK_DEADLINE: Duration = Duration::from_secs(10);
+const MOVE_DEADLINE: Duration = Duration::from_secs(60);
+/// What the broker adds to a dead letter; a message that goes back is as its sender made it.
+const ADDED: [&str; 5] =
+    ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"];
+
+/// Why the parking queue could not be used; its messages are still there.
+#[derive(Debug, thiserror::Error)]
+pub enum ParkingError {
+    /// There is no broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The broker refused.
+    #[error("the parking queue can't be used")]
+    Amqp(#[from] lapin::Error),
+    /// The broker did not take a message back.
+    #[error("the broker did not confirm a message")]
+    Unconfirmed,
+    /// The broker did not answer in time.
+    #[error("the broker did not answer in time")]
+    Deadline,
+}
+
+/// Why an event can't be read, without a word of what is in it: that may be personal.
+pub fn unreadable(error: &serde_json::Error) -> String {
+    let kind = if error.is_data() { "no event of payment" } else { "no JSON" };
+    format!("{kind}: line {}, column {}", error.line(), error.column())
+}
+
+/// The oldest messages in the queue; they stay there.
+///
+/// # Errors
+/// When the broker can't be used.
+pub async fn list(broker: &Broker, limit: usize) -> Result<Vec<DeadLetter>, ParkingError> {
+    let link = broker.connect("email-service dead letters").await?;
+    let letters = timeout(LOOK_DEADLINE, look(&link, limit)).await;
+    link.close().await;
+    letters.map_err(|_| ParkingError::Deadline)?
+}
+
+/// Moves the messages with this id, or all that are in the queue now, to where they came from; says how many.
+///
+/// # Errors
+/// When the broker can't be used; what was not moved by then is still in the queue.
+pub async fn replay(broker: &Broker, id: Option<&str>) -> Result<u64, ParkingError> {
+    let link = broker.connect("email-service replay").await?;
+    let moved = timeout(MOVE_DEADLINE, move_back(&link, id)).await;
+    // Whatever has no answer goes back into the queue with the connection.
+    link.close().await;
+    moved.map_err(|_| ParkingError::Deadline)?
+}
+
+async fn get(link: &Link) -> lapin::Result<Option<Delivery>> {
+    let message = link.channel.basic_get(PARKING_QUEUE.into(), BasicGetOptions { no_ack: false }).await?;
+    Ok(message.map(|message| message.delivery))
+}
+
+async fn give_back(link: &Link, tag: u64, multiple: bool) -> lapin::Result<()> {
+    link.channel.basic_nack(tag, BasicNackOptions { multiple, requeue: true }).await
+}
+
+async fn look(link: &Link, limit: usize) -> Result<Vec<DeadLetter>, ParkingError> {
+    let mut letters = Vec::new();
+    let mut last = None;
+    while letters.len() < limit
+        && let Some(delivery) = get(link).await?
+    {
+        letters.push(letter(&delivery));
+        last = Some(delivery.delivery_tag);
+    }
+    if let Some(last) = last {
+        give_back(link, last, true).await?;
+    }
+    Ok(letters)
+}
+
+async fn move_back(link: &Link, id: Option<&str>) -> Result<u64, ParkingError> {
+    link.channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    let queue = link.channel.queue_declare(PARKING_QUEUE.into(), passive, FieldTable::default()).await?;
+    let (mut moved, mut others) = (0, Vec::new());
+    // As many as there were: what is parked again in the meantime is not taken twice.
+    for _ in 0..queue.message_count() {
+        let Some(delivery) = get(link).await? else { break };
+        if id.is_some_and(|id| message_id(&delivery) != Some(id)) {
+            others.push(delivery.delivery_tag);
+            continue;
+        }
+        publish(link, &delivery).await?;
+        link.channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await?;
+        moved += 1;
+    }
+    for tag in others {
+        give_back(link, tag, false).await?;
+    }
+    Ok(moved)
+}
+
+/// One at a time: lapin can mix up the returns of publishes that overlap.
+async fn publish(link: &Link, delivery: &Delivery) -> Result<(), ParkingError> {
+    let death = Death::of(delivery);
+    let (exchange, key) = death.origin().unwrap_or((String::new(), MAILER_QUEUE.to_owned()));
+    let mut headers = FieldTable::default();
+    for (name, value) in delivery.properties.headers().iter().flat_map(FieldTable::inner) {
+        if !ADDED.iter().any(|added| name.as_str().starts_with(added)) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    let properties = delivery.properties.clone().with_headers(headers);
+    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+    let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
+    let confirm = link.channel.basic_publish(exchange, key, options, &delivery.data, properties).await?;
+    let confirmation = confirm.await?;
+    if confirmation.is_ack() && confirmation.take_message().is_none() {
+        Ok(())
+    } else {
+        Err(ParkingError::Unconfirmed)
+    }
+}
+
+fn message_id(delivery: &Delivery) -> Option<&str> {
+    delivery.properties.message_id().as_ref().map(|id| id.as_str()).filter(|id| !id.is_empty())
+}
+
+fn letter(delivery: &Delivery) -> DeadLetter {
+    let death = Death::of(delivery);
+    let reason = match serde_json::from_slice::<PaymentEvent>(&delivery.data) {
+        Ok(_) => "it was delivered too often without an answer".to_owned(),
+        Err(error) => unreadable(&error),
+    };
+    DeadLetter::new(
+        message_id(delivery).map(str::to_owned),
+        order_id(&delivery.data),
+        &context_of(delivery.properties.headers().as_ref()),
+        State::Parked,
+        reason,
+        death.count(),
+        death.time(),
+    )
+}
+
+/// The order that an unreadable event is about, where that much can be made out.
+fn order_id(data: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(data).ok()?;
+    let id: Uuid = value.pointer("/data/orderId")?.as_str()?.parse().ok()?;
+    Some(id.to_string())
+}
+
+/// What the broker says about why a message is here: the newest entry of `x-death`.
+struct Death<'a>(Option<&'a FieldTable>);
+
+impl<'a> Death<'a> {
+    fn of(delivery: &'a Delivery) -> Self {
+        let deaths =
+            delivery.properties.headers().as_ref().and_then(|headers| headers.inner().get("x-death"));
+        Self(deaths.and_then(AMQPValue::as_array).and_then(|deaths| match deaths.as_slice().first()? {
+            AMQPValue::FieldTable(death) => Some(death),
+            _ => None,
+        }))
+    }
+
+    fn field(&self, name: &str) -> Option<&'a AMQPValue> {
+        self.0?.inner().get(name)
+    }
+
+    fn origin(&self) -> Option<(String, String)> {
+        let key = self.field("routing-keys")?.as_array()?.as_slice().first()?;
+        Some((text(self.field("exchange")?)?, text(key)?))
+    }
+
+    fn time(&self) -> Option<OffsetDateTime> {
+        let AMQPValue::Timestamp(seconds) = self.field("time")? else { return None };
+        OffsetDateTime::from_unix_timestamp(i64::try_from(*seconds).ok()?).ok()
+    }
+
+    fn count(&self) -> u32 {
+        let count = match self.field("count") {
+            Some(AMQPValue::LongLongInt(count)) => u32::try_from(*count).ok(),
+            _ => None,
+        };
+        count.unwrap_or(1)
+    }
+}
+
+fn text(value: &AMQPValue) -> Option<String> {
+    match value {
+        AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        _ => None,
+    }
+}

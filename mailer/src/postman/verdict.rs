@@ -1,0 +1,67 @@
+//! What becomes of an e-mail after an attempt that has failed. Pure, but for the clock and the dice.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::config::Policy;
+use crate::transport::Fate;
+
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+
+/// What becomes of an e-mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It has left.
+    Sent,
+    /// It is tried again after this time.
+    Retry(Duration),
+    /// It is a dead letter: nobody has it.
+    Dead,
+    /// It is left to an operator: somebody may have it.
+    Held,
+}
+
+impl Verdict {
+    /// The verdict on the attempt of this number.
+    pub(super) fn after(fate: Fate, policy: Policy, attempt: u32, deadline: OffsetDateTime) -> Self {
+        let delay = delay_after(attempt);
+        let is_in_time = OffsetDateTime::now_utc() + delay < deadline;
+        match (fate, policy) {
+            (Fate::Uncertain, Policy::Hold) => Self::Held,
+            (Fate::NotTaken | Fate::Uncertain, _) if is_in_time => Self::Retry(delay),
+            (Fate::Uncertain, _) => Self::Held,
+            (Fate::NotTaken | Fate::Refused, _) => Self::Dead,
+        }
+    }
+}
+
+/// Doubles from one second to a quarter of an hour, give or take a fifth: what failed together must not come back
+/// together.
+fn delay_after(attempt: u32) -> Duration {
+    let doubled = FIRST_DELAY.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
+    let [random, ..] = *Uuid::new_v4().as_bytes();
+    doubled.min(LONGEST_DELAY).mul_f64(0.8 + 0.4 * f64::from(random) / 255.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_to_a_quarter_of_an_hour_give_or_take_a_fifth() {
+        for (attempt, seconds) in [(1, 1.0), (2, 2.0), (5, 16.0), (20, 900.0), (u32::MAX, 900.0)] {
+            let delay = delay_after(attempt).as_secs_f64();
+            assert!((seconds * 0.79..=seconds * 1.21).contains(&delay), "{delay} after {attempt}");
+        }
+    }
+
+    #[test]
+    fn past_its_deadline_an_email_is_dead_only_if_nobody_can_have_it() {
+        let past = OffsetDateTime::UNIX_EPOCH;
+        assert_eq!(Verdict::after(Fate::NotTaken, Policy::Resend, 1, past), Verdict::Dead);
+        assert_eq!(Verdict::after(Fate::Uncertain, Policy::Resend, 1, past), Verdict::Held);
+    }
+}

@@ -1,0 +1,258 @@
+//! The postman with a real inbox and a mail server that misbehaves on purpose.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod smtp_server;
+
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use clap::Parser;
+use mailer::config::Config;
+use mailer::metrics::Metrics;
+use mailer::postman::{Postman, Stop};
+use mailer::smtp::Smtp;
+use mailer::store::Store;
+use mailer::transport::Transport;
+use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE};
+use payment_api::{Currency, Customer, Email};
+use prometheus::{Encoder, Registry, TextEncoder};
+use slog::{Discard, Logger, o};
+use smtp_server::{Answer, SmtpServer};
+use telemetry::propagation::TraceContext;
+use tempfile::TempDir;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+const AT_ONCE: Answer = Answer::Accept(Duration::ZERO);
+
+struct Office {
+    store: Store,
+    directory: TempDir,
+    registry: Registry,
+    settings: Vec<&'static str>,
+}
+
+impl Office {
+    async fn open(settings: &[&'static str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = reopen(&directory).await;
+        Self { store, directory, registry: Registry::new(), settings: settings.to_vec() }
+    }
+
+    /// Puts an e-mail to this address into the inbox.
+    async fn receive(&self, to: &str) -> Uuid {
+        let event = PaymentEvent {
+            specversion: "1.0".into(),
+            id: Uuid::now_v7(),
+            source: SOURCE.into(),
+            kind: Kind::Succeeded,
+            time: OffsetDateTime::now_utc(),
+            data: PaymentSettled {
+                order_id: Uuid::now_v7(),
+                customer: Customer { email: Email::new(to) },
+                items: Vec::new(),
+                amount: "5.00".into(),
+                currency: Currency::Usd,
+                reason: None,
+            },
+        };
+        self.store.receive(&event, &TraceContext::default()).await.unwrap();
+        event.id
+    }
+
+    fn postman(&self, server: &SmtpServer) -> Addr<Postman> {
+        let base =
+            ["mailer", "--amqp-url=amqp://localhost", "--mailer-token=0123456789abcdef", "--mail-latency=0s"];
+        let config = Config::parse_from(base.iter().chain(&self.settings));
+        let smtp = Smtp::new(&server.url).unwrap();
+        let transport = Transport::Smtp(smtp.with_patience(Duration::from_secs(1), Duration::from_secs(1)));
+        let metrics = Metrics::register(&self.registry).unwrap();
+        let log = Logger::root(Discard, o!());
+        Postman::new(&config, self.store.clone(), transport, metrics, &log).start()
+    }
+
+    fn metric(&self, name: &str) -> u64 {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let line =
+            text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}\n{text}"));
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    }
+
+    async fn until(&self, name: &str, value: u64) {
+        for _ in 0..400 {
+            if self.metric(name) == value {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{name} is {} and not {value}", self.metric(name));
+    }
+
+    async fn until_sent(&self, number: u64) {
+        self.until("emails_sent_total{outcome=\"sent\"}", number).await;
+    }
+
+    /// State, attempts and error of the only row.
+    async fn row(&self) -> (String, u32, String) {
+        let url = format!("sqlite://{}", self.directory.path().join("mailer.db").display());
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        sqlx::query_as("SELECT state, attempts, coalesce(error, '') FROM inbox")
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    }
+}
+
+async fn reopen(directory: &TempDir) -> Store {
+    Store::open(&format!("sqlite://{}", directory.path().join("mailer.db").display())).await.unwrap()
+}
+
+fn message_ids(emails: &[String]) -> Vec<&str> {
+    let line = |email: &'_ String| email.lines().position(|line| line.starts_with("Message-ID: ")).unwrap();
+    emails.iter().map(|email| email.lines().nth(line(email)).unwrap()).collect()
+}
+
+#[actix_rt::test]
+async fn a_good_server_gets_one_email() {
+    let server = SmtpServer::start(&[]).await;
+    let office = Office::open(&[]).await;
+    let id = office.receive("ada@example.org").await;
+    let postman = office.postman(&server);
+    office.until_sent(1).await;
+    postman.send(Stop).await.unwrap();
+    assert!(message_ids(&server.taken())[0].contains(&id.to_string()));
+    assert_eq!(server.taken().len(), 1);
+    assert_eq!(office.row().await, ("sent".to_owned(), 1, String::new()));
+}
+
+#[actix_rt::test]
+async fn a_later_is_tried_again_and_arrives_once() {
+    let later = Answer::Recipient("451 later");
+    let server = SmtpServer::start(&[("ada@example.org", &[later, AT_ONCE])]).await;
+    let office = Office::open(&[]).await;
+    office.receive("ada@example.org").await;
+    office.postman(&server);
+    office.until_sent(1).await;
+    assert_eq!(server.taken().len(), 1);
+    assert_eq!(office.metric("emails_sent_total{outcome=\"retried\"}"), 1);
+    assert_eq!(office.metric("emails_uncertain_total{action=\"resent\"}"), 0);
+}
+
+#[actix_rt::test]
+async fn a_never_is_a_dead_letter_with_its_reason_and_holds_up_nobody() {
+    let never = Answer::Recipient("550 5.1.1 <ada@example.org>: no such user");
+    let server = SmtpServer::start(&[("ada@example.org", &[never])]).await;
+    let office = Office::open(&[]).await;
+    office.receive("ada@example.org").await;
+    office.postman(&server);
+    office.until("emails_sent_total{outcome=\"dead\"}", 1).await;
+    let (state, attempts, reason) = office.row().await;
+    assert_eq!((state.as_str(), attempts), ("dead", 1));
+    assert!(reason.contains("550") && reason.contains("no such user"), "{reason}");
+    assert!(!reason.contains("ada@"), "the reason repeats the address: {reason}");
+
+    office.receive("bob@example.org").await;
+    office.until_sent(1).await;
+    assert_eq!(server.taken().len(), 1);
+}
+
+#[actix_rt::test]
+async fn what_fails_until_its_deadline_is_a_dead_letter() {
+    let server = SmtpServer::start(&[("ada@example.org", &[Answer::Recipient("451 later")])]).await;
+    let office = Office::open(&["--mail-deadline=100ms"]).await;
+    office.receive("ada@example.org").await;
+    office.postman(&server);
+    office.until("emails_sent_total{outcome=\"dead\"}", 1).await;
+    assert_eq!(office.row().await.1, 1);
+}
+
+#[actix_rt::test]
+async fn an_answer_that_is_lost_makes_a_second_copy_that_is_declared() {
+    for lost in [Answer::HangUp, Answer::Stall] {
+        let server = SmtpServer::start(&[("ada@example.org", &[lost, AT_ONCE])]).await;
+        let office = Office::open(&[]).await;
+        office.receive("ada@example.org").await;
+        office.postman(&server);
+        office.until_sent(1).await;
+        let taken = server.taken();
+        let ids = message_ids(&taken);
+        assert_eq!((ids.len(), ids[0]), (2, ids[1]), "after {lost:?}");
+        assert_eq!(office.metric("emails_uncertain_total{action=\"resent\"}"), 1);
+        assert_eq!(office.metric("emails_uncertain_total{action=\"held\"}"), 0);
+    }
+}
+
+#[actix_rt::test]
+async fn an_answer_that_is_lost_makes_no_second_copy_where_that_is_not_wanted() {
+    for lost in [Answer::HangUp, Answer::Stall] {
+        let server = SmtpServer::start(&[("ada@example.org", &[lost, AT_ONCE])]).await;
+        let office = Office::open(&["--mail-uncertain=hold"]).await;
+        office.receive("ada@example.org").await;
+        let postman = office.postman(&server);
+        office.until("emails_uncertain_total{action=\"held\"}", 1).await;
+        postman.send(Stop).await.unwrap();
+        let (state, attempts, reason) = office.row().await;
+        assert_eq!((state.as_str(), attempts, server.taken().len()), ("uncertain", 1, 1), "after {lost:?}");
+        assert!(reason.contains("nobody knows"), "{reason}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_line_that_is_lost_early_leaves_no_doubt() {
+    let cases: [(&str, Answer); 2] =
+        [("ada@example.org", Answer::StallAtRecipient), ("*", Answer::NoGreeting)];
+    for (key, lost) in cases {
+        let server = SmtpServer::start(&[(key, &[lost, AT_ONCE])]).await;
+        let office = Office::open(&["--mail-uncertain=hold"]).await;
+        office.receive("ada@example.org").await;
+        office.postman(&server);
+        office.until_sent(1).await;
+        assert_eq!(server.taken().len(), 1);
+        assert_eq!(office.metric("emails_uncertain_total{action=\"held\"}"), 0, "after {lost:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_service_that_died_after_the_hand_over_declares_it_at_its_next_start() {
+    for (policy, action, copies) in
+        [("--mail-uncertain=resend", "resent", 1), ("--mail-uncertain=hold", "held", 0)]
+    {
+        let server = SmtpServer::start(&[]).await;
+        let mut office = Office::open(&[policy]).await;
+        let id = office.receive("ada@example.org").await;
+        office.store.claim(1, Duration::from_secs(60)).await.unwrap();
+        office.store.hand_over(id).await.unwrap();
+        office.store = reopen(&office.directory).await;
+        let postman = office.postman(&server);
+        office.until(&format!("emails_uncertain_total{{action=\"{action}\"}}"), 1).await;
+        postman.send(Stop).await.unwrap();
+        assert_eq!(server.taken().len(), copies, "{policy}");
+        let (state, attempts, _) = office.row().await;
+        let expected = if copies == 1 { ("sent", 2) } else { ("uncertain", 1) };
+        assert_eq!((state.as_str(), attempts), expected);
+    }
+}
+
+#[actix_rt::test]
+async fn slow_answers_are_waited_for_side_by_side() {
+    let slow: Vec<(String, [Answer; 1])> = (0..200)
+        .map(|n| (format!("n{n}@example.org"), [Answer::Accept(Duration::from_millis(100))]))
+        .collect();
+    let script: Vec<(&str, &[Answer])> =
+        slow.iter().map(|(to, answers)| (to.as_str(), &answers[..])).collect();
+    let server = SmtpServer::start(&script).await;
+    let office = Office::open(&[]).await;
+    for (to, _) in &slow {
+        office.receive(to).await;
+    }
+    let begun = Instant::now();
+    office.postman(&server);
+    office.until_sent(200).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(7), "one after the other takes 20 s, and this took {took:?}");
+    let taken = server.taken();
+    let distinct: std::collections::HashSet<&str> = message_ids(&taken).into_iter().collect();
+    assert_eq!((taken.len(), distinct.len()), (200, 200));
+}
