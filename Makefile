@@ -52,9 +52,9 @@ build: ## build everything in release mode
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
 	@cargo build --release --locked
 
-test: ## everything that must hold: format, lints, dependencies, all tests; installs what it needs
+test: ## everything that must hold: format, lints, docs, dependencies, all tests; installs what it needs
 	@$(INSTALL) $(BUILDING) rabbitmq-server prometheus
-	@$(MAKE) --no-print-directory lint deny
+	@$(MAKE) --no-print-directory lint docs deny
 	cargo build --workspace --locked
 	$(TARGET)/debug/stacks broker -- cargo test --workspace --all-features --locked
 

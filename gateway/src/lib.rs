@@ -4,8 +4,8 @@
 //!  client ── POST /create-order ──► http ──Pay──► [Payments] ── POST /process-payment ──► payment
 //! ```
 //!
-//! [X] is an actor. The gateway keeps no state: what it was told lives with payment before it answers 2xx, so
-//! that killing it loses nothing.
+//! A name in brackets is an actor. The gateway keeps no state: what it was told lives with payment before it
+//! answers 2xx, so that killing it loses nothing.
 
 pub mod config;
 pub mod http;

@@ -6,8 +6,8 @@
 //!            └──── GET /dead-letters, POST …/replay ── [DeadLetters] ──┘
 //! ```
 //!
-//! [X] is an actor. A delivery is acknowledged once its row is committed; sending has its own time, its own
-//! attempts and its own memory of them, so that a slow mail server never fills the queue.
+//! A name in brackets is an actor. A delivery is acknowledged once its row is committed; sending has its own
+//! time, its own attempts and its own memory of them, so that a slow mail server never fills the queue.
 
 pub mod config;
 pub mod consumer;

@@ -5,7 +5,8 @@
 //!                      └──Relay──► [Publisher] ── outbox ─► RabbitMQ, confirmed, then marked
 //! ```
 //!
-//! [X] is an actor. The answer to a request leaves after the commit; the event leaves when the broker can take it.
+//! A name in brackets is an actor. The answer to a request leaves after the commit; the event leaves when the
+//! broker can take it.
 
 pub mod config;
 pub mod decision;
