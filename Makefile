@@ -38,7 +38,7 @@ trace: $(STACKS) ## the trace of one order as a tree: make trace ORDER=<id>
 	@$(STACKS) trace $(if $(TRACE),--trace $(TRACE),--order $(or $(ORDER),$(error say which: make trace ORDER=<id>, or TRACE=<id>)))
 
 logs: $(STACKS) ## log lines of all services: make logs [ORDER=<id>|TRACE=<id>] [FOLLOW=1] [LINES=<n>]
-	@$(STACKS) logs $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(FOLLOW),--follow) $(if $(LINES),--lines $(LINES))
+	@$(STACKS) logs $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(filter-out 0 no,$(FOLLOW)),--follow) $(if $(LINES),--lines $(LINES))
 
 dead-letters: $(STACKS) ## e-mails and messages that nobody works on any more: age, state, order, trace, reason
 	@$(STACKS) dead-letters
@@ -71,9 +71,12 @@ deny: ## licences, sources, bans and who depends on whom; advisories where their
 docs: ## the documentation of all crates, warnings denied
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --all-features --no-deps --locked
 
-clean: ## stop everything and remove its data, logs and secrets
-	@if [ -x $(STACKS) ]; then $(STACKS) down; fi
-	@printf 'Remove var/, logs/ and .env? [y/N] '; read answer; [ "$$answer" = y ] && rm -rf var logs .env || echo "kept"
+clean: ## stop everything and remove its data, logs and secrets, after asking
+	@printf 'Stop the stack and remove var/, logs/ and .env? [y/N] '; read answer; \
+	case "$$answer" in \
+	  [yY]*) if [ -x $(STACKS) ]; then $(STACKS) down; fi; rm -rf var logs .env; echo "removed" ;; \
+	  *) echo "kept, and nothing stopped" ;; \
+	esac
 
 $(STACKS):
 	@echo "nothing has been built here yet; make up does everything"; exit 1

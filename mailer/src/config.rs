@@ -18,7 +18,7 @@ use crate::transport::Transport;
 #[derive(Parser, Clone, Debug)]
 #[command(version, about)]
 pub struct Config {
-    /// Address and port that probes and metrics are served on.
+    /// Address and port that HTTP is served on.
     #[arg(long, env, default_value = "127.0.0.1:3002")]
     pub mailer_listen: SocketAddr,
 

@@ -121,7 +121,7 @@ impl From<DeadLetterError> for Problem {
         Self::unavailable(match error {
             DeadLetterError::Store(_) => "The inbox is not available. Try again.",
             DeadLetterError::Parking(_) => {
-                "The parking queue is not available; what was put back by now stays so. Try again."
+                "The parking queue can't be reached: is the broker up? What has been put back stays so. Try again."
             }
         })
     }

@@ -247,7 +247,7 @@ impl Round {
                     warn!(log, "an e-mail may be sent twice"; "error.message" => &reason);
                 }
                 warn!(log, "e-mail not sent, it will be tried again";
-                    "email.retry_in" => delay.as_secs(), "error.message" => &reason);
+                    "email.retry_in_ms" => delay.as_millis(), "error.message" => &reason);
                 self.store.retry(id, delay, &reason).await
             }
             Verdict::Dead => {

@@ -111,7 +111,8 @@ impl Ledger {
         match &settled {
             Ok(payment) => {
                 tracing::Span::current().record("payment.outcome", payment.outcome.as_str());
-                info!(self.log, "payment settled";
+                // A repetition answers about the order that it was first asked for.
+                info!(self.log, "payment settled"; "payment.replayed" => payment.order_id != order_id,
                     "payment.outcome" => payment.outcome.as_str(), "order.id" => %payment.order_id);
             }
             Err(error) => {

@@ -98,7 +98,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
                 done = commands::up(&options) => done?,
                 signal = interruptions.next() => {
                     // Its owner was dropped with the branch above, and that stopped it.
-                    eprintln!("stacks: interrupted; what was started so far is stopped again");
+                    eprintln!("stacks: interrupted; {}", commands::after_interruption(&options));
                     return Ok(ExitCode::from(128 + signal.as_raw() as u8));
                 }
             }

@@ -22,7 +22,11 @@ pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
-        eprintln!("error: can't read .env: {error}\n\nMend that line, or remove it.");
+        match error {
+            // The line itself may hold a secret.
+            dotenvy::Error::LineParse(..) => eprintln!("error: .env has a line that is not KEY=value"),
+            error => eprintln!("error: can't read .env: {error}"),
+        }
         std::process::exit(2);
     }
     let settings = S::parse();

@@ -5,7 +5,7 @@ mod up;
 use std::{
     io::{IsTerminal as _, Write as _, stdout},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -24,6 +24,9 @@ use crate::{
 /// How many lines `logs` shows when none are asked for by id.
 const LINES: usize = 100;
 
+/// How long a trace that was just begun is given to become whole.
+const ARRIVAL: Duration = Duration::from_secs(2);
+
 /// Stops everything that was started in this directory.
 pub fn down(options: &Options) -> Result<()> {
     let mut progress = Progress::for_terminal();
@@ -32,6 +35,16 @@ pub fn down(options: &Options) -> Result<()> {
         _ => progress.note("everything is stopped; data stays in var/, logs in logs/"),
     }
     Ok(())
+}
+
+/// What there is to say when `up` was interrupted: whether the stack was up already by then.
+pub fn after_interruption(options: &Options) -> &'static str {
+    let runs = |stack: Stack| stack.layout().components().any(|component| stack.process(component).is_some());
+    if Stack::open(options).is_ok_and(runs) {
+        "the stack runs, `make down` stops it"
+    } else {
+        "what was started so far is stopped again"
+    }
 }
 
 /// Shows each component; says whether all of them are ready.
@@ -141,9 +154,17 @@ pub async fn trace(options: &Options, wanted: &TraceWanted) -> Result<()> {
     };
     let jaeger =
         stack.jaeger_url().context("the traces go where OTEL_EXPORTER_OTLP_ENDPOINT says: look there")?;
-    let trace = Trace::fetch(&client, &jaeger, &id).await?;
+    let deadline = Instant::now() + ARRIVAL;
+    let mut trace = Trace::fetch(&client, &jaeger, &id).await?;
+    while trace.as_ref().is_none_or(|trace| !trace.missing().is_empty()) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        trace = Trace::fetch(&client, &jaeger, &id).await?;
+    }
     let trace = trace.with_context(|| {
-        format!("{jaeger} does not know trace {id}: it keeps the newest in memory only, until `make down`")
+        format!(
+            "{jaeger} does not know trace {id} (yet): spans take a second to arrive, and only the newest traces \
+             are kept, in memory, until `make down`"
+        )
     })?;
     show(&trace.tree(Style::for_stdout(), terminal_width()))
 }

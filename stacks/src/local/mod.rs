@@ -118,11 +118,11 @@ impl Stack {
     pub async fn up(options: &Options, progress: &mut Progress) -> Result<Self> {
         services::make_directories(&options.dir)?;
         let _lock = state::lock(&options.dir.join("var/local.lock"))?;
-        progress.begin("secrets");
+        progress.begin("settings");
         let written = secrets::complete(&options.dir.join(".env"))?;
         let mut stack = Self::open(options)?;
         progress.done(&if written.is_empty() {
-            "kept in .env".into()
+            "as in .env".into()
         } else {
             format!("wrote {} to .env", written.join(", "))
         });

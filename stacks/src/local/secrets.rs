@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result, anyhow};
 use uuid::Uuid;
 
 const SECRETS: [(&str, &str); 3] = [
@@ -27,7 +27,16 @@ pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
         text => text.with_context(|| format!("cannot read {}", file.display()))?,
     };
     let entries = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>();
-    entries.with_context(|| format!("{} has a line that is not KEY=value", file.display()))
+    entries.map_err(|error| match error {
+        // The line itself may hold a secret.
+        dotenvy::Error::LineParse(line, _) => {
+            let number =
+                text.lines().position(|candidate| candidate.trim() == line.trim()).map(|index| index + 1);
+            let place = number.map_or_else(|| "a line".to_owned(), |number| format!("line {number}"));
+            anyhow!("{place} of {} is not KEY=value: mend it, or remove it", file.display())
+        }
+        error => Error::new(error).context(format!("cannot read {}", file.display())),
+    })
 }
 
 /// Appends the secrets that `.env` lacks and returns their names. What is there is never changed.
@@ -84,5 +93,14 @@ mod tests {
         let settings = read(&file).unwrap();
         assert_eq!(settings["PAYMENT_TOKEN"], "mine");
         assert_eq!(settings["GATEWAY_LISTEN"], "127.0.0.1:8000");
+    }
+
+    #[test]
+    fn a_line_that_cant_be_read_is_numbered_and_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(".env");
+        fs::write(&file, "GATEWAY_LISTEN=127.0.0.1:8000\nmy secret\n").unwrap();
+        let error = format!("{:#}", read(&file).unwrap_err());
+        assert!(error.starts_with("line 2 of ") && !error.contains("my secret"), "{error}");
     }
 }

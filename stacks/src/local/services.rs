@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{DirBuilder, File},
     io::{Read as _, Seek as _, SeekFrom},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -181,7 +182,12 @@ fn complaints(component: Component) -> String {
 pub(super) fn make_directories(root: &Path) -> Result<()> {
     for dir in ["var", "logs"] {
         let dir = root.join(dir);
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
+        // Customers' addresses are in there: in the databases, in the e-mails, and in what a service may log.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .with_context(|| format!("cannot make the directory {}", dir.display()))?;
     }
     Ok(())
 }
