@@ -66,12 +66,11 @@ pub fn serve(
             .app_data(observer.clone())
             .app_data(api.clone())
             .app_data(limits.clone())
-            .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)))
-            .service(resource(ORDER, "GET").route(web::get().to(find_order)))
+            .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)).wrap(from_fn(limit)))
+            .service(resource(ORDER, "GET").route(web::get().to(find_order)).wrap(from_fn(limit)))
             .configure(probe_routes)
             .configure(|routes| page_routes(routes, &trace_url))
             .default_service(web::to(not_found))
-            .wrap(from_fn(limit))
             .wrap(from_fn(observe))
             .wrap(server_spans())
     });
@@ -133,7 +132,13 @@ fn placed(payment: &Payment, is_new: bool) -> HttpResponse {
 async fn find_order(api: web::Data<Api>, order_id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let unknown = |_| Problem::not_found("There is no order with this id.");
     let order_id: Uuid = order_id.parse().map_err(unknown)?;
-    let payment = api.payments.send(Traced::new(Look(order_id))).await.map_err(gone)??;
+    let look = api.payments.send(Traced::new(Look(order_id))).await.map_err(gone)?;
+    let payment = look.map_err(|error| match error {
+        PayError::Unavailable(_) | PayError::OutcomeUnknown(_) => {
+            Problem::unavailable("Payment can't tell about orders right now. Ask again.")
+        }
+        error => error.into(),
+    })?;
     Ok(HttpResponse::Ok().json(json!({
         "orderId": payment.order_id,
         "traceId": payment.trace_id,

@@ -52,13 +52,12 @@ impl Limits {
     }
 }
 
-/// The middleware. Probes pass: an overloaded service is not a dead one.
+/// The middleware of the resources that cost something. Probes pass: an overloaded service is not a dead one.
 pub(crate) async fn limit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let is_order = request.path() == "/create-order" || request.path().starts_with("/orders/");
-    let (Some(limits), true) = (request.app_data::<Data<Limits>>().cloned(), is_order) else {
+    let Some(limits) = request.app_data::<Data<Limits>>().cloned() else {
         return next.call(request).await;
     };
     limits.admit(request.peer_addr().map(|address| address.ip()))?;
@@ -71,7 +70,11 @@ pub(crate) async fn limit<B: MessageBody + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, init_service, try_call_service};
+    use actix_web::{App, HttpResponse, web};
     use clap::Parser;
+    use telemetry::http::resource;
 
     fn limits(rate: &str) -> Limits {
         let token = ["gateway", "--payment-token", "0123456789abcdef", "--gateway-rate-limit", rate];
@@ -92,5 +95,22 @@ mod tests {
     fn no_limit_is_no_limit() {
         let limits = limits("0");
         assert!((0..1000).all(|_| limits.admit(Some(IpAddr::from([127, 0, 0, 1]))).is_ok()));
+    }
+
+    #[actix_rt::test]
+    async fn another_spelling_of_the_path_is_no_way_around_the_limit() {
+        let orders = resource("/create-order", "POST").route(web::post().to(HttpResponse::Ok));
+        let app = App::new().app_data(Data::new(limits("1"))).service(orders.wrap(from_fn(limit)));
+        let app = init_service(app).await;
+        let mut statuses = Vec::new();
+        for path in ["/create-order", "/create%2Dorder"] {
+            let client = "127.0.0.1:9".parse().unwrap();
+            let request = TestRequest::post().uri(path).peer_addr(client).to_request();
+            statuses.push(match try_call_service(&app, request).await {
+                Ok(response) => response.status().as_u16(),
+                Err(error) => error.as_response_error().status_code().as_u16(),
+            });
+        }
+        assert_eq!(statuses, [200, 429]);
     }
 }

@@ -145,15 +145,23 @@ impl Payments {
         url.set_path(path);
         let mut delay = FIRST_DELAY;
         let mut resends = 0;
+        let mut may_be_decided = false;
         loop {
             let span = client_span(&method, template, &url, resends);
             let request = build(self.client.request(method.clone(), url.clone()));
-            let attempt = self.attempt(request, span.clone()).instrument(span);
+            let attempt = self.attempt(request, span.clone()).instrument(span.clone());
             let answer = timeout_at(deadline, attempt).await.unwrap_or(Err(PayError::OutcomeUnknown(None)));
             let Err(error) = answer else { return answer };
+            span.record("error.type", error_type(&error));
+            span.record("otel.status_code", "ERROR");
+            may_be_decided |= matches!(error, PayError::OutcomeUnknown(_));
             let is_last = resends == MOST_RETRIES || Instant::now() + delay >= deadline;
             if is_last || !error.is_transient() {
-                return Err(error);
+                return Err(match error {
+                    // That it can't be reached now says nothing about the attempt before.
+                    PayError::Unavailable(cause) if may_be_decided => PayError::OutcomeUnknown(cause),
+                    error => error,
+                });
             }
             warn!(self.log, "calling payment again"; "error.message" => Chain(&error));
             sleep(delay).await;
@@ -166,7 +174,7 @@ impl Payments {
         for (name, value) in TraceContext::of(&span).fields() {
             request = request.header(name, value);
         }
-        let outcome = match request.bearer_auth(self.token.expose_secret()).send().await {
+        match request.bearer_auth(self.token.expose_secret()).send().await {
             Ok(answer) => {
                 span.record("http.response.status_code", answer.status().as_u16());
                 read(answer).await
@@ -174,12 +182,7 @@ impl Payments {
             // Nobody listened, so that nothing can have been decided.
             Err(error) if error.is_connect() => Err(PayError::Unavailable(Some(error))),
             Err(error) => Err(PayError::OutcomeUnknown(Some(error))),
-        };
-        if let Err(error) = &outcome {
-            span.record("error.type", error_type(error));
-            span.record("otel.status_code", "ERROR");
         }
-        outcome
     }
 }
 
@@ -223,3 +226,6 @@ fn error_type(error: &PayError) -> String {
         PayError::OutcomeUnknown(_) => "timeout".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,9 @@ impl Consumer {
         context: &mut Context<Self>,
     ) {
         match dialled {
+            Ok((link, _)) if self.stopping => {
+                actix::spawn(link.close());
+            }
             Ok((link, deliveries)) => {
                 info!(self.inbox.log, "consuming"; "messaging.queue" => topology::MAILER_QUEUE);
                 self.link = Some(link);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix::prelude::*;
+use futures_util::future::join;
 use mailer::config::Config;
 use mailer::consumer::{self, Consumer};
 use mailer::dead_letters::DeadLetters;
@@ -55,7 +56,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     // Until a signal. Then nothing new is taken, what is under way is finished, and the last spans leave.
     lifecycle::serve(server).await?;
     slog::info!(log, "stopping");
-    let stopped = async { (consumer.send(consumer::Stop).await, postman.send(postman::Stop).await) };
+    // Both at once: a broker that does not answer must not keep the postman sending.
+    let stopped = join(consumer.send(consumer::Stop), postman.send(postman::Stop));
     if timeout(config.shutdown_deadline, stopped).await.is_err() {
         slog::warn!(log, "not everything was finished in time; it is kept for the next start");
     }

@@ -55,6 +55,16 @@ pub enum SettleError {
     Encode(#[from] serde_json::Error),
 }
 
+impl SettleError {
+    /// Whether it is our failure, and not what was asked for.
+    fn is_ours(&self) -> bool {
+        match self {
+            Self::Processor | Self::Store(_) | Self::Encode(_) => true,
+            Self::Amount(_) | Self::KeyReused => false,
+        }
+    }
+}
+
 /// The one place where payments are decided.
 #[derive(Clone)]
 pub struct Ledger {
@@ -116,7 +126,9 @@ impl Ledger {
                     "payment.outcome" => payment.outcome.as_str(), "order.id" => %payment.order_id);
             }
             Err(error) => {
-                self.metrics.failed();
+                if error.is_ours() {
+                    self.metrics.failed();
+                }
                 warn!(self.log, "payment not settled"; "error.message" => Chain(error), "order.id" => %order_id);
             }
         }

@@ -56,6 +56,11 @@ fn known_method(method: &str) -> &'static str {
         .unwrap_or(OTHER_METHOD)
 }
 
+/// What a client chose, short enough to be kept by the thousand while a receiver is away.
+fn bounded(text: &str) -> &str {
+    &text[..text.floor_char_boundary(256)]
+}
+
 /// Probes and scrapes come every few seconds; traces and logs of them would bury the rest.
 fn is_operational(path: &str) -> bool {
     matches!(path, "/metrics" | "/livez" | "/readyz")

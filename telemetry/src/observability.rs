@@ -4,6 +4,7 @@
 //! arbiter of its own, so that a busy service can neither starve nor be held up by its telemetry.
 
 use actix::prelude::*;
+use futures_util::future::join;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector};
 use slog::Logger;
@@ -141,13 +142,15 @@ impl Handler<Flush> for Observability {
     fn handle(&mut self, _: Flush, _: &mut Self::Context) -> Self::Result {
         let (spans, lines) = (self.spans.clone(), self.lines.clone());
         Box::pin(async move {
-            // Lines first: they are local, and spans may have to wait for a receiver.
             let written = actix_web::rt::task::spawn_blocking(move || lines.flush());
+            let sent = async {
+                if let Some(spans) = spans {
+                    spans.flush().await;
+                }
+            };
+            // Side by side: neither a stuck disk nor a dead receiver may cost the other signal its last moments.
             // A cancelled write means that the runtime is ending, and with it the process.
-            let _ = written.await;
-            if let Some(spans) = spans {
-                spans.flush().await;
-            }
+            let _ = join(written, sent).await;
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use opentelemetry_sdk::trace::Sampler;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -52,7 +53,7 @@ pub struct Settings {
     pub log_level: Targets,
 
     /// Directory of the log file `<service name>.log`; empty writes no file.
-    #[arg(long, env, default_value = "logs")]
+    #[arg(long, env, default_value = "logs", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub log_dir: PathBuf,
 
     /// Whether log lines go to stdout, too.
@@ -167,6 +168,11 @@ mod tests {
         let settings = parse(&[]).unwrap();
         assert_eq!(settings.traces_endpoint(), "http://localhost:4318/v1/traces");
         assert_eq!(settings.otel_bsp_schedule_delay, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn an_empty_directory_means_no_file() {
+        assert_eq!(parse(&["--log-dir="]).unwrap().log_dir, PathBuf::new());
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The body of [`PROCESS_PAYMENT`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct NewPayment {
     /// The order to pay; an answer that repeats an earlier one has that one's order id.
     pub order_id: Uuid,

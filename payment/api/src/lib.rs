@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 
 /// Who pays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Customer {
     /// Where the receipt goes.
     pub email: Email,
@@ -31,7 +30,7 @@ pub struct Customer {
 
 /// One line of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Item {
     /// The article.
     pub sku: String,

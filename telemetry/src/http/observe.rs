@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use prometheus::{HistogramVec, Registry};
 use slog::Logger;
 
-use super::{is_operational, known_method, route};
+use super::{bounded, is_operational, known_method, route};
 use crate::metrics::durations;
 use crate::problem::Problem;
 use crate::propagation::{TRACERESPONSE, TraceContext};
@@ -70,7 +70,7 @@ pub async fn observe<B: MessageBody + 'static>(
     let started = Instant::now();
     let method = known_method(request.method().as_str());
     let route = route(request.request());
-    let path = request.path().to_owned();
+    let path = bounded(request.path()).to_owned();
 
     // Inside of `async`, because a middleware can panic before its first future exists.
     let call = AssertUnwindSafe(async move { next.call(request).await });

@@ -9,7 +9,7 @@ use tracing::{Span, field::Empty};
 use tracing_actix_web::{RootSpanBuilder, TracingLogger};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{OTHER_METHOD, is_operational, known_method, route};
+use super::{OTHER_METHOD, bounded, is_operational, known_method, route};
 use crate::propagation::TraceContext;
 
 /// The middleware that opens a SERVER span for each request; wrap it outermost.
@@ -42,15 +42,15 @@ impl RootSpanBuilder for ServerSpan {
             otel.name = name,
             otel.kind = "server",
             http.request.method = method,
-            http.request.method_original = original,
+            http.request.method_original = original.map(bounded),
             http.route = route,
             http.response.status_code = Empty,
-            url.path = request.path(),
+            url.path = bounded(request.path()),
             url.scheme = connection.scheme(),
             server.address = host,
             server.port = port,
             client.address = connection.peer_addr(),
-            user_agent.original = text(request, USER_AGENT.as_str()),
+            user_agent.original = text(request, USER_AGENT.as_str()).map(bounded),
             network.protocol.version = version(request),
             error.type = Empty,
         );
