@@ -164,6 +164,9 @@ fn gone(_: MailboxError) -> Problem {
 impl From<PayError> for Problem {
     fn from(error: PayError) -> Self {
         match error {
+            PayError::Busy => {
+                Self::unavailable("Too many orders are in flight. Nothing was charged. Try again.")
+            }
             PayError::Refused(problem) if problem.status == 404 => {
                 Self::not_found("There is no order with this id.")
             }

@@ -1,5 +1,5 @@
-//! How much is too much: requests in flight, and requests of one client each second. The answer to too much
-//! is given before any work is done for it.
+//! How many requests of one client each second are too many. The answer to too much is given before any work is
+//! done for it.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -14,7 +14,6 @@ use actix_web::web::Data;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use telemetry::problem::Problem;
-use tokio::sync::Semaphore;
 
 use crate::config::Config;
 
@@ -23,7 +22,6 @@ const FORGET_EVERY: u32 = 10_000;
 
 /// The limits of this gateway; one for all workers.
 pub(crate) struct Limits {
-    in_flight: Semaphore,
     rate: Option<DefaultKeyedRateLimiter<IpAddr>>,
     seen: AtomicU32,
 }
@@ -32,7 +30,6 @@ impl Limits {
     pub(crate) fn new(config: &Config) -> Self {
         let per_second = NonZeroU32::new(config.gateway_rate_limit);
         Self {
-            in_flight: Semaphore::new(config.gateway_max_in_flight.get() as usize),
             rate: per_second.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
             seen: AtomicU32::new(0),
         }
@@ -61,9 +58,6 @@ pub(crate) async fn limit<B: MessageBody + 'static>(
         return next.call(request).await;
     };
     limits.admit(request.peer_addr().map(|address| address.ip()))?;
-    let Ok(_permit) = limits.in_flight.try_acquire() else {
-        return Err(Problem::unavailable("Too many orders are in flight. Try again.").into());
-    };
     next.call(request).await
 }
 

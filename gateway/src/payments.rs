@@ -3,9 +3,12 @@
 //! Receives [`Pay`] and [`Look`] from `http`; calls payment over HTTP with the trace, the token and the same
 //! idempotency key on every attempt, so that trying again can't charge twice.
 
+use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::FutureExt;
 use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,6 +16,7 @@ use slog::{Logger, error, info, warn};
 use telemetry::problem::Problem;
 use telemetry::propagation::TraceContext;
 use telemetry::{Chain, Traced};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument, Span, field::Empty, info_span};
 use uuid::Uuid;
@@ -41,6 +45,9 @@ pub struct Look(pub Uuid);
 /// Why there is no payment.
 #[derive(Debug, thiserror::Error)]
 pub enum PayError {
+    /// Too many calls are in flight already; this one was not made.
+    #[error("too many calls are in flight")]
+    Busy,
     /// Payment refused the request for good.
     #[error("payment refused: {0}")]
     Refused(Problem),
@@ -60,7 +67,7 @@ impl PayError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::OutcomeUnknown(_) => true,
-            Self::Refused(_) | Self::Contract(_) => false,
+            Self::Busy | Self::Refused(_) | Self::Contract(_) => false,
         }
     }
 }
@@ -72,6 +79,8 @@ pub struct Payments {
     base: Url,
     token: SecretString,
     deadline: Duration,
+    /// A call outlives the client that hung up on it, and so must its permit.
+    in_flight: Arc<Semaphore>,
     log: Logger,
 }
 
@@ -83,7 +92,11 @@ impl Handler<Traced<Pay>> for Payments {
     type Result = ResponseFuture<Result<Payment, PayError>>;
 
     fn handle(&mut self, pay: Traced<Pay>, _: &mut Self::Context) -> Self::Result {
-        Box::pin(self.clone().pay(pay.message).instrument(pay.span))
+        let Ok(permit) = self.in_flight.clone().try_acquire_owned() else {
+            return Box::pin(ready(Err(PayError::Busy)));
+        };
+        let paid = self.clone().pay(pay.message);
+        Box::pin(paid.inspect(move |_| drop(permit)).instrument(pay.span))
     }
 }
 
@@ -91,7 +104,11 @@ impl Handler<Traced<Look>> for Payments {
     type Result = ResponseFuture<Result<Payment, PayError>>;
 
     fn handle(&mut self, look: Traced<Look>, _: &mut Self::Context) -> Self::Result {
-        Box::pin(self.clone().look(look.message.0).instrument(look.span))
+        let Ok(permit) = self.in_flight.clone().try_acquire_owned() else {
+            return Box::pin(ready(Err(PayError::Busy)));
+        };
+        let found = self.clone().look(look.message.0);
+        Box::pin(found.inspect(move |_| drop(permit)).instrument(look.span))
     }
 }
 
@@ -107,6 +124,7 @@ impl Payments {
             base: config.payment_url.clone(),
             token: config.payment_token.clone(),
             deadline: config.payment_deadline,
+            in_flight: Arc::new(Semaphore::new(config.gateway_max_in_flight.get() as usize)),
             log: log.new(slog::o!("actor" => "payments")),
         })
     }
@@ -219,6 +237,7 @@ fn client_span(method: &Method, template: &'static str, url: &Url, resends: u32)
 
 fn error_type(error: &PayError) -> String {
     match error {
+        PayError::Busy => "busy".to_owned(),
         PayError::Refused(problem) => problem.status.to_string(),
         PayError::Contract(status) => status.as_str().to_owned(),
         PayError::Unavailable(None) => StatusCode::SERVICE_UNAVAILABLE.as_str().to_owned(),

@@ -1,6 +1,7 @@
 //! What payment can be told from outside. `payment --help` prints this file.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Parser;
@@ -44,6 +45,10 @@ pub struct Config {
     #[arg(long, env, default_value = "0", value_parser = share)]
     pub payment_failure_rate: f64,
 
+    /// Payments that may be in flight at once; more are answered with 503.
+    #[arg(long, env, default_value = "2048")]
+    pub payment_max_in_flight: NonZeroU32,
+
     /// Largest amount that is not declined, in whole units of its currency.
     #[arg(long, env, default_value = "10000")]
     pub payment_limit: u32,
@@ -75,6 +80,7 @@ impl Config {
             decline_rate: self.payment_decline_rate,
             failure_rate: self.payment_failure_rate,
             limit: self.payment_limit,
+            max_in_flight: self.payment_max_in_flight.get(),
         }
     }
 }

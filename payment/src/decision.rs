@@ -17,6 +17,8 @@ pub struct Rules {
     pub failure_rate: f64,
     /// Largest amount that is not declined, in whole units.
     pub limit: u32,
+    /// Payments that may be in flight at once.
+    pub max_in_flight: u32,
 }
 
 /// What was decided, and if declined, why.
@@ -61,7 +63,7 @@ mod tests {
     use payment_api::Currency;
 
     fn rules(decline_rate: f64) -> Rules {
-        Rules { latency: Duration::ZERO, decline_rate, failure_rate: 0.0, limit: 100 }
+        Rules { latency: Duration::ZERO, decline_rate, failure_rate: 0.0, limit: 100, max_in_flight: 1 }
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl From<SettleError> for Problem {
                 "Idempotency key used for another request",
                 "This Idempotency-Key belongs to an earlier request with another body. Use a new key.",
             ),
+            SettleError::Busy => Self::unavailable("Too many payments are in flight. Try again."),
             SettleError::Processor => Self::unavailable("The payment processor failed. Try again."),
             SettleError::Store(error) => error.into(),
             SettleError::Encode(_) => Self::internal(),

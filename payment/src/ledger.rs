@@ -3,7 +3,11 @@
 //! Receives [`Settle`] and [`Find`] from `http`; sends [`Relay`] to the publisher after a commit. It holds no
 //! state of its own: what it knows is in the store, so that a killed process forgets nothing.
 
+use std::future::ready;
+use std::sync::Arc;
+
 use actix::prelude::*;
+use futures_util::FutureExt;
 use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE};
 use payment_api::http::{EventState, NewPayment, Payment};
 use payment_api::{Money, MoneyError};
@@ -12,6 +16,7 @@ use slog::{Logger, info, warn};
 use telemetry::propagation::{TraceContext, current_trace_id};
 use telemetry::{Chain, Traced};
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 use tracing::{Instrument, field::Empty, info_span};
 use uuid::Uuid;
 
@@ -38,6 +43,9 @@ pub struct Find(pub Uuid);
 /// Why a payment was not settled.
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {
+    /// Too many payments are in flight already; nothing was decided.
+    #[error("too many payments are in flight")]
+    Busy,
     /// The amount is none.
     #[error("the amount is not acceptable")]
     Amount(#[from] MoneyError),
@@ -59,7 +67,7 @@ impl SettleError {
     /// Whether it is our failure, and not what was asked for.
     fn is_ours(&self) -> bool {
         match self {
-            Self::Processor | Self::Store(_) | Self::Encode(_) => true,
+            Self::Busy | Self::Processor | Self::Store(_) | Self::Encode(_) => true,
             Self::Amount(_) | Self::KeyReused => false,
         }
     }
@@ -72,6 +80,8 @@ pub struct Ledger {
     rules: Rules,
     publisher: Recipient<Relay>,
     metrics: Metrics,
+    /// A settlement outlives the client that hung up on it, and so must its permit.
+    in_flight: Arc<Semaphore>,
     log: Logger,
 }
 
@@ -83,6 +93,9 @@ impl Handler<Traced<Settle>> for Ledger {
     type Result = ResponseFuture<Result<Payment, SettleError>>;
 
     fn handle(&mut self, settle: Traced<Settle>, _: &mut Self::Context) -> Self::Result {
+        let Ok(permit) = self.in_flight.clone().try_acquire_owned() else {
+            return Box::pin(ready(Err(SettleError::Busy)));
+        };
         let span = info_span!(
             parent: &settle.span,
             "ledger.settle",
@@ -90,7 +103,8 @@ impl Handler<Traced<Settle>> for Ledger {
             order.id = %settle.message.payment.order_id,
             payment.outcome = Empty,
         );
-        Box::pin(self.clone().settle(settle.message).instrument(span))
+        let settled = self.clone().settle(settle.message);
+        Box::pin(settled.inspect(move |_| drop(permit)).instrument(span))
     }
 }
 
@@ -112,7 +126,8 @@ impl Ledger {
         metrics: Metrics,
         log: &Logger,
     ) -> Self {
-        Self { store, rules, publisher, metrics, log: log.new(slog::o!("actor" => "ledger")) }
+        let in_flight = Arc::new(Semaphore::new(rules.max_in_flight as usize));
+        Self { store, rules, publisher, metrics, in_flight, log: log.new(slog::o!("actor" => "ledger")) }
     }
 
     async fn settle(self, settle: Settle) -> Result<Payment, SettleError> {

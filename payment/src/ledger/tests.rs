@@ -1,6 +1,5 @@
 //! The ledger with a real store; the publisher is a probe that counts what it is told.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ impl Fixture {
 }
 
 fn rules() -> Rules {
-    Rules { latency: Duration::ZERO, decline_rate: 0.0, failure_rate: 0.0, limit: 100 }
+    Rules { latency: Duration::ZERO, decline_rate: 0.0, failure_rate: 0.0, limit: 100, max_in_flight: 100 }
 }
 
 fn new_payment(amount: &str) -> NewPayment {
@@ -140,4 +139,15 @@ async fn what_is_no_amount_is_refused() {
         let refused = fixture.settle(new_payment(amount), "k").await;
         assert!(matches!(refused, Err(SettleError::Amount(_))), "{amount}");
     }
+}
+
+#[actix_rt::test]
+async fn more_than_can_be_in_flight_is_refused_and_decides_nothing() {
+    let slow = Rules { latency: Duration::from_millis(200), max_in_flight: 2, ..rules() };
+    let fixture = fixture(slow).await;
+    let all = (0..5).map(|number| fixture.settle(new_payment("5.00"), ["a", "b", "c", "d", "e"][number]));
+    let answers = futures_util::future::join_all(all).await;
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(SettleError::Busy))).count();
+    assert_eq!((refused, fixture.counted("succeeded")), (3, 2.0));
+    assert!(fixture.settle(new_payment("5.00"), "f").await.is_ok(), "there is room again");
 }

@@ -65,6 +65,7 @@ async fn help_lists_every_setting_with_its_variable_and_default() {
                 "PAYMENT_DECLINE_RATE",
                 "PAYMENT_FAILURE_RATE",
                 "PAYMENT_LIMIT",
+                "PAYMENT_MAX_IN_FLIGHT",
                 "SHUTDOWN_DEADLINE",
             ],
         ),
