@@ -1,5 +1,6 @@
-//! How many requests of one client each second are too many. The answer to too much is given before any work is
-//! done for it.
+//! How much is too much: requests that are being read or answered, and requests of one client each second. The
+//! answer to too much is given before any work is done for it. What payment is asked for has a limit of its own,
+//! for that goes on when a client hangs up.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -14,6 +15,7 @@ use actix_web::web::Data;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use telemetry::problem::Problem;
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 
@@ -22,6 +24,7 @@ const FORGET_EVERY: u32 = 10_000;
 
 /// The limits of this gateway; one for all workers.
 pub(crate) struct Limits {
+    open: Semaphore,
     rate: Option<DefaultKeyedRateLimiter<IpAddr>>,
     seen: AtomicU32,
 }
@@ -30,6 +33,7 @@ impl Limits {
     pub(crate) fn new(config: &Config) -> Self {
         let per_second = NonZeroU32::new(config.gateway_rate_limit);
         Self {
+            open: Semaphore::new(config.gateway_max_in_flight.get() as usize),
             rate: per_second.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
             seen: AtomicU32::new(0),
         }
@@ -58,6 +62,9 @@ pub(crate) async fn limit<B: MessageBody + 'static>(
         return next.call(request).await;
     };
     limits.admit(request.peer_addr().map(|address| address.ip()))?;
+    let Ok(_permit) = limits.open.try_acquire() else {
+        return Err(Problem::unavailable("Too many orders are in flight. Try again.").into());
+    };
     next.call(request).await
 }
 

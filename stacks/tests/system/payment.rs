@@ -64,7 +64,6 @@ async fn payment_answers_bad_bodies_with_problems_of_its_own() {
         ("too large", &keyed, large, 413, "/problems/too-large", &[]),
         ("an order that is no UUID", &keyed, with("orderId", "7"), 422, VALIDATION, &[""]),
         ("an unknown currency", &keyed, with("currency", "XXX"), 422, VALIDATION, &[""]),
-        ("an unknown field", &keyed, with("note", "hi"), 422, VALIDATION, &[""]),
         ("a negative amount", &keyed, with("amount", "-1"), 422, VALIDATION, &["/amount"]),
         ("no key", &unkeyed, valid.clone(), 400, "/problems/idempotency-key-invalid", &[]),
     ] {
@@ -75,6 +74,8 @@ async fn payment_answers_bad_bodies_with_problems_of_its_own() {
     let samples = system.metrics(Payment).await;
     assert_eq!(samples.get("payment_processed_total{outcome=\"succeeded\"}"), 0.0);
 
-    let answer = ask(payment, &request(line, &keyed, valid.as_bytes())).await;
+    // The contract grows by additions: a newer gateway may say more than payment knows.
+    let newer = with("note", "hi");
+    let answer = ask(payment, &request(line, &keyed, newer.as_bytes())).await;
     assert_eq!((answer.status, answer.text("outcome")), (200, "succeeded"), "{answer:?}");
 }
