@@ -18,17 +18,15 @@ use mailer::store::Store;
 use mailer::transport::Transport;
 use payment_api::auth::Token;
 use payment_api::broker::Broker;
-use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE};
-use payment_api::testing::Vhost;
-use payment_api::{Currency, Customer, Email, topology};
+use payment_api::event::PaymentEvent;
+use payment_api::testing::{Vhost, paid};
+use payment_api::topology;
 use prometheus::Registry;
 use slog::{Discard, Logger, o};
 use telemetry::Traced;
 use telemetry::amqp::with_context;
 use telemetry::propagation::TraceContext;
 use tempfile::TempDir;
-use time::OffsetDateTime;
-use uuid::Uuid;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const UNREADABLE: &[u8] =
@@ -107,21 +105,7 @@ fn context() -> TraceContext {
 }
 
 fn event() -> PaymentEvent {
-    PaymentEvent {
-        specversion: "1.0".into(),
-        id: Uuid::now_v7(),
-        source: SOURCE.into(),
-        kind: Kind::Succeeded,
-        time: OffsetDateTime::now_utc(),
-        data: PaymentSettled {
-            order_id: Uuid::now_v7(),
-            customer: Customer { email: Email::new("ada@example.org") },
-            items: Vec::new(),
-            amount: "5.00".into(),
-            currency: Currency::Usd,
-            reason: None,
-        },
-    }
+    paid("ada@example.org")
 }
 
 #[actix_rt::test]

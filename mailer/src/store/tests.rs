@@ -1,7 +1,6 @@
 //! The inbox against a real SQLite file.
 
-use payment_api::event::{Kind, PaymentSettled, SOURCE};
-use payment_api::{Currency, Customer, Email, Item};
+use payment_api::testing::paid;
 use tempfile::TempDir;
 
 use super::*;
@@ -19,21 +18,7 @@ async fn open(directory: &TempDir) -> Store {
 }
 
 fn event() -> PaymentEvent {
-    PaymentEvent {
-        specversion: "1.0".into(),
-        id: Uuid::now_v7(),
-        source: SOURCE.into(),
-        kind: Kind::Succeeded,
-        time: OffsetDateTime::now_utc(),
-        data: PaymentSettled {
-            order_id: Uuid::now_v7(),
-            customer: Customer { email: Email::new("ada@example.com") },
-            items: vec![Item { sku: "BOOK".into(), quantity: 1, unit_price: "5.00".into() }],
-            amount: "5.00".into(),
-            currency: Currency::Usd,
-            reason: None,
-        },
-    }
+    paid("ada@example.com")
 }
 
 fn context() -> TraceContext {

@@ -13,14 +13,12 @@ use mailer::postman::{Postman, Stop};
 use mailer::smtp::Smtp;
 use mailer::store::Store;
 use mailer::transport::Transport;
-use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE};
-use payment_api::{Currency, Customer, Email};
+use payment_api::testing::paid;
 use prometheus::{Encoder, Registry, TextEncoder};
 use slog::{Discard, Logger, o};
 use smtp_server::{Answer, SmtpServer};
 use telemetry::propagation::TraceContext;
 use tempfile::TempDir;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 const AT_ONCE: Answer = Answer::Accept(Duration::ZERO);
@@ -41,21 +39,7 @@ impl Office {
 
     /// Puts an e-mail to this address into the inbox.
     async fn receive(&self, to: &str) -> Uuid {
-        let event = PaymentEvent {
-            specversion: "1.0".into(),
-            id: Uuid::now_v7(),
-            source: SOURCE.into(),
-            kind: Kind::Succeeded,
-            time: OffsetDateTime::now_utc(),
-            data: PaymentSettled {
-                order_id: Uuid::now_v7(),
-                customer: Customer { email: Email::new(to) },
-                items: Vec::new(),
-                amount: "5.00".into(),
-                currency: Currency::Usd,
-                reason: None,
-            },
-        };
+        let event = paid(to);
         self.store.receive(&event, &TraceContext::default()).await.unwrap();
         event.id
     }

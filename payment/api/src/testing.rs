@@ -1,11 +1,34 @@
-//! A vhost of its own on the real broker that `AMQP_URL` names, for each test: tests don't see each other.
+//! What tests of several services need: an event, and a vhost of its own for each test on the real broker that
+//! `AMQP_URL` names, so that tests don't see each other.
 
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicGetOptions, QueueDeleteOptions};
 use reqwest::{Client, Method};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::broker::{Broker, Link};
+use crate::event::{Kind, PaymentEvent, PaymentSettled, SOURCE};
+use crate::{Currency, Customer, Email, Item};
+
+/// The event of an order that was paid just now, of a customer with this address.
+pub fn paid(email: &str) -> PaymentEvent {
+    PaymentEvent {
+        specversion: "1.0".to_owned(),
+        id: Uuid::now_v7(),
+        source: SOURCE.to_owned(),
+        kind: Kind::Succeeded,
+        time: OffsetDateTime::now_utc(),
+        data: PaymentSettled {
+            order_id: Uuid::now_v7(),
+            customer: Customer { email: Email::new(email) },
+            items: vec![Item { sku: "BOOK".to_owned(), quantity: 1, unit_price: "5.00".to_owned() }],
+            amount: "5.00".to_owned(),
+            currency: Currency::Usd,
+            reason: None,
+        },
+    }
+}
 
 /// A vhost that lives as long as this value.
 pub struct Vhost {
