@@ -53,10 +53,10 @@ build: ## build everything in release mode
 	@cargo build --release --locked
 
 test: ## everything that must hold: format, lints, docs, dependencies, all tests; installs what it needs
-	@$(INSTALL) $(BUILDING) rabbitmq-server prometheus
+	@$(INSTALL) $(BUILDING) rabbitmq-server postgresql prometheus
 	@$(MAKE) --no-print-directory lint docs deny
 	cargo build --workspace --locked
-	$(TARGET)/debug/stacks broker -- cargo test --workspace --all-features --locked
+	$(TARGET)/debug/stacks broker -- $(TARGET)/debug/stacks postgres -- cargo test --workspace --all-features --locked
 
 lint: ## formatting and clippy, warnings denied
 	cargo fmt --all --check

@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
-    QueueDeclareOptions,
-};
+use lapin::options::{BasicGetOptions, BasicNackOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use payment_api::broker::{Broker, BrokerError, Link};
 use payment_api::event::PaymentEvent;
+use payment_api::redrive::{RedriveError, redrive};
 use payment_api::topology::{MAILER_QUEUE, PARKING_QUEUE};
 use telemetry::amqp::context_of;
 use time::OffsetDateTime;
@@ -21,10 +19,6 @@ use crate::dead_letters::{DeadLetter, State};
 
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
 const MOVE_DEADLINE: Duration = Duration::from_secs(60);
-/// What the broker adds to a dead letter; a message that goes back is as its sender made it.
-const ADDED: [&str; 5] =
-    ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"];
-
 /// Why the parking queue could not be used; its messages are still there.
 #[derive(Debug, thiserror::Error)]
 pub enum ParkingError {
@@ -34,9 +28,9 @@ pub enum ParkingError {
     /// The broker refused.
     #[error("the parking queue can't be used")]
     Amqp(#[from] lapin::Error),
-    /// The broker did not take a message back.
-    #[error("the broker did not confirm a message")]
-    Unconfirmed,
+    /// A message could not be moved.
+    #[error(transparent)]
+    Redrive(#[from] RedriveError),
     /// The broker did not answer in time.
     #[error("the broker did not answer in time")]
     Deadline,
@@ -107,36 +101,15 @@ async fn move_back(link: &Link, id: Option<&str>) -> Result<u64, ParkingError> {
             others.push(delivery.delivery_tag);
             continue;
         }
-        publish(link, &delivery).await?;
-        link.channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await?;
+        let origin = Death::of(&delivery).origin();
+        let (exchange, key) = origin.unwrap_or((String::new(), MAILER_QUEUE.to_owned()));
+        redrive(&link.channel, &delivery, &exchange, &key).await?;
         moved += 1;
     }
     for tag in others {
         give_back(link, tag, false).await?;
     }
     Ok(moved)
-}
-
-/// One at a time: lapin can mix up the returns of publishes that overlap.
-async fn publish(link: &Link, delivery: &Delivery) -> Result<(), ParkingError> {
-    let death = Death::of(delivery);
-    let (exchange, key) = death.origin().unwrap_or((String::new(), MAILER_QUEUE.to_owned()));
-    let mut headers = FieldTable::default();
-    for (name, value) in delivery.properties.headers().iter().flat_map(FieldTable::inner) {
-        if !ADDED.iter().any(|added| name.as_str().starts_with(added)) {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-    let properties = delivery.properties.clone().with_headers(headers);
-    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-    let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
-    let confirm = link.channel.basic_publish(exchange, key, options, &delivery.data, properties).await?;
-    let confirmation = confirm.await?;
-    if confirmation.is_ack() && confirmation.take_message().is_none() {
-        Ok(())
-    } else {
-        Err(ParkingError::Unconfirmed)
-    }
 }
 
 fn message_id(delivery: &Delivery) -> Option<&str> {

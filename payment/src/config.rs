@@ -11,7 +11,6 @@ use secrecy::{ExposeSecret, SecretString};
 use telemetry::lifecycle::duration;
 
 use crate::decision::Rules;
-use crate::store::Store;
 
 /// Settles payments once each, and announces them on the broker.
 #[derive(Parser, Clone, Debug)]
@@ -25,9 +24,9 @@ pub struct Config {
     #[arg(long, env, hide_env_values = true)]
     pub payment_token: SecretString,
 
-    /// Where payments and the outbox are kept.
-    #[arg(long, env, default_value = "sqlite://var/payment.db")]
-    pub payment_database_url: String,
+    /// Where payments and the outbox are kept: a file, or postgresql://user:password@host/database
+    #[arg(long, env, default_value = "sqlite://var/payment.db", hide_env_values = true)]
+    pub payment_database_url: SecretString,
 
     /// The broker: amqp://user:password@host:port/vhost
     #[arg(long, env, hide_env_values = true)]
@@ -49,6 +48,10 @@ pub struct Config {
     #[arg(long, env, default_value = "2048")]
     pub payment_max_in_flight: NonZeroU32,
 
+    /// Events that may wait for the broker; with more, payments are answered with 503.
+    #[arg(long, env, default_value = "100000")]
+    pub payment_outbox_limit: NonZeroU32,
+
     /// Largest amount that is not declined, in whole units of its currency.
     #[arg(long, env, default_value = "10000")]
     pub payment_limit: u32,
@@ -69,7 +72,7 @@ impl Config {
     /// Names the variable and says what to do.
     pub fn check(&self) -> Result<(), String> {
         Token::check("PAYMENT_TOKEN", &self.payment_token)?;
-        Store::check(&self.payment_database_url).map_err(|error| error.to_string())?;
+        store::check(&self.payment_database_url).map_err(|error| format!("PAYMENT_DATABASE_URL: {error}"))?;
         Broker::check(self.amqp_url.expose_secret()).map_err(|error| error.to_string())
     }
 
@@ -81,6 +84,7 @@ impl Config {
             failure_rate: self.payment_failure_rate,
             limit: self.payment_limit,
             max_in_flight: self.payment_max_in_flight.get(),
+            outbox_limit: self.payment_outbox_limit.get(),
         }
     }
 }

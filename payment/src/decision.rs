@@ -19,6 +19,8 @@ pub struct Rules {
     pub limit: u32,
     /// Payments that may be in flight at once.
     pub max_in_flight: u32,
+    /// Events that may wait for the broker.
+    pub outbox_limit: u32,
 }
 
 /// What was decided, and if declined, why.
@@ -63,7 +65,14 @@ mod tests {
     use payment_api::Currency;
 
     fn rules(decline_rate: f64) -> Rules {
-        Rules { latency: Duration::ZERO, decline_rate, failure_rate: 0.0, limit: 100, max_in_flight: 1 }
+        Rules {
+            latency: Duration::ZERO,
+            decline_rate,
+            failure_rate: 0.0,
+            limit: 100,
+            max_in_flight: 1,
+            outbox_limit: 1,
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpServer, web};
 use payment_api::auth::{Authorized, Token};
 use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
+use store::StoreError;
 use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
 use telemetry::problem::{FieldError, Problem};
 use telemetry::{Traced, lifecycle};
@@ -14,7 +15,6 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::ledger::{Find, Ledger, Settle, SettleError};
-use crate::store::StoreError;
 
 /// What is measured from the start.
 pub const ROUTES: [(&str, &str, &str); 2] = [("POST", PROCESS_PAYMENT, "200"), ("GET", PAYMENT, "200")];
@@ -76,7 +76,8 @@ async fn find(
 ) -> Result<web::Json<Payment>, Problem> {
     let unknown = || Problem::not_found("There is no payment for this order.");
     let order_id: Uuid = order_id.parse().map_err(|_| unknown())?;
-    ledger.send(Traced::new(Find(order_id))).await.map_err(gone)??.map(web::Json).ok_or_else(unknown)
+    let found = ledger.send(Traced::new(Find(order_id))).await.map_err(gone)?.map_err(unusable)?;
+    found.map(web::Json).ok_or_else(unknown)
 }
 
 fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {
@@ -115,16 +116,41 @@ impl From<SettleError> for Problem {
                 "Idempotency key used for another request",
                 "This Idempotency-Key belongs to an earlier request with another body. Use a new key.",
             ),
+            SettleError::InProgress => Self::new(
+                StatusCode::CONFLICT,
+                "idempotency-in-progress",
+                "Request in progress",
+                "An earlier request with this Idempotency-Key is still being worked on. Repeat this one later.",
+            )
+            .retry_after(1),
+            SettleError::OrderKnown => Self::validation(vec![FieldError {
+                pointer: "/orderId".into(),
+                code: "duplicate".into(),
+                detail: "belongs to a payment with another Idempotency-Key".into(),
+            }]),
+            SettleError::OutboxFull => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "outbox-full",
+                "Outbox full",
+                "Too many payments wait to be announced. Nothing was charged. Try again later.",
+            )
+            .retry_after(10),
             SettleError::Busy => Self::unavailable("Too many payments are in flight. Try again."),
             SettleError::Processor => Self::unavailable("The payment processor failed. Try again."),
-            SettleError::Store(error) => error.into(),
+            SettleError::Store(error) => unusable(error),
             SettleError::Encode(_) => Self::internal(),
         }
     }
 }
 
-impl From<StoreError> for Problem {
-    fn from(_: StoreError) -> Self {
-        Self::unavailable("The store of payments is not available. Try again.")
+fn unusable(error: StoreError) -> Problem {
+    match error {
+        StoreError::Unknown(_) => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "outcome-unknown",
+            "Outcome unknown",
+            "The store was lost during the commit. Repeat the request with the same Idempotency-Key to learn the outcome.",
+        ),
+        _ => Problem::unavailable("The store of payments is not available. Try again."),
     }
 }

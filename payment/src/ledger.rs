@@ -1,10 +1,13 @@
 //! The actor Ledger: decides every payment, once.
 //!
-//! Receives [`Settle`] and [`Find`] from `http`; sends [`Relay`] to the publisher after a commit. It holds no
-//! state of its own: what it knows is in the store, so that a killed process forgets nothing.
+//! Receives [`Settle`] and [`Find`] from `http`; sends [`Relay`] to the publisher after a commit. What it knows is in
+//! the store, so that a killed process forgets nothing; of its own it has only the keys that are being settled.
+
+mod keys;
 
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::FutureExt;
@@ -13,6 +16,7 @@ use payment_api::http::{EventState, NewPayment, Payment};
 use payment_api::{Money, MoneyError};
 use sha2::{Digest, Sha256};
 use slog::{Logger, info, warn};
+use store::StoreError;
 use telemetry::propagation::{TraceContext, current_trace_id};
 use telemetry::{Chain, Traced};
 use time::OffsetDateTime;
@@ -20,10 +24,11 @@ use tokio::sync::Semaphore;
 use tracing::{Instrument, field::Empty, info_span};
 use uuid::Uuid;
 
+use self::keys::Keys;
 use crate::decision::Rules;
 use crate::metrics::Metrics;
 use crate::publisher::Relay;
-use crate::store::{Known, OutboxEvent, Settlement, Store, StoreError};
+use crate::store::{Known, OutboxEvent, Settlement, Store};
 
 /// Settle this payment, or repeat what was decided under the same key.
 #[derive(Message)]
@@ -52,10 +57,19 @@ pub enum SettleError {
     /// The key was used for a payment with other contents.
     #[error("the idempotency key was used for another payment")]
     KeyReused,
+    /// Another request with this key is being settled right now.
+    #[error("the idempotency key is in use by a request that is being settled")]
+    InProgress,
+    /// The order was paid under another key.
+    #[error("the order was settled under another key")]
+    OrderKnown,
+    /// Too many events wait for the broker; nothing was decided.
+    #[error("the outbox is full")]
+    OutboxFull,
     /// The processor failed; nothing was decided, and another attempt may succeed.
     #[error("the payment processor failed")]
     Processor,
-    /// The store did not commit; nothing was decided.
+    /// The store did not commit, or is not known to have.
     #[error("the payment could not be stored")]
     Store(#[from] StoreError),
     /// The event has no JSON: a bug.
@@ -67,8 +81,8 @@ impl SettleError {
     /// Whether it is our failure, and not what was asked for.
     fn is_ours(&self) -> bool {
         match self {
-            Self::Busy | Self::Processor | Self::Store(_) | Self::Encode(_) => true,
-            Self::Amount(_) | Self::KeyReused => false,
+            Self::Busy | Self::OutboxFull | Self::Processor | Self::Store(_) | Self::Encode(_) => true,
+            Self::Amount(_) | Self::KeyReused | Self::InProgress | Self::OrderKnown => false,
         }
     }
 }
@@ -82,11 +96,26 @@ pub struct Ledger {
     metrics: Metrics,
     /// A settlement outlives the client that hung up on it, and so must its permit.
     in_flight: Arc<Semaphore>,
+    keys: Keys,
     log: Logger,
 }
 
+/// How often old keys and events are looked for.
+const FORGET_PERIOD: Duration = Duration::from_secs(60);
+
 impl Actor for Ledger {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(FORGET_PERIOD, |ledger, _| {
+            let (store, log) = (ledger.store.clone(), ledger.log.clone());
+            actix::spawn(async move {
+                if let Err(error) = store.forget_old().await {
+                    warn!(log, "old keys and events can't be forgotten yet"; "error.message" => Chain(&error));
+                }
+            });
+        });
+    }
 }
 
 impl Handler<Traced<Settle>> for Ledger {
@@ -127,7 +156,8 @@ impl Ledger {
         log: &Logger,
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(rules.max_in_flight as usize));
-        Self { store, rules, publisher, metrics, in_flight, log: log.new(slog::o!("actor" => "ledger")) }
+        let log = log.new(slog::o!("actor" => "ledger"));
+        Self { store, rules, publisher, metrics, in_flight, keys: Keys::default(), log }
     }
 
     async fn settle(self, settle: Settle) -> Result<Payment, SettleError> {
@@ -157,20 +187,42 @@ impl Ledger {
         if let Some(known) = self.store.find_by_key(&idempotency_key).await? {
             return repeat(known, &fingerprint);
         }
+        let Some(_held) = self.keys.hold(&idempotency_key) else { return Err(SettleError::InProgress) };
+        if self.store.pending() >= i64::from(self.rules.outbox_limit) {
+            return Err(SettleError::OutboxFull);
+        }
         tokio::time::sleep(self.rules.latency).await;
         if self.rules.fails() {
             return Err(SettleError::Processor);
         }
         let settlement = self.settlement(new, amount, idempotency_key, fingerprint)?;
-        // Another attempt with this key may have been faster; the transaction knows.
-        match self.store.settle(&settlement).await? {
-            Some(known) => repeat(known, &settlement.fingerprint),
-            None => {
-                self.metrics.settled(settlement.payment.outcome);
+        self.commit(settlement).await
+    }
+
+    async fn commit(&self, settlement: Settlement) -> Result<Payment, SettleError> {
+        let (payment, fingerprint) = (settlement.payment.clone(), settlement.fingerprint.clone());
+        if sabotage::bug("payment.answer_before_commit") {
+            let store = self.store.clone();
+            actix::spawn(async move {
+                sabotage::point("payment.before_commit");
+                store.settle(settlement).await
+            });
+            return Ok(payment);
+        }
+        sabotage::point("payment.before_commit");
+        let settled = self.store.settle(settlement).await;
+        sabotage::point("payment.after_commit");
+        match settled {
+            // Another attempt with this key was faster; the transaction knows.
+            Ok(Some(known)) => repeat(known, &fingerprint),
+            Ok(None) => {
+                self.metrics.settled(payment.outcome);
                 // Full means that a pass over the outbox is due already, and it will see this event.
                 let _ = self.publisher.try_send(Relay);
-                Ok(settlement.payment)
+                Ok(payment)
             }
+            Err(error) if error.is_conflict() => Err(SettleError::OrderKnown),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod publisher;
 pub mod store;
+pub mod unrouted;
 
 use telemetry::Service;
 

@@ -17,20 +17,25 @@ use lapin::{BasicProperties, Confirmation};
 use payment_api::broker::{Broker, BrokerError, Link};
 use payment_api::{event, topology};
 use slog::{Logger, debug, info, warn};
+use store::StoreError;
 use telemetry::Chain;
 use telemetry::amqp::{Destination, publish_span, with_context};
 use telemetry::propagation::{TraceContext, annotate};
 use tokio::time::timeout;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::metrics::Metrics;
-use crate::store::{OutboxEvent, Store, StoreError};
+use crate::store::{OutboxEvent, Store, Window};
+use crate::unrouted::{self, UnroutedError};
 
 /// Events in flight at once.
-const WINDOW: u32 = 64;
-/// Longer than any pass: a claim outlives its pass only if the process dies.
-const LEASE: Duration = Duration::from_secs(30);
+const WINDOW: u32 = 256;
+/// Longer than any pass: a claim outlives its pass only if the process dies, or is stopped for that long.
+const LEASE: Duration = Duration::from_secs(20);
+/// How often events that no queue took are looked for.
+const LOOK_PERIOD: Duration = Duration::from_secs(2);
+const SELECT_DEADLINE: Duration = Duration::from_secs(5);
 const CONFIRM_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the outbox is looked at without being told to.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -57,12 +62,21 @@ enum PassError {
     Store(#[from] StoreError),
     #[error("{0} events were not confirmed")]
     Unconfirmed(usize),
+    #[error("events that no queue took can't be brought back")]
+    Unrouted(#[from] UnroutedError),
+}
+
+/// A link in confirm mode.
+struct Line {
+    link: Link,
+    /// When events that no queue took were looked for last.
+    looked_at: Option<Instant>,
 }
 
 /// The one who talks to the broker.
 pub struct Publisher {
     outbox: Outbox,
-    link: Option<Link>,
+    line: Option<Line>,
     connected: Arc<AtomicBool>,
     /// Whether the last pass failed: an outage is worth one line, not one each second.
     failing: bool,
@@ -83,7 +97,7 @@ impl Publisher {
     pub fn new(store: Store, broker: Broker, metrics: Metrics, log: &Logger) -> Self {
         let log = log.new(slog::o!("actor" => "publisher"));
         let outbox = Outbox { store, broker: Arc::new(broker), metrics, log: log.clone() };
-        Self { outbox, link: None, connected: Arc::new(AtomicBool::new(false)), failing: false, log }
+        Self { outbox, line: None, connected: Arc::new(AtomicBool::new(false)), failing: false, log }
     }
 
     /// A flag that tells whether there is a link to the broker.
@@ -93,25 +107,25 @@ impl Publisher {
 
     /// One pass, alone: [`AtomicResponse`] keeps the mailbox waiting, so that no event is claimed twice.
     fn pass(&mut self) -> impl ActorFuture<Self, Output = ()> + 'static {
-        let (outbox, mut link) = (self.outbox.clone(), self.link.take());
+        let (outbox, mut line) = (self.outbox.clone(), self.line.take());
         async move {
-            let outcome = outbox.relay(&mut link).await;
+            let outcome = outbox.relay(&mut line).await;
             if outcome.is_err()
-                && let Some(link) = link.take()
+                && let Some(line) = line.take()
             {
                 // A channel is not to be trusted after an error.
-                link.close().await;
+                line.link.close().await;
             }
-            (link, outcome)
+            (line, outcome)
         }
         .into_actor(self)
-        .map(|(link, outcome), publisher, _| publisher.passed(link, outcome))
+        .map(|(line, outcome), publisher, _| publisher.passed(line, outcome))
     }
 
-    fn passed(&mut self, link: Option<Link>, outcome: Result<(), PassError>) {
-        self.connected.store(link.is_some(), Ordering::Relaxed);
-        self.outbox.metrics.broker_connected.set(i64::from(link.is_some()));
-        self.link = link;
+    fn passed(&mut self, line: Option<Line>, outcome: Result<(), PassError>) {
+        self.connected.store(line.is_some(), Ordering::Relaxed);
+        self.outbox.metrics.broker_connected.set(i64::from(line.is_some()));
+        self.line = line;
         match (&outcome, self.failing) {
             (Err(error), false) => {
                 warn!(self.log, "publishing failed, events wait in the outbox"; "error.message" => Chain(error));
@@ -148,10 +162,10 @@ impl Handler<Drain> for Publisher {
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
         let close = |(), publisher: &mut Self, _: &mut Context<Self>| {
-            let link = publisher.link.take();
+            let line = publisher.line.take();
             async move {
-                if let Some(link) = link {
-                    link.close().await;
+                if let Some(line) = line {
+                    line.link.close().await;
                 }
             }
             .into_actor(publisher)
@@ -164,75 +178,94 @@ impl Handler<Drain> for Publisher {
 
 impl Outbox {
     /// Publishes window after window until the outbox is empty.
-    async fn relay(&self, link: &mut Option<Link>) -> Result<(), PassError> {
-        let outcome = self.relay_windows(link).await;
-        if let Ok(pending) = self.store.pending().await {
+    async fn relay(&self, line: &mut Option<Line>) -> Result<(), PassError> {
+        let outcome = self.relay_windows(line).await;
+        if let Ok(pending) = self.store.count_pending().await {
             self.metrics.outbox_pending.set(pending);
         }
         outcome
     }
 
-    async fn relay_windows(&self, link: &mut Option<Link>) -> Result<(), PassError> {
+    async fn relay_windows(&self, line: &mut Option<Line>) -> Result<(), PassError> {
         // Before claiming: without a broker there is nothing to be done with a claim.
-        let link = self.ensure(link).await?;
+        let line = self.ensure(line).await?;
+        if line.looked_at.is_none_or(|at| at.elapsed() > LOOK_PERIOD) {
+            let moved = unrouted::bring_back(&line.link).await?;
+            if moved > 0 {
+                warn!(self.log, "no queue took some events, they were published again"; "events" => moved);
+            }
+            line.looked_at = Some(Instant::now());
+        }
         loop {
             let window = self.store.claim(WINDOW, LEASE).await?;
-            if window.is_empty() {
+            if window.events.is_empty() {
                 return Ok(());
             }
-            let started = Instant::now();
-            let confirmed = self.publish(link, &window).await;
-            let (published, unconfirmed): (Vec<_>, Vec<_>) =
-                window.iter().map(|event| event.id).partition(|id| confirmed.contains(id));
-            self.metrics.published(published.len(), unconfirmed.len(), started.elapsed().as_secs_f64());
-            self.store.mark_published(&published).await?;
-            if !unconfirmed.is_empty() {
-                self.store.release(&unconfirmed).await?;
-                return Err(PassError::Unconfirmed(unconfirmed.len()));
-            }
+            self.publish_window(&line.link, window).await?;
         }
     }
 
-    async fn ensure<'a>(&self, link: &'a mut Option<Link>) -> Result<&'a Link, PassError> {
-        let open = match link.take() {
-            Some(open) if open.is_open() => open,
-            _ => {
-                let link = self.broker.connect("payment-service publisher").await?;
-                link.channel.confirm_select(ConfirmSelectOptions::default()).await?;
-                info!(self.log, "connected to the broker");
-                link
-            }
-        };
-        Ok(link.insert(open))
+    /// Publishes outside of any transaction, then marks what was confirmed.
+    async fn publish_window(&self, link: &Link, window: Window) -> Result<(), PassError> {
+        sabotage::point("payment.before_publish");
+        if sabotage::bug("payment.mark_before_publish") {
+            self.store.finish(window.clone(), Vec::new()).await?;
+        }
+        let started = Instant::now();
+        let unconfirmed = self.publish(link, &window.events).await;
+        sabotage::point("payment.after_confirm");
+        let failed = unconfirmed.len();
+        self.metrics.published(window.events.len() - failed, failed, started.elapsed().as_secs_f64());
+        self.store.finish(window, unconfirmed).await?;
+        if failed > 0 { Err(PassError::Unconfirmed(failed)) } else { Ok(()) }
     }
 
-    /// The ids that the broker has taken for good.
+    async fn ensure<'a>(&self, line: &'a mut Option<Line>) -> Result<&'a mut Line, PassError> {
+        let open = match line.take() {
+            Some(open) if open.link.is_open() => open,
+            _ => {
+                let link = self.broker.connect("payment-service publisher").await?;
+                let confirms = link.channel.confirm_select(ConfirmSelectOptions::default());
+                timeout(SELECT_DEADLINE, confirms).await.map_err(|_| BrokerError::Deadline)??;
+                info!(self.log, "connected to the broker");
+                Line { link, looked_at: None }
+            }
+        };
+        Ok(line.insert(open))
+    }
+
+    /// The ids of those events that the broker has not taken for good.
     ///
     /// lapin can pair a returned message with the confirm of another publish, so that the window is judged as
     /// a whole: what came back is known by its own message id, never by the confirm it came with.
-    async fn publish(&self, link: &Link, window: &[OutboxEvent]) -> HashSet<Uuid> {
+    async fn publish(&self, link: &Link, window: &[OutboxEvent]) -> Vec<Uuid> {
         let answers = join_all(window.iter().map(|event| self.publish_one(link, event))).await;
-        let mut confirmed = HashSet::new();
-        let mut returned = HashSet::new();
-        for (event, answer) in window.iter().zip(answers) {
-            match answer {
-                Ok(confirmation) => {
-                    if confirmation.is_ack() {
-                        confirmed.insert(event.id);
-                    }
-                    if let Some(message) = confirmation.take_message() {
-                        let id = message.delivery.properties.message_id().as_ref();
-                        returned.extend(id.and_then(|id| id.as_str().parse::<Uuid>().ok()));
-                    }
-                }
-                Err(error) => debug!(self.log, "publish not confirmed"; "error.message" => Chain(&error)),
+        let returned: HashSet<Uuid> =
+            answers.iter().filter_map(|(_, answer)| returned_id(answer.as_ref().ok()?)).collect();
+        let mut unconfirmed = Vec::new();
+        for (event, (span, answer)) in window.iter().zip(&answers) {
+            let is_taken = matches!(answer, Ok(confirmation) if confirmation.is_ack());
+            if is_taken && !returned.contains(&event.id) {
+                // In its span, which tells the log line its trace.
+                span.in_scope(|| {
+                    info!(self.log, "event published"; "event.type" => &event.routing_key,
+                        "message.id" => %event.id, "order.id" => %event.order_id);
+                });
+                continue;
             }
+            span.record("error.type", "unconfirmed");
+            if let Err(error) = answer {
+                debug!(self.log, "publish not confirmed"; "error.message" => Chain(error));
+            }
+            unconfirmed.push(event.id);
         }
-        &confirmed - &returned
+        unconfirmed
     }
 
-    async fn publish_one(&self, link: &Link, event: &OutboxEvent) -> Result<Confirmation, PassError> {
-        let id = event.id.to_string();
+    /// The span lasts until its window is judged.
+    async fn publish_one(&self, link: &Link, event: &OutboxEvent) -> (Span, Result<Confirmation, PassError>) {
+        let renamed = sabotage::bug("payment.new_event_id_on_retry").then(Uuid::now_v7);
+        let id = renamed.unwrap_or(event.id).to_string();
         let to = Destination { exchange: topology::EXCHANGE, routing_key: &event.routing_key };
         let span = publish_span(&event.trace_context, to, &id, event.payload.len());
         let headers = with_context(FieldTable::default(), &TraceContext::of(&span));
@@ -245,7 +278,6 @@ impl Outbox {
             .with_timestamp(seconds_now())
             .with_headers(headers);
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let failed = span.clone();
         let confirmed = async {
             annotate("order.id", event.order_id.to_string());
             let confirm = link.channel.basic_publish(
@@ -255,18 +287,23 @@ impl Outbox {
                 &event.payload,
                 properties,
             );
-            let confirmation = confirm.await?.await?;
-            info!(self.log, "event published"; "event.type" => &event.routing_key,
-                "message.id" => &id, "order.id" => %event.order_id);
-            Ok(confirmation)
-        }
-        .instrument(span);
-        let answer = timeout(CONFIRM_DEADLINE, confirmed).await.unwrap_or(Err(PassError::Unconfirmed(1)));
-        if answer.is_err() {
-            failed.record("error.type", "unconfirmed");
-        }
-        answer
+            let confirm = confirm.await?;
+            sabotage::point("payment.before_confirm");
+            if sabotage::bug("payment.confirm_not_awaited") {
+                return Ok(Confirmation::Ack(None));
+            }
+            Ok(confirm.await?)
+        };
+        let answer = timeout(CONFIRM_DEADLINE, confirmed.instrument(span.clone())).await;
+        (span, answer.unwrap_or(Err(PassError::Unconfirmed(1))))
     }
+}
+
+fn returned_id(confirmation: &Confirmation) -> Option<Uuid> {
+    let (Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message))) = confirmation else {
+        return None;
+    };
+    message.delivery.properties.message_id().as_ref()?.as_str().parse().ok()
 }
 
 fn seconds_now() -> u64 {

@@ -13,18 +13,17 @@ use payment_api::testing::Vhost;
 use payment_api::{Currency, Money, topology};
 use prometheus::Registry;
 use slog::{Discard, Logger, o};
+use store::testing::TestDatabase;
 use telemetry::amqp::context_of;
 use telemetry::propagation::TraceContext;
-use tempfile::TempDir;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-async fn store() -> (Store, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("payment.db").display());
-    (Store::open(&url).await.unwrap(), directory)
+async fn store() -> (Store, TestDatabase) {
+    let database = TestDatabase::sqlite();
+    (Store::open(&database.url).await.unwrap(), database)
 }
 
 fn publisher(store: &Store, url: &str) -> Addr<Publisher> {
@@ -58,13 +57,13 @@ async fn settle(store: &Store) -> Uuid {
             trace_context: TraceContext::read(|name| (name == "traceparent").then(|| PARENT.to_owned())),
         },
     };
-    assert!(store.settle(&settlement).await.unwrap().is_none());
+    assert!(store.settle(settlement).await.unwrap().is_none());
     id
 }
 
 async fn until_pending(store: &Store, number: i64) {
     for _ in 0..200 {
-        if store.pending().await.unwrap() == number {
+        if store.count_pending().await.unwrap() == number {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -74,7 +73,7 @@ async fn until_pending(store: &Store, number: i64) {
 
 #[actix_rt::test]
 async fn an_event_arrives_as_the_contract_says() {
-    let (store, _directory) = store().await;
+    let (store, _database) = store().await;
     let vhost = Vhost::create().await;
     let id = settle(&store).await;
     let publisher = publisher(&store, &vhost.url);
@@ -94,7 +93,7 @@ async fn an_event_arrives_as_the_contract_says() {
 
 #[actix_rt::test]
 async fn what_nobody_takes_stays_in_the_outbox_until_somebody_does() {
-    let (store, _directory) = store().await;
+    let (store, _database) = store().await;
     let vhost = Vhost::create().await;
     let publisher = publisher(&store, &vhost.url);
     publisher.send(Relay).await.unwrap();
@@ -116,7 +115,7 @@ async fn what_nobody_takes_stays_in_the_outbox_until_somebody_does() {
 
 #[actix_rt::test]
 async fn an_outage_of_the_broker_loses_nothing() {
-    let (store, _directory) = store().await;
+    let (store, _database) = store().await;
     let vhost = Vhost::create().await;
     let publisher = publisher(&store, &vhost.url);
     publisher.send(Relay).await.unwrap();
@@ -125,7 +124,7 @@ async fn an_outage_of_the_broker_loses_nothing() {
     vhost.delete().await;
     let id = settle(&store).await;
     publisher.send(Relay).await.unwrap();
-    assert_eq!(store.pending().await.unwrap(), 1);
+    assert_eq!(store.count_pending().await.unwrap(), 1);
 
     let back = Vhost::create_named(url.rsplit_once('/').unwrap().1).await;
     let message = back.next_message(topology::MAILER_QUEUE).await;
@@ -137,7 +136,7 @@ async fn an_outage_of_the_broker_loses_nothing() {
 
 #[actix_rt::test]
 async fn draining_publishes_what_is_left() {
-    let (store, _directory) = store().await;
+    let (store, _database) = store().await;
     let vhost = Vhost::create().await;
     let publisher = publisher(&store, &vhost.url);
     publisher.send(Relay).await.unwrap();
@@ -145,6 +144,28 @@ async fn draining_publishes_what_is_left() {
         settle(&store).await;
     }
     publisher.send(Drain).await.unwrap();
-    assert_eq!(store.pending().await.unwrap(), 0);
+    assert_eq!(store.count_pending().await.unwrap(), 0);
+    vhost.delete().await;
+}
+
+#[actix_rt::test]
+async fn what_no_queue_took_is_brought_back_and_arrives() {
+    let (store, _database) = store().await;
+    let vhost = Vhost::create().await;
+    let publisher = publisher(&store, &vhost.url);
+    publisher.send(Relay).await.unwrap();
+    // The alternate exchange takes what the queue would have: to the broker that is a success.
+    vhost.delete_queue(topology::MAILER_QUEUE).await;
+    let ids: std::collections::BTreeSet<String> =
+        [settle(&store).await, settle(&store).await].map(|id| id.to_string()).into();
+    until_pending(&store, 0).await;
+    vhost.await_queue(topology::MAILER_QUEUE).await;
+    let mut arrived = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        let message = vhost.next_message(topology::MAILER_QUEUE).await;
+        arrived.insert(String::from_utf8(message.delivery.data).unwrap());
+    }
+    assert_eq!(arrived, ids);
+    publisher.send(Drain).await.unwrap();
     vhost.delete().await;
 }

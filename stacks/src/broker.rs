@@ -99,7 +99,11 @@ impl Drop for Broker {
     }
 }
 
-async fn supervise(command: &mut Command, interruptions: &mut Interruptions) -> Result<ExitStatus> {
+/// Runs a command to its end, and hands on the signals that ask us to end.
+pub(crate) async fn supervise(
+    command: &mut Command,
+    interruptions: &mut Interruptions,
+) -> Result<ExitStatus> {
     let mut child: Child =
         command.spawn().with_context(|| format!("cannot run {:?}", command.as_std().get_program()))?;
     let process = child.id().and_then(|pid| Process::of(pid).ok());
@@ -114,7 +118,7 @@ async fn supervise(command: &mut Command, interruptions: &mut Interruptions) -> 
 }
 
 /// As a shell reports it: a signal is 128 and its number.
-fn code(status: ExitStatus) -> u8 {
+pub(crate) fn code(status: ExitStatus) -> u8 {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     u8::try_from(code).unwrap_or(1)
 }

@@ -7,6 +7,7 @@ pub mod commands;
 
 pub mod broker;
 pub mod local;
+pub mod postgres;
 pub mod trace_backend;
 
 pub mod dead_letters;

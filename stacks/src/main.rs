@@ -14,7 +14,7 @@ use stacks::{
     commands::{self, LogsWanted, TraceWanted},
     dead_letters::{self, ReplayWanted},
     local::Options,
-    trace_backend,
+    postgres, trace_backend,
 };
 
 #[derive(Parser)]
@@ -55,6 +55,12 @@ enum Command {
     Replay(ReplayWanted),
     /// Run a command with a private RabbitMQ node, named by AMQP_URL
     Broker {
+        /// The command and its arguments, after `--`
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Run a command with a private PostgreSQL server, named by DATABASE_URL
+    Postgres {
         /// The command and its arguments, after `--`
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<String>,
@@ -115,6 +121,10 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Broker { command } => {
             let has_broker = options.env.get("AMQP_URL").is_some_and(|url| !url.is_empty());
             return Ok(ExitCode::from(broker::run(&command, has_broker).await?));
+        }
+        Command::Postgres { command } => {
+            let has_server = options.env.get("DATABASE_URL").is_some_and(|url| !url.is_empty());
+            return Ok(ExitCode::from(postgres::run(&command, has_server).await?));
         }
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }

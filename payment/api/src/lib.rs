@@ -9,6 +9,8 @@ pub mod auth;
 pub mod broker;
 pub mod event;
 pub mod http;
+#[cfg(feature = "broker")]
+pub mod redrive;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod topology;

@@ -88,6 +88,23 @@ impl Vhost {
         panic!("no message in {queue} for ten seconds");
     }
 
+    /// Waits until a queue is there.
+    ///
+    /// # Panics
+    /// When there is none for ten seconds.
+    #[expect(clippy::expect_used, reason = "tests only")]
+    pub async fn await_queue(&self, queue: &str) {
+        let url = format!("{}/api/queues/{}/{queue}", self.management, self.name);
+        for _ in 0..200 {
+            if Client::new().get(&url).send().await.expect("the management API answers").status().is_success()
+            {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("no queue {queue} for ten seconds");
+    }
+
     /// Deletes a queue, with what is in it.
     ///
     /// # Panics

@@ -7,7 +7,7 @@ use payment_api::http::Outcome;
 use payment_api::{Currency, Customer, Email, Item};
 use prometheus::Registry;
 use slog::{Discard, o};
-use tempfile::TempDir;
+use store::testing::TestDatabase;
 
 use super::*;
 
@@ -30,20 +30,19 @@ struct Fixture {
     store: Store,
     told: Arc<AtomicUsize>,
     registry: Registry,
-    _directory: TempDir,
+    _database: TestDatabase,
 }
 
 async fn fixture(rules: Rules) -> Fixture {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("payment.db").display());
-    let store = Store::open(&url).await.unwrap();
+    let database = TestDatabase::sqlite();
+    let store = Store::open(&database.url).await.unwrap();
     let told = Arc::new(AtomicUsize::new(0));
     let probe = Probe(told.clone()).start();
     let registry = Registry::new();
     let metrics = Metrics::register(&registry).unwrap();
     let log = Logger::root(Discard, o!());
     let ledger = Ledger::new(store.clone(), rules, probe.recipient(), metrics, &log).start();
-    Fixture { ledger, store, told, registry, _directory: directory }
+    Fixture { ledger, store, told, registry, _database: database }
 }
 
 impl Fixture {
@@ -60,7 +59,14 @@ impl Fixture {
 }
 
 fn rules() -> Rules {
-    Rules { latency: Duration::ZERO, decline_rate: 0.0, failure_rate: 0.0, limit: 100, max_in_flight: 100 }
+    Rules {
+        latency: Duration::ZERO,
+        decline_rate: 0.0,
+        failure_rate: 0.0,
+        limit: 100,
+        max_in_flight: 100,
+        outbox_limit: 100,
+    }
 }
 
 fn new_payment(amount: &str) -> NewPayment {
@@ -79,7 +85,8 @@ async fn a_payment_is_settled_and_the_publisher_told() {
     let payment = fixture.settle(new_payment("5.00"), "k").await.unwrap();
     assert_eq!(payment.outcome, Outcome::Succeeded);
     assert_eq!(fixture.told.load(Ordering::SeqCst), 1);
-    let event = &fixture.store.claim(1, Duration::ZERO).await.unwrap()[0];
+    let window = fixture.store.claim(1, Duration::ZERO).await.unwrap();
+    let event = &window.events[0];
     assert_eq!(event.routing_key, "payment.succeeded");
     let event: PaymentEvent = serde_json::from_slice(&event.payload).unwrap();
     assert_eq!((event.data.order_id, event.data.amount.as_str()), (payment.order_id, "5.00"));
@@ -92,17 +99,43 @@ async fn a_retry_hears_the_first_decision() {
     let first = fixture.settle(new.clone(), "k").await.unwrap();
     let retry = NewPayment { order_id: Uuid::now_v7(), ..new };
     assert_eq!(fixture.settle(retry, "k").await.unwrap().order_id, first.order_id);
-    assert_eq!((fixture.counted("succeeded"), fixture.store.pending().await.unwrap()), (1.0, 1));
+    assert_eq!((fixture.counted("succeeded"), fixture.store.pending()), (1.0, 1));
 }
 
 #[actix_rt::test]
-async fn twenty_at_once_with_one_key_are_one_payment() {
+async fn of_twenty_at_once_with_one_key_one_is_settled_and_the_rest_told_to_come_back() {
     let fixture = fixture(Rules { latency: Duration::from_millis(20), ..rules() }).await;
     let new = new_payment("5.00");
     let all = (0..20).map(|_| fixture.settle(NewPayment { order_id: Uuid::now_v7(), ..new.clone() }, "k"));
     let answers = futures_util::future::join_all(all).await;
-    let orders: std::collections::HashSet<Uuid> = answers.into_iter().map(|a| a.unwrap().order_id).collect();
-    assert_eq!((orders.len(), fixture.counted("succeeded")), (1, 1.0));
+    let (settled, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(others.iter().all(|answer| matches!(answer, Err(SettleError::InProgress))), "{others:?}");
+    assert_eq!((settled.len(), fixture.counted("succeeded")), (1, 1.0));
+    let order = settled[0].as_ref().unwrap().order_id;
+    assert_eq!(fixture.settle(new, "k").await.unwrap().order_id, order, "and later it is repeated");
+}
+
+#[actix_rt::test]
+async fn an_order_has_one_payment_whatever_its_key() {
+    let fixture = fixture(rules()).await;
+    let new = new_payment("5.00");
+    fixture.settle(new.clone(), "k1").await.unwrap();
+    assert!(matches!(fixture.settle(new, "k2").await, Err(SettleError::OrderKnown)));
+    assert_eq!(fixture.store.pending(), 1);
+}
+
+#[actix_rt::test]
+async fn a_full_outbox_refuses_what_is_new_and_repeats_what_is_known() {
+    let fixture = fixture(Rules { outbox_limit: 2, ..rules() }).await;
+    let first = new_payment("5.00");
+    fixture.settle(first.clone(), "a").await.unwrap();
+    fixture.settle(new_payment("5.00"), "b").await.unwrap();
+    assert!(matches!(fixture.settle(new_payment("5.00"), "c").await, Err(SettleError::OutboxFull)));
+    assert!(fixture.settle(first, "a").await.is_ok());
+    let window = fixture.store.claim(1, Duration::from_secs(60)).await.unwrap();
+    fixture.store.finish(window, Vec::new()).await.unwrap();
+    fixture.store.count_pending().await.unwrap();
+    assert!(fixture.settle(new_payment("5.00"), "c").await.is_ok(), "there is room again");
 }
 
 #[actix_rt::test]
@@ -119,7 +152,8 @@ async fn a_decline_is_a_decision_and_is_announced() {
     let payment = fixture.settle(new_payment("100.01"), "k").await.unwrap();
     assert_eq!(payment.outcome, Outcome::Declined);
     assert!(payment.reason.is_some());
-    let event = &fixture.store.claim(1, Duration::ZERO).await.unwrap()[0];
+    let window = fixture.store.claim(1, Duration::ZERO).await.unwrap();
+    let event = &window.events[0];
     assert_eq!((event.routing_key.as_str(), fixture.counted("declined")), ("payment.declined", 1.0));
 }
 
