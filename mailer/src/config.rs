@@ -11,7 +11,6 @@ use payment_api::broker::Broker;
 use secrecy::{ExposeSecret, SecretString};
 use telemetry::lifecycle::duration;
 
-use crate::store::Store;
 use crate::transport::Transport;
 
 /// Turns payment events into e-mails, one for each.
@@ -26,9 +25,9 @@ pub struct Config {
     #[arg(long, env, hide_env_values = true)]
     pub mailer_token: SecretString,
 
-    /// Where events are kept until their e-mail is sent.
-    #[arg(long, env, default_value = "sqlite://var/mailer.db")]
-    pub mailer_database_url: String,
+    /// Where events are kept until their e-mail is sent: a file, or postgresql://user:password@host/database
+    #[arg(long, env, default_value = "sqlite://var/mailer.db", hide_env_values = true)]
+    pub mailer_database_url: SecretString,
 
     /// The broker: amqp://user:password@host:port/vhost
     #[arg(long, env, hide_env_values = true)]
@@ -85,7 +84,7 @@ impl Config {
         Token::check("MAILER_TOKEN", &self.mailer_token)?;
         let smtp = self.smtp_url.as_ref().map(Transport::smtp).transpose();
         smtp.map_err(|error| error.to_string())?;
-        Store::check(&self.mailer_database_url).map_err(|error| error.to_string())?;
+        store::check(&self.mailer_database_url).map_err(|error| format!("MAILER_DATABASE_URL: {error}"))?;
         Broker::check(self.amqp_url.expose_secret()).map_err(|error| error.to_string())
     }
 }

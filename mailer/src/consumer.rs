@@ -1,14 +1,16 @@
 //! The actor Consumer: takes deliveries from the broker into the inbox.
 //!
 //! Receives deliveries as a stream, [`Connect`] from itself and [`Stop`] when the service stops; sends
-//! [`Deliver`] to the postman. A delivery is acknowledged after its row is committed, parked when it can't be
-//! read, and otherwise left with the broker, which delivers it again.
+//! [`Deliver`] to the postman. What has arrived together is handled together, one group at a time: events are
+//! acknowledged with one answer after their rows are committed, what can't be read is parked, and everything else is
+//! left with the broker, which delivers it again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::FieldTable;
@@ -18,22 +20,23 @@ use payment_api::topology;
 use slog::{Logger, error, info, warn};
 use telemetry::Chain;
 use telemetry::amqp::{Destination, context_of, process_span};
-use telemetry::propagation::{TraceContext, annotate};
+use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
-use tracing::Instrument;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::metrics::{Delivered, Metrics};
 use crate::parking;
 use crate::postman::Deliver;
-use crate::store::Store;
+use crate::store::{Arrival, Store};
 
-/// Deliveries in flight at once.
-const PREFETCH: u16 = 64;
+/// Deliveries in flight at once, and so the largest group.
+const PREFETCH: u16 = 256;
 /// Between two attempts to reach the broker, or to write into a store that refuses.
 const PAUSE: Duration = Duration::from_secs(1);
 const ACK_DEADLINE: Duration = Duration::from_secs(5);
+const CONSUME_DEADLINE: Duration = Duration::from_secs(5);
 const TAG: &str = "mailer";
 
 /// Dial the broker and consume.
@@ -54,7 +57,6 @@ pub struct Consumer {
     stopping: bool,
     /// Whether the last attempt to connect failed: an outage is worth one line, not one each second.
     failing: bool,
-    in_flight: Arc<Semaphore>,
     inbox: Inbox,
 }
 
@@ -83,7 +85,6 @@ impl Consumer {
             connected: Arc::new(AtomicBool::new(false)),
             stopping: false,
             failing: false,
-            in_flight: Arc::new(Semaphore::new(usize::from(PREFETCH))),
             inbox: Inbox { store, postman, metrics, log },
         }
     }
@@ -112,7 +113,7 @@ impl Consumer {
                 self.link = Some(link);
                 self.failing = false;
                 self.set_connected(true);
-                context.add_stream(deliveries);
+                context.add_stream(deliveries.ready_chunks(usize::from(PREFETCH)));
             }
             Err(error) => {
                 if !self.failing {
@@ -143,22 +144,11 @@ impl Handler<Connect> for Consumer {
     }
 }
 
-impl StreamHandler<lapin::Result<Delivery>> for Consumer {
-    fn handle(&mut self, delivery: lapin::Result<Delivery>, _: &mut Self::Context) {
-        match delivery {
-            Ok(delivery) => {
-                let (inbox, in_flight) = (self.inbox.clone(), self.in_flight.clone());
-                // Not `ctx.spawn`: what has begun must end, also when this actor stops.
-                actix::spawn(async move {
-                    // Never closed, so that the only error can't happen.
-                    let _permit = in_flight.acquire().await;
-                    inbox.take(delivery).await;
-                });
-            }
-            Err(error) => {
-                warn!(self.inbox.log, "deliveries broke off"; "error.message" => Chain(&error));
-            }
-        }
+impl StreamHandler<Vec<lapin::Result<Delivery>>> for Consumer {
+    fn handle(&mut self, group: Vec<lapin::Result<Delivery>>, context: &mut Self::Context) {
+        let inbox = self.inbox.clone();
+        // The context waits: the next group gathers meanwhile, and whoever asks to stop is answered after this one.
+        context.wait(async move { inbox.take(group).await }.into_actor(self));
     }
 
     /// Overridden, for the default stops the actor: here the end of a stream is a reason to dial again.
@@ -175,13 +165,12 @@ impl Handler<Stop> for Consumer {
 
     fn handle(&mut self, _: Stop, _: &mut Self::Context) -> Self::Result {
         self.stopping = true;
-        let (link, in_flight) = (self.link.take(), self.in_flight.clone());
+        let link = self.link.take();
         Box::pin(async move {
             if let Some(link) = link {
                 // Refused or too late: the broker takes back what is not acknowledged when the link closes.
                 let cancel = link.channel.basic_cancel(TAG.into(), Default::default());
                 let _ = timeout(ACK_DEADLINE, cancel).await;
-                let _ = in_flight.acquire_many(u32::from(PREFETCH)).await;
                 link.close().await;
             }
         })
@@ -190,67 +179,114 @@ impl Handler<Stop> for Consumer {
 
 async fn dial(broker: &Broker) -> Result<(Link, lapin::Consumer), BrokerError> {
     let link = broker.connect("email-service consumer").await?;
-    link.channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-    let consume = link.channel.basic_consume(
-        topology::MAILER_QUEUE.into(),
-        TAG.into(),
-        BasicConsumeOptions::default(),
-        FieldTable::default(),
-    );
-    let deliveries = consume.await?;
+    let deliveries = timeout(CONSUME_DEADLINE, consume(&link)).await.map_err(|_| BrokerError::Deadline)??;
     Ok((link, deliveries))
 }
 
+async fn consume(link: &Link) -> lapin::Result<lapin::Consumer> {
+    link.channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+    let (queue, options) = (topology::MAILER_QUEUE.into(), BasicConsumeOptions::default());
+    link.channel.basic_consume(queue, TAG.into(), options, FieldTable::default()).await
+}
+
+/// A delivery that could be read.
+struct Received {
+    delivery: Delivery,
+    event: PaymentEvent,
+    /// Lasts until the delivery is acknowledged.
+    span: Span,
+}
+
 impl Inbox {
-    async fn take(self, delivery: Delivery) {
+    async fn take(self, group: Vec<lapin::Result<Delivery>>) {
+        let mut received = Vec::with_capacity(group.len());
+        for delivery in group {
+            match delivery {
+                Ok(delivery) => received.extend(self.read(delivery).await),
+                Err(error) => warn!(self.log, "deliveries broke off"; "error.message" => Chain(&error)),
+            }
+        }
+        if !received.is_empty() {
+            self.keep(&received).await;
+        }
+    }
+
+    /// Reads a delivery, or parks it.
+    async fn read(&self, delivery: Delivery) -> Option<Received> {
         let properties = &delivery.properties;
         let producer = context_of(properties.headers().as_ref());
         let id = properties.message_id().as_ref().map_or("", |id| id.as_str());
         let from =
             Destination { exchange: delivery.exchange.as_str(), routing_key: delivery.routing_key.as_str() };
         let span = process_span(&producer, from, topology::MAILER_QUEUE, id);
-        async {
-            match serde_json::from_slice::<PaymentEvent>(&delivery.data) {
-                Ok(event) => self.keep(&delivery, &event).await,
-                Err(error) => self.park(&delivery, &error).await,
+        match serde_json::from_slice::<PaymentEvent>(&delivery.data) {
+            Ok(event) => {
+                span.set_attribute("order.id", event.data.order_id.to_string());
+                Some(Received { delivery, event, span })
+            }
+            Err(error) => {
+                self.park(&delivery, &error, &span).await;
+                None
             }
         }
-        .instrument(span)
-        .await;
     }
 
-    async fn keep(&self, delivery: &Delivery, event: &PaymentEvent) {
-        annotate("order.id", event.data.order_id.to_string());
-        let context = TraceContext::current();
-        let is_new = loop {
-            match self.store.receive(event, &context).await {
-                Ok(is_new) => break is_new,
-                // Giving it back would only count against its delivery limit: the store is at fault, not it.
+    /// Commits the rows of all of them, then acknowledges all of them at once.
+    async fn keep(&self, received: &[Received]) {
+        sabotage::point("mailer.before_inbox");
+        if sabotage::bug("mailer.ack_before_commit") {
+            self.acknowledge(received).await;
+        }
+        let arrivals: Vec<Arrival> = received.iter().map(Arrival::from).collect();
+        let new = loop {
+            match self.store.receive(arrivals.clone()).await {
+                Ok(new) => break new,
+                // Giving them back would only count against their delivery limit: the store is at fault, not they.
                 Err(error) => {
                     error!(self.log, "the inbox can't be written"; "error.message" => Chain(&error));
                     sleep(PAUSE).await;
                 }
             }
         };
-        let outcome = if is_new { Delivered::Accepted } else { Delivered::Duplicate };
-        self.metrics.delivery(outcome);
-        if is_new {
-            let wait = OffsetDateTime::now_utc() - event.time;
-            self.metrics.queue_wait.observe(wait.as_seconds_f64().max(0.0));
-            // Full means that a round is due already, and it will see this event.
+        for (Received { event, span, .. }, is_new) in received.iter().zip(&new) {
+            self.metrics.delivery(if *is_new { Delivered::Accepted } else { Delivered::Duplicate });
+            if *is_new {
+                let wait = OffsetDateTime::now_utc() - event.time;
+                self.metrics.queue_wait.observe(wait.as_seconds_f64().max(0.0));
+            }
+            // In its span, which tells the log line its trace.
+            span.in_scope(|| {
+                info!(self.log, "event received";
+                    "event.duplicate" => !is_new, "event.type" => event.kind.as_str(),
+                    "message.id" => %event.id, "order.id" => %event.data.order_id);
+            });
+        }
+        if new.contains(&true) {
+            // Full means that a round is due already, and it will see these events.
             let _ = self.postman.try_send(Deliver);
         }
-        info!(self.log, "event received";
-            "event.duplicate" => !is_new, "event.type" => event.kind.as_str(),
-            "message.id" => %event.id, "order.id" => %event.data.order_id);
-        self.settle(delivery.acker.ack(BasicAckOptions::default())).await;
+        sabotage::point("mailer.before_ack");
+        self.acknowledge(received).await;
+    }
+
+    /// One answer for all: deliveries of one channel are numbered, and everything before the last of these is in the
+    /// inbox or parked.
+    async fn acknowledge(&self, received: &[Received]) {
+        if let Some(last) = received.last() {
+            self.settle(last.delivery.acker.ack(BasicAckOptions { multiple: true })).await;
+        }
     }
 
     /// The broker moves the message to the parking queue, byte by byte as it came.
-    async fn park(&self, delivery: &Delivery, error: &serde_json::Error) {
+    async fn park(&self, delivery: &Delivery, error: &serde_json::Error, span: &Span) {
         self.metrics.delivery(Delivered::Parked);
-        error!(self.log, "event parked: it can't be read";
-            "error.message" => parking::unreadable(error), "messaging.queue" => topology::PARKING_QUEUE);
+        span.in_scope(|| {
+            error!(self.log, "event parked: it can't be read";
+                "error.message" => parking::unreadable(error), "messaging.queue" => topology::PARKING_QUEUE);
+        });
+        if sabotage::bug("mailer.parking_drops") {
+            return self.settle(delivery.acker.ack(BasicAckOptions::default())).await;
+        }
         self.settle(delivery.acker.reject(BasicRejectOptions { requeue: false })).await;
     }
 
@@ -264,5 +300,11 @@ impl Inbox {
                     "error.message" => Chain(&error));
             }
         }
+    }
+}
+
+impl From<&Received> for Arrival {
+    fn from(received: &Received) -> Self {
+        Self { event: received.event.clone(), context: TraceContext::of(&received.span) }
     }
 }

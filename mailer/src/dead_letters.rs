@@ -9,6 +9,7 @@ use actix::prelude::*;
 use payment_api::broker::Broker;
 use serde::Serialize;
 use slog::{Logger, info};
+use store::StoreError;
 use telemetry::Traced;
 use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use crate::parking::{self, ParkingError};
 use crate::postman::Deliver;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// One e-mail or message that nobody works on any more.
 #[derive(Clone, Debug, Serialize)]

@@ -21,7 +21,11 @@ pub enum LetterError {
 /// # Errors
 /// When the address in it is not one.
 pub fn write(event: &PaymentEvent, from: &Mailbox) -> Result<Message, LetterError> {
-    let to = Mailbox::new(None, event.data.customer.email.reveal().parse()?);
+    let to = match event.data.customer.email.reveal() {
+        _ if sabotage::bug("mailer.mixes_up_customers") => "somebody.else@example.com",
+        address => address,
+    };
+    let to = Mailbox::new(None, to.parse()?);
     let body = SinglePart::builder()
         .header(ContentType::TEXT_PLAIN)
         // Encoded always: a bare line feed in a raw body could end it and smuggle commands.

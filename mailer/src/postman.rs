@@ -12,6 +12,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use lettre::message::Mailbox;
 use slog::{Logger, error, info, warn};
+use store::StoreError;
 use telemetry::Chain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
@@ -25,14 +26,15 @@ use crate::config::{Config, Policy};
 use crate::letter::{self, LetterError};
 use crate::metrics::{Email, Metrics, Uncertain};
 use crate::smtp;
-use crate::store::{Due, Store, StoreError};
-use crate::transport::{Fate, Transport, TransportError};
+use crate::store::{Due, Outcome, Store};
+use crate::transport::{Fate, NotMarked, Transport, TransportError};
 
 /// E-mails under way at once.
-const MOST_UNDER_WAY: u32 = 64;
+const MOST_UNDER_WAY: u32 = 256;
 /// With the longest attempt: a claim outlives its attempt only if the process dies.
 const LEASE: Duration = smtp::LONGEST.saturating_add(Duration::from_secs(30));
-/// How often the inbox is looked at without being told to.
+/// How often the inbox is looked at without being told to, and what became of an e-mail is written down again where
+/// that has failed.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// There may be something due in the inbox.
@@ -129,7 +131,15 @@ impl Actor for Postman {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.notify(Deliver);
-        context.run_interval(PERIOD, |_, context| context.notify(Deliver));
+        context.run_interval(PERIOD, |postman, context| {
+            context.notify(Deliver);
+            let (store, metrics) = (postman.round.store.clone(), postman.round.metrics.clone());
+            actix::spawn(async move {
+                if let Ok(queued) = store.queued().await {
+                    metrics.inbox_queued.set(queued);
+                }
+            });
+        });
     }
 }
 
@@ -142,9 +152,6 @@ impl Handler<Deliver> for Postman {
         let room = if self.stopping { 0 } else { room };
         let round = self.round.clone();
         let claim = async move {
-            if let Ok(queued) = round.store.queued().await {
-                round.metrics.inbox_queued.set(queued);
-            }
             if room == 0 {
                 return Ok(Vec::new());
             }
@@ -199,68 +206,70 @@ impl Round {
         let log =
             self.log.new(slog::o!("email.attempt" => due.attempt, "message.id" => due.event.id.to_string(),
             "order.id" => order.to_string()));
-        let outcome = match self.policy {
+        let sent = match self.policy {
             Policy::Hold if due.handed_over => Err(SendError::Abandoned),
             _ => {
                 if due.handed_over {
-                    self.metrics.uncertain(Uncertain::Resent);
-                    warn!(log, "an e-mail may be sent twice"; "error.message" => %SendError::Abandoned);
+                    self.declare(&SendError::Abandoned, &log);
                 }
                 self.hand_over(&due).await
             }
         };
-        if outcome.is_err() {
+        if sent.is_err() {
             Span::current().record("error.type", "send").record("otel.status_code", "ERROR");
         }
-        let verdict = self.judge(&due, &outcome);
-        let settled = unseen(self.settle(&due, verdict, &outcome, &log));
-        if let Err(error) = settled.await {
-            error!(log, "the inbox can't be written: what became of an e-mail is forgotten";
+        let outcome = self.judge(&due, &sent, &log);
+        sabotage::point("mailer.after_answer");
+        // To forget it would make an e-mail uncertain whose fate is known.
+        while let Err(error) = unseen(self.store.settle(&due, outcome.clone())).await {
+            error!(log, "the inbox can't be written: what became of an e-mail is written down again";
                 "error.message" => Chain(&error));
+            sleep(PERIOD).await;
         }
     }
 
-    fn judge(&self, due: &Due, outcome: &Result<(), SendError>) -> Verdict {
-        let Err(error) = outcome else { return Verdict::Sent };
-        Verdict::after(error.fate(), self.policy, due.attempt, due.queued_at + self.deadline)
+    /// Says, before it happens, that a customer may get an e-mail twice.
+    fn declare(&self, why: &SendError, log: &Logger) {
+        if sabotage::bug("mailer.resend_undeclared") {
+            return;
+        }
+        self.metrics.uncertain(Uncertain::Resent);
+        warn!(log, "an e-mail may be sent twice"; "error.message" => Chain(why));
     }
 
-    async fn settle(
-        &self,
-        due: &Due,
-        verdict: Verdict,
-        outcome: &Result<(), SendError>,
-        log: &Logger,
-    ) -> Result<(), StoreError> {
-        let id = due.event.id;
-        let reason = outcome.as_ref().err().map(|error| Chain(error).to_string()).unwrap_or_default();
-        match verdict {
-            Verdict::Sent => {
-                self.metrics.email(Email::Sent);
-                info!(log, "e-mail sent"; "email.transport" => self.transport.name());
-                self.store.sent(id).await
+    fn judge(&self, due: &Due, sent: &Result<(), SendError>, log: &Logger) -> Outcome {
+        let Err(failure) = sent else {
+            self.metrics.email(Email::Sent);
+            info!(log, "e-mail sent"; "email.transport" => self.transport.name());
+            if sabotage::bug("mailer.leaks_address") {
+                info!(log, "an address"; "email.to" => due.event.data.customer.email.reveal());
             }
+            return Outcome::Sent;
+        };
+        let (fate, error) = (failure.fate(), Chain(failure).to_string());
+        let deadline = due.queued_at + self.deadline;
+        match Verdict::after(fate, self.policy, due.attempt, deadline, due.uncertain) {
             Verdict::Retry(delay) => {
                 self.metrics.email(Email::Retried);
-                if matches!(outcome, Err(error) if error.fate() == Fate::Uncertain) {
-                    self.metrics.uncertain(Uncertain::Resent);
-                    warn!(log, "an e-mail may be sent twice"; "error.message" => &reason);
+                let uncertain = fate == Fate::Uncertain;
+                if uncertain {
+                    self.declare(failure, log);
                 }
                 warn!(log, "e-mail not sent, it will be tried again";
-                    "email.retry_in_ms" => delay.as_millis(), "error.message" => &reason);
-                self.store.retry(id, delay, &reason).await
+                    "email.retry_in_ms" => delay.as_millis(), "error.message" => &error);
+                Outcome::Retry { delay, error, uncertain }
             }
             Verdict::Dead => {
                 self.metrics.email(Email::Dead);
-                error!(log, "e-mail given up: a dead letter"; "error.message" => &reason);
-                self.store.give_up(id, &reason).await
+                error!(log, "e-mail given up: a dead letter"; "error.message" => &error);
+                Outcome::Dead { error }
             }
             Verdict::Held => {
                 self.metrics.uncertain(Uncertain::Held);
-                warn!(log, "e-mail held: it may have been sent or not"; "error.message" => &reason);
+                warn!(log, "e-mail held: it may have been sent or not"; "error.message" => &error);
                 // The attempt that found it abandoned was none.
-                let attempts = due.attempt - u32::from(matches!(outcome, Err(SendError::Abandoned)));
-                self.store.hold(id, attempts, &reason).await
+                let attempts = due.attempt - u32::from(matches!(failure, SendError::Abandoned));
+                Outcome::Held { attempts, error }
             }
         }
     }
@@ -268,7 +277,13 @@ impl Round {
     async fn hand_over(&self, due: &Due) -> Result<(), SendError> {
         let letter = letter::write(&due.event, &self.from)?;
         sleep(self.latency).await;
-        let mark = unseen(self.store.hand_over(due.event.id));
+        sabotage::point("mailer.before_smtp");
+        let mark = unseen(async {
+            if sabotage::bug("mailer.sent_before_answer") {
+                return Ok(self.store.settle(due, Outcome::Sent).await?);
+            }
+            if self.store.hand_over(due).await? { Ok(()) } else { Err(NotMarked::Lost) }
+        });
         Ok(self.transport.send(letter, &due.event.data.order_id.to_string(), mark).await?)
     }
 }

@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::store::StoreError;
+use crate::transport::NotMarked;
 
 /// To reach the server: TCP, TLS, greeting, login.
 const REACH: Duration = Duration::from_secs(30);
@@ -54,8 +54,8 @@ pub enum SmtpError {
     #[error("nobody knows whether the mail server has taken the e-mail: {0}")]
     Uncertain(String),
     /// It could not be noted that the content is about to be sent, and so it was not.
-    #[error("the e-mail was not sent, for the inbox can't be written")]
-    Unmarked(#[from] StoreError),
+    #[error("the e-mail was not sent")]
+    Unmarked(#[from] NotMarked),
 }
 
 /// A mail server; cheap to clone.
@@ -124,7 +124,7 @@ impl Smtp {
     pub async fn send(
         &self,
         letter: &Message,
-        mark: impl Future<Output = Result<(), StoreError>>,
+        mark: impl Future<Output = Result<(), NotMarked>>,
     ) -> Result<(), SmtpError> {
         let reached = timeout(REACH, self.server.connection()).await;
         let mut connection = reached
@@ -138,6 +138,7 @@ impl Smtp {
             return Err(leave(connection, error).await);
         }
         mark.await?;
+        sabotage::point("mailer.before_content");
         let answered = timeout(self.answer, connection.message(&content)).await;
         match judge(answered.map(|answered| answered.map(drop)), self.answer, SmtpError::Uncertain) {
             Ok(()) => {

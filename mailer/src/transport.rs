@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use lettre::Message;
 use secrecy::{ExposeSecret, SecretString};
+use store::StoreError;
 
 use crate::smtp::{Smtp, SmtpError};
-use crate::store::StoreError;
 
 /// Where e-mails go.
 #[derive(Clone)]
@@ -32,6 +32,17 @@ pub enum TransportError {
     /// The file could not be written.
     #[error("the e-mail could not be written to a file")]
     File(#[from] std::io::Error),
+}
+
+/// Why it was not noted that an e-mail is about to leave.
+#[derive(Debug, thiserror::Error)]
+pub enum NotMarked {
+    /// The inbox can't be written.
+    #[error("the inbox can't be written")]
+    Store(#[from] StoreError),
+    /// The claim on the event has run out, and somebody else has it.
+    #[error("somebody else has claimed it since")]
+    Lost,
 }
 
 /// What is known about an e-mail after a failure.
@@ -96,7 +107,7 @@ impl Transport {
         &self,
         letter: Message,
         name: &str,
-        mark: impl Future<Output = Result<(), StoreError>>,
+        mark: impl Future<Output = Result<(), NotMarked>>,
     ) -> Result<(), TransportError> {
         match self {
             Self::Smtp(smtp) => smtp.send(&letter, mark).await?,

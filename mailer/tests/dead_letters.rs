@@ -14,7 +14,7 @@ use mailer::consumer::{self, Consumer};
 use mailer::dead_letters::{DeadLetter, DeadLetters, List, Replay, State};
 use mailer::metrics::Metrics;
 use mailer::postman::{Deliver, Postman};
-use mailer::store::Store;
+use mailer::store::{Arrival, Outcome, Store};
 use mailer::transport::Transport;
 use payment_api::auth::Token;
 use payment_api::broker::Broker;
@@ -23,6 +23,7 @@ use payment_api::testing::{Vhost, paid};
 use payment_api::topology;
 use prometheus::Registry;
 use slog::{Discard, Logger, o};
+use store::testing::TestDatabase;
 use telemetry::Traced;
 use telemetry::amqp::with_context;
 use telemetry::propagation::TraceContext;
@@ -39,14 +40,25 @@ struct Mailer {
     consumer: Addr<Consumer>,
     dead_letters: Addr<DeadLetters>,
     directory: TempDir,
+    _database: TestDatabase,
 }
 
 impl Mailer {
+    /// Makes a dead letter of an event, between two looks of the postman.
+    async fn bury(&self, event: &PaymentEvent) {
+        self.postman.send(Deliver).await.unwrap();
+        let arrival = Arrival { event: event.clone(), context: context() };
+        assert_eq!(self.store.receive(vec![arrival]).await.unwrap(), [true]);
+        let due = self.store.claim(1, Duration::from_secs(60)).await.unwrap();
+        let error = "550 no such user".to_owned();
+        self.store.settle(&due[0], Outcome::Dead { error }).await.unwrap();
+    }
+
     async fn start() -> Self {
         let vhost = Vhost::create().await;
         let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", directory.path().join("mailer.db").display());
-        let store = Store::open(&url).await.unwrap();
+        let database = TestDatabase::sqlite();
+        let store = Store::open(&database.url).await.unwrap();
         let config = Config::parse_from(["mailer", "--mailer-token=0123456789abcdef", "--mail-latency=0s"]);
         let transport = Transport::new(None, directory.path().join("mail")).unwrap();
         let metrics = Metrics::register(&Registry::new()).unwrap();
@@ -56,7 +68,7 @@ impl Mailer {
         let deliver: Recipient<Deliver> = postman.clone().recipient();
         let dead_letters = DeadLetters::new(store.clone(), broker.clone(), deliver.clone(), &log).start();
         let consumer = Consumer::new(broker, store.clone(), deliver, metrics, &log).start();
-        Self { vhost, store, postman, consumer, dead_letters, directory }
+        Self { vhost, store, postman, consumer, dead_letters, directory, _database: database }
     }
 
     async fn list(&self) -> Vec<DeadLetter> {
@@ -172,8 +184,7 @@ async fn a_dead_letter_is_listed_and_sent_once_when_it_is_put_back() {
     let mailer = Mailer::start().await;
     let (event, other) = (event(), event());
     for event in [&event, &other] {
-        mailer.store.receive(event, &context()).await.unwrap();
-        mailer.store.give_up(event.id, "550 no such user").await.unwrap();
+        mailer.bury(event).await;
     }
     let letters = mailer.until_listed(2).await;
     assert_eq!(letters[0].event_id, Some(event.id.to_string()));
@@ -206,8 +217,7 @@ async fn over_http_nobody_gets_anything_without_the_token() {
         .configure(mailer::http::routes);
     let app = test::init_service(app).await;
     let event = event();
-    mailer.store.receive(&event, &context()).await.unwrap();
-    mailer.store.give_up(event.id, "550 no such user").await.unwrap();
+    mailer.bury(&event).await;
     let one = format!("/dead-letters/{}/replay", event.id);
     let good = Some("Bearer 0123456789abcdef");
     for (method, path, token, status) in [

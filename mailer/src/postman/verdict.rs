@@ -14,8 +14,6 @@ const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 /// What becomes of an e-mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It has left.
-    Sent,
     /// It is tried again after this time.
     Retry(Duration),
     /// It is a dead letter: nobody has it.
@@ -25,14 +23,22 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// The verdict on the attempt of this number.
-    pub(super) fn after(fate: Fate, policy: Policy, attempt: u32, deadline: OffsetDateTime) -> Self {
+    /// The verdict on the attempt of this number. `uncertain`: an earlier one may have left a copy.
+    pub(super) fn after(
+        fate: Fate,
+        policy: Policy,
+        attempt: u32,
+        deadline: OffsetDateTime,
+        uncertain: bool,
+    ) -> Self {
         let delay = delay_after(attempt);
         let is_in_time = OffsetDateTime::now_utc() + delay < deadline;
         match (fate, policy) {
             (Fate::Uncertain, Policy::Hold) => Self::Held,
             (Fate::NotTaken | Fate::Uncertain, _) if is_in_time => Self::Retry(delay),
             (Fate::Uncertain, _) => Self::Held,
+            // Nobody has it from this attempt; that says nothing about the others.
+            (Fate::NotTaken | Fate::Refused, _) if uncertain => Self::Held,
             (Fate::NotTaken | Fate::Refused, _) => Self::Dead,
         }
     }
@@ -60,8 +66,17 @@ mod tests {
 
     #[test]
     fn past_its_deadline_an_email_is_dead_only_if_nobody_can_have_it() {
-        let past = OffsetDateTime::UNIX_EPOCH;
-        assert_eq!(Verdict::after(Fate::NotTaken, Policy::Resend, 1, past), Verdict::Dead);
-        assert_eq!(Verdict::after(Fate::Uncertain, Policy::Resend, 1, past), Verdict::Held);
+        let verdict =
+            |fate, uncertain| Verdict::after(fate, Policy::Resend, 1, OffsetDateTime::UNIX_EPOCH, uncertain);
+        assert_eq!(verdict(Fate::NotTaken, false), Verdict::Dead);
+        assert_eq!(verdict(Fate::Uncertain, false), Verdict::Held);
+        assert_eq!(verdict(Fate::NotTaken, true), Verdict::Held);
+    }
+
+    #[test]
+    fn a_refusal_after_an_attempt_that_was_never_heard_of_does_not_prove_that_there_is_no_copy() {
+        let later = OffsetDateTime::now_utc() + Duration::from_secs(3600);
+        let verdict = |uncertain| Verdict::after(Fate::Refused, Policy::Resend, 2, later, uncertain);
+        assert_eq!((verdict(false), verdict(true)), (Verdict::Dead, Verdict::Held));
     }
 }

@@ -1,12 +1,35 @@
 //! The rows that nobody works on any more, and the way back for them.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use store::sqlx::{self, query};
+use store::{Session, StoreError, Write};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
-use super::{Store, StoreError, moment, now};
-use crate::dead_letters::{DeadLetter, State};
+use super::{Store, rows};
+use crate::dead_letters::DeadLetter;
+
+struct Replay {
+    event: Option<Uuid>,
+    context: TraceContext,
+}
+
+impl Write for Replay {
+    type Output = u64;
+
+    async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<u64> {
+        let updated = query(
+            "UPDATE inbox SET state = 'queued', attempts = 0, due_at = $1, queued_at = $1, lease = NULL, \
+             leased_until = 0, handed_over = 0, replay_context = $2 \
+             WHERE state IN ('dead', 'uncertain') AND ($3 = '' OR event_id = $3)",
+        )
+        .bind(session.now)
+        .bind(serde_json::to_string(&self.context).map_err(rows::decode)?)
+        .bind(self.event.map(|event| event.to_string()).unwrap_or_default())
+        .execute(&mut *session.connection)
+        .await?;
+        Ok(updated.rows_affected())
+    }
+}
 
 impl Store {
     /// The dead letters and what is held, the oldest first.
@@ -14,11 +37,12 @@ impl Store {
     /// # Errors
     /// When the database can't be read.
     pub async fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT event_id, order_id, trace_context, state, error, attempts, received_at FROM inbox \
-             WHERE state IN ('dead', 'uncertain') ORDER BY received_at LIMIT ?1",
+             WHERE state IN ('dead', 'uncertain') ORDER BY received_at LIMIT $1",
         );
-        rows.bind(limit).fetch_all(&self.pool).await?.iter().map(dead_letter).collect()
+        let rows = rows.bind(i64::from(limit)).fetch_all(self.database.reader()).await?;
+        Ok(rows.iter().map(rows::dead_letter).collect::<sqlx::Result<_>>()?)
     }
 
     /// Puts one dead letter back, or all of them, as if it had just been received; says how many. `context` is that
@@ -27,30 +51,6 @@ impl Store {
     /// # Errors
     /// When the database can't be written.
     pub async fn replay(&self, event: Option<Uuid>, context: &TraceContext) -> Result<u64, StoreError> {
-        let updated = sqlx::query(
-            "UPDATE inbox SET state = 'queued', attempts = 0, due_at = ?1, queued_at = ?1, leased_until = 0, \
-             handed_over = 0, replay_context = ?2 \
-             WHERE state IN ('dead', 'uncertain') AND (?3 IS NULL OR event_id = ?3)",
-        )
-        .bind(now())
-        .bind(serde_json::to_string(context)?)
-        .bind(event.map(|event| event.to_string()))
-        .execute(&self.pool)
-        .await?;
-        Ok(updated.rows_affected())
+        self.database.write(Replay { event, context: context.clone() }).await
     }
-}
-
-fn dead_letter(row: &SqliteRow) -> Result<DeadLetter, StoreError> {
-    let context: TraceContext = serde_json::from_str(row.try_get("trace_context")?)?;
-    let state = if row.try_get::<&str, _>("state")? == "dead" { State::Dead } else { State::Uncertain };
-    Ok(DeadLetter::new(
-        Some(row.try_get("event_id")?),
-        Some(row.try_get("order_id")?),
-        &context,
-        state,
-        row.try_get::<Option<String>, _>("error")?.unwrap_or_default(),
-        row.try_get("attempts")?,
-        Some(moment(row.try_get("received_at")?)),
-    ))
 }

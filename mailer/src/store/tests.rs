@@ -1,20 +1,38 @@
-//! The inbox against a real SQLite file.
+//! The inbox on both databases.
 
+use std::time::Duration;
+
+use payment_api::event::PaymentEvent;
 use payment_api::testing::paid;
-use tempfile::TempDir;
+use store::testing::TestDatabase;
+use telemetry::propagation::TraceContext;
 
 use super::*;
 
 const LEASE: Duration = Duration::from_secs(60);
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-async fn inbox() -> (Store, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    (open(&directory).await, directory)
+/// What holds for one database must hold for the other.
+async fn each() -> [(Store, TestDatabase); 2] {
+    let [sqlite, postgres] = TestDatabase::each().await;
+    [(Store::open(&sqlite.url).await.unwrap(), sqlite), (Store::open(&postgres.url).await.unwrap(), postgres)]
 }
 
-async fn open(directory: &TempDir) -> Store {
-    Store::open(&format!("sqlite://{}", directory.path().join("new/mailer.db").display())).await.unwrap()
+async fn reopen(database: &TestDatabase) -> Store {
+    Store::open(&database.url).await.unwrap()
+}
+
+async fn receive(inbox: &Store, event: &PaymentEvent, context: TraceContext) -> bool {
+    inbox.receive(vec![Arrival { event: event.clone(), context }]).await.unwrap()[0]
+}
+
+async fn receive_new(inbox: &Store, number: usize) {
+    let arrivals = (0..number).map(|_| Arrival { event: event(), context: context() });
+    assert_eq!(inbox.receive(arrivals.collect()).await.unwrap(), vec![true; number]);
+}
+
+fn later(error: &str, delay: Duration) -> Outcome {
+    Outcome::Retry { delay, error: error.to_owned(), uncertain: false }
 }
 
 fn event() -> PaymentEvent {
@@ -27,104 +45,153 @@ fn context() -> TraceContext {
 
 #[actix_rt::test]
 async fn an_event_is_received_once() {
-    let (inbox, _directory) = inbox().await;
-    let event = event();
-    assert!(inbox.receive(&event, &context()).await.unwrap());
-    assert!(!inbox.receive(&event, &TraceContext::default()).await.unwrap());
-    assert_eq!(inbox.queued().await.unwrap(), 1);
+    for (inbox, _database) in each().await {
+        let (event, other) = (super::tests::event(), super::tests::event());
+        assert!(receive(&inbox, &event, context()).await);
+        let arrivals = [&event, &other, &other]
+            .map(|event| Arrival { event: event.clone(), context: TraceContext::default() });
+        assert_eq!(inbox.receive(arrivals.to_vec()).await.unwrap(), [false, true, false]);
+        assert_eq!(inbox.queued().await.unwrap(), 2);
+    }
 }
 
 #[actix_rt::test]
 async fn a_claim_has_the_event_as_it_came_with_the_context_of_its_first_delivery() {
-    let (inbox, _directory) = inbox().await;
-    let event = event();
-    inbox.receive(&event, &context()).await.unwrap();
-    inbox.receive(&event, &TraceContext::default()).await.unwrap();
-    let due = inbox.claim(10, LEASE).await.unwrap();
-    assert_eq!((due.len(), &due[0].event, &due[0].trace_context, due[0].attempt), (1, &event, &context(), 1));
+    for (inbox, _database) in each().await {
+        let event = super::tests::event();
+        receive(&inbox, &event, context()).await;
+        receive(&inbox, &event, TraceContext::default()).await;
+        let due = inbox.claim(10, LEASE).await.unwrap();
+        assert_eq!(
+            (due.len(), &due[0].event, &due[0].trace_context, due[0].attempt),
+            (1, &event, &context(), 1)
+        );
+        assert!(due[0].replay_context.is_none());
+    }
 }
 
 #[actix_rt::test]
 async fn what_is_claimed_is_nobody_elses_until_its_lease_ends() {
-    let (inbox, _directory) = inbox().await;
-    inbox.receive(&event(), &context()).await.unwrap();
-    assert_eq!(inbox.claim(10, LEASE).await.unwrap().len(), 1);
-    assert_eq!(inbox.claim(10, Duration::ZERO).await.unwrap().len(), 0);
+    for (inbox, _database) in each().await {
+        receive_new(&inbox, 1).await;
+        assert_eq!(inbox.claim(10, LEASE).await.unwrap().len(), 1);
+        assert_eq!(inbox.claim(10, Duration::ZERO).await.unwrap().len(), 0);
 
-    inbox.receive(&event(), &context()).await.unwrap();
-    assert_eq!(inbox.claim(10, Duration::ZERO).await.unwrap().len(), 1);
-    let again = inbox.claim(10, LEASE).await.unwrap();
-    assert_eq!((again.len(), again[0].attempt), (1, 2));
+        receive_new(&inbox, 1).await;
+        assert_eq!(inbox.claim(10, Duration::ZERO).await.unwrap().len(), 1);
+        let again = inbox.claim(10, LEASE).await.unwrap();
+        assert_eq!((again.len(), again[0].attempt), (1, 2));
+    }
 }
 
 #[actix_rt::test]
-async fn what_is_sent_or_given_up_is_never_due_again() {
-    let (inbox, _directory) = inbox().await;
-    for _ in 0..2 {
-        inbox.receive(&event(), &context()).await.unwrap();
+async fn replicas_share_one_inbox_without_claiming_anything_twice() {
+    let database = TestDatabase::postgres().await;
+    let replicas = [reopen(&database).await, reopen(&database).await];
+    receive_new(&replicas[0], 60).await;
+    let claims = (0..20).map(|number| replicas[number % 2].claim(5, LEASE));
+    let claimed = futures_util::future::try_join_all(claims).await.unwrap().concat();
+    let distinct: std::collections::HashSet<_> = claimed.iter().map(|due| due.event.id).collect();
+    assert_eq!((claimed.len(), distinct.len()), (60, 60));
+}
+
+#[actix_rt::test]
+async fn who_slept_past_his_lease_must_not_send_and_can_tell_only_the_truth() {
+    for (inbox, _database) in each().await {
+        receive_new(&inbox, 1).await;
+        let slept = inbox.claim(1, Duration::ZERO).await.unwrap().remove(0);
+        let awake = inbox.claim(1, LEASE).await.unwrap().remove(0);
+        assert!(!inbox.hand_over(&slept).await.unwrap());
+        inbox.settle(&slept, Outcome::Dead { error: "550".into() }).await.unwrap();
+        assert_eq!(inbox.queued().await.unwrap(), 1, "it is not his to give up");
+        assert!(inbox.hand_over(&awake).await.unwrap());
+        // He had sent it before he fell asleep: then nobody must send it any more.
+        inbox.settle(&slept, Outcome::Sent).await.unwrap();
+        assert_eq!(inbox.queued().await.unwrap(), 0);
+        assert!(!inbox.hand_over(&awake).await.unwrap());
     }
-    let due = inbox.claim(10, Duration::ZERO).await.unwrap();
-    inbox.sent(due[0].event.id).await.unwrap();
-    inbox.give_up(due[1].event.id, "550 no such user").await.unwrap();
-    assert_eq!(inbox.claim(10, LEASE).await.unwrap().len(), 0);
-    assert_eq!(inbox.queued().await.unwrap(), 0);
+}
+
+#[actix_rt::test]
+async fn what_is_sent_given_up_or_held_is_never_due_again() {
+    for (inbox, database) in each().await {
+        receive_new(&inbox, 3).await;
+        let due = inbox.claim(10, Duration::ZERO).await.unwrap();
+        for (due, outcome) in due.iter().zip([
+            Outcome::Sent,
+            Outcome::Dead { error: "550 no such user".into() },
+            Outcome::Held { attempts: 1, error: "no answer".into() },
+        ]) {
+            inbox.settle(due, outcome).await.unwrap();
+        }
+        assert_eq!(inbox.claim(10, LEASE).await.unwrap().len(), 0);
+        drop(inbox);
+        let inbox = reopen(&database).await;
+        assert_eq!((inbox.claim(10, LEASE).await.unwrap().len(), inbox.queued().await.unwrap()), (0, 0));
+        assert_eq!(inbox.dead_letters(10).await.unwrap().len(), 2);
+    }
 }
 
 #[actix_rt::test]
 async fn a_retry_is_due_after_its_delay_also_when_the_service_was_restarted() {
-    let (inbox, directory) = inbox().await;
-    for _ in 0..2 {
-        inbox.receive(&event(), &context()).await.unwrap();
+    for (inbox, database) in each().await {
+        receive_new(&inbox, 2).await;
+        let due = inbox.claim(10, LEASE).await.unwrap();
+        inbox.settle(&due[0], later("451 later", Duration::ZERO)).await.unwrap();
+        inbox.settle(&due[1], later("451 later", LEASE)).await.unwrap();
+        drop(inbox);
+        let again = reopen(&database).await.claim(10, LEASE).await.unwrap();
+        assert_eq!((again.len(), again[0].event.id, again[0].attempt), (1, due[0].event.id, 2));
     }
+}
+
+#[actix_rt::test]
+async fn a_restart_on_a_file_ends_the_lease_of_the_dead_but_no_delay() {
+    let database = TestDatabase::sqlite();
+    let inbox = reopen(&database).await;
+    receive_new(&inbox, 2).await;
     let due = inbox.claim(10, LEASE).await.unwrap();
-    inbox.retry(due[0].event.id, Duration::ZERO, "451 later").await.unwrap();
-    inbox.retry(due[1].event.id, LEASE, "451 later").await.unwrap();
+    inbox.settle(&due[1], later("451 later", LEASE)).await.unwrap();
     drop(inbox);
-    let again = open(&directory).await.claim(10, LEASE).await.unwrap();
+    let again = reopen(&database).await.claim(10, LEASE).await.unwrap();
     assert_eq!((again.len(), again[0].event.id, again[0].attempt), (1, due[0].event.id, 2));
 }
 
 #[actix_rt::test]
-async fn a_restart_ends_the_lease_of_the_dead_but_no_delay() {
-    let (inbox, directory) = inbox().await;
-    for _ in 0..2 {
-        inbox.receive(&event(), &context()).await.unwrap();
-    }
-    let due = inbox.claim(10, LEASE).await.unwrap();
-    inbox.retry(due[1].event.id, LEASE, "451 later").await.unwrap();
-    drop(inbox);
-    let again = open(&directory).await.claim(10, LEASE).await.unwrap();
-    assert_eq!((again.len(), again[0].event.id, again[0].attempt), (1, due[0].event.id, 2));
-}
-
-#[actix_rt::test]
-async fn a_restart_remembers_what_was_handed_over() {
-    let (inbox, directory) = inbox().await;
-    for _ in 0..3 {
-        inbox.receive(&event(), &context()).await.unwrap();
-    }
-    let due = inbox.claim(10, LEASE).await.unwrap();
-    assert!(due.iter().all(|due| !due.handed_over));
-    inbox.hand_over(due[0].event.id).await.unwrap();
-    inbox.hand_over(due[1].event.id).await.unwrap();
-    // An answer that was heard settles it, also a refusal.
-    inbox.retry(due[1].event.id, Duration::ZERO, "451 later").await.unwrap();
-    drop(inbox);
-    let again = open(&directory).await.claim(10, LEASE).await.unwrap();
-    assert_eq!(again.len(), 3);
-    for again in again {
-        assert_eq!(again.handed_over, again.event.id == due[0].event.id);
+async fn what_was_handed_over_and_never_heard_of_again_is_remembered() {
+    for (inbox, _database) in each().await {
+        receive_new(&inbox, 3).await;
+        let due = inbox.claim(10, Duration::ZERO).await.unwrap();
+        assert!(due.iter().all(|due| !due.handed_over && !due.uncertain));
+        assert!(inbox.hand_over(&due[0]).await.unwrap());
+        assert!(inbox.hand_over(&due[1]).await.unwrap());
+        // An answer that was heard settles it, also a refusal.
+        inbox.settle(&due[1], later("451 later", Duration::ZERO)).await.unwrap();
+        let again = inbox.claim(10, LEASE).await.unwrap();
+        assert_eq!(again.len(), 3);
+        for again in &again {
+            let is_lost = again.event.id == due[0].event.id;
+            assert_eq!((again.handed_over, again.uncertain), (is_lost, is_lost));
+            inbox.settle(again, later("451 later", Duration::ZERO)).await.unwrap();
+        }
+        for again in inbox.claim(10, LEASE).await.unwrap() {
+            let is_lost = again.event.id == due[0].event.id;
+            assert_eq!((again.handed_over, again.uncertain), (false, is_lost), "the doubt stays");
+        }
     }
 }
 
 #[actix_rt::test]
-async fn what_is_held_is_never_due_again() {
-    let (inbox, directory) = inbox().await;
-    inbox.receive(&event(), &context()).await.unwrap();
-    let due = inbox.claim(10, LEASE).await.unwrap();
-    inbox.hand_over(due[0].event.id).await.unwrap();
-    inbox.hold(due[0].event.id, 1, "no answer").await.unwrap();
-    drop(inbox);
-    let inbox = open(&directory).await;
-    assert_eq!((inbox.claim(10, LEASE).await.unwrap().len(), inbox.queued().await.unwrap()), (0, 0));
+async fn what_is_put_back_begins_anew_under_the_context_of_who_did() {
+    for (inbox, _database) in each().await {
+        receive_new(&inbox, 2).await;
+        for due in inbox.claim(10, LEASE).await.unwrap() {
+            inbox.settle(&due, Outcome::Dead { error: "550".into() }).await.unwrap();
+        }
+        let event = inbox.dead_letters(1).await.unwrap()[0].event_id.clone().unwrap();
+        assert_eq!(inbox.replay(event.parse().ok(), &context()).await.unwrap(), 1);
+        let due = inbox.claim(10, LEASE).await.unwrap();
+        assert_eq!((due.len(), due[0].attempt, due[0].replay_context.as_ref()), (1, 1, Some(&context())));
+        assert_eq!(inbox.replay(None, &context()).await.unwrap(), 1);
+    }
 }

@@ -11,37 +11,40 @@ use mailer::config::Config;
 use mailer::metrics::Metrics;
 use mailer::postman::{Postman, Stop};
 use mailer::smtp::Smtp;
-use mailer::store::Store;
+use mailer::store::{Arrival, Store};
 use mailer::transport::Transport;
 use payment_api::testing::paid;
 use prometheus::{Encoder, Registry, TextEncoder};
 use slog::{Discard, Logger, o};
 use smtp_server::{Answer, SmtpServer};
+use store::sqlx::{AnyConnection, Connection, Row, query, raw_sql};
+use store::testing::TestDatabase;
 use telemetry::propagation::TraceContext;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 const AT_ONCE: Answer = Answer::Accept(Duration::ZERO);
 
 struct Office {
     store: Store,
-    directory: TempDir,
+    database: TestDatabase,
     registry: Registry,
     settings: Vec<&'static str>,
 }
 
 impl Office {
     async fn open(settings: &[&'static str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = reopen(&directory).await;
-        Self { store, directory, registry: Registry::new(), settings: settings.to_vec() }
+        let database = TestDatabase::sqlite();
+        let store = Store::open(&database.url).await.unwrap();
+        Self { store, database, registry: Registry::new(), settings: settings.to_vec() }
     }
 
     /// Puts an e-mail to this address into the inbox.
     async fn receive(&self, to: &str) -> Uuid {
         let event = paid(to);
-        self.store.receive(&event, &TraceContext::default()).await.unwrap();
-        event.id
+        let id = event.id;
+        let arrival = Arrival { event, context: TraceContext::default() };
+        self.store.receive(vec![arrival]).await.unwrap();
+        id
     }
 
     fn postman(&self, server: &SmtpServer) -> Addr<Postman> {
@@ -80,17 +83,12 @@ impl Office {
 
     /// State, attempts and error of the only row.
     async fn row(&self) -> (String, u32, String) {
-        let url = format!("sqlite://{}", self.directory.path().join("mailer.db").display());
-        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-        sqlx::query_as("SELECT state, attempts, coalesce(error, '') FROM inbox")
-            .fetch_one(&pool)
-            .await
-            .unwrap()
+        let url = format!("sqlite://{}", self.database.file().display());
+        let mut connection = AnyConnection::connect(&url).await.unwrap();
+        let row = "SELECT state, attempts, coalesce(error, '') FROM inbox";
+        let row = query(row).fetch_one(&mut connection).await.unwrap();
+        (row.get(0), u32::try_from(row.get::<i64, _>(1)).unwrap(), row.get(2))
     }
-}
-
-async fn reopen(directory: &TempDir) -> Store {
-    Store::open(&format!("sqlite://{}", directory.path().join("mailer.db").display())).await.unwrap()
 }
 
 fn message_ids(emails: &[String]) -> Vec<&str> {
@@ -205,10 +203,10 @@ async fn a_service_that_died_after_the_hand_over_declares_it_at_its_next_start()
     {
         let server = SmtpServer::start(&[]).await;
         let mut office = Office::open(&[policy]).await;
-        let id = office.receive("ada@example.org").await;
-        office.store.claim(1, Duration::from_secs(60)).await.unwrap();
-        office.store.hand_over(id).await.unwrap();
-        office.store = reopen(&office.directory).await;
+        office.receive("ada@example.org").await;
+        let due = office.store.claim(1, Duration::from_secs(60)).await.unwrap();
+        assert!(office.store.hand_over(&due[0]).await.unwrap());
+        office.store = Store::open(&office.database.url).await.unwrap();
         let postman = office.postman(&server);
         office.until(&format!("emails_uncertain_total{{action=\"{action}\"}}"), 1).await;
         postman.send(Stop).await.unwrap();
@@ -239,4 +237,47 @@ async fn slow_answers_are_waited_for_side_by_side() {
     let taken = server.taken();
     let distinct: std::collections::HashSet<&str> = message_ids(&taken).into_iter().collect();
     assert_eq!((taken.len(), distinct.len()), (200, 200));
+}
+
+#[actix_rt::test]
+async fn a_refusal_of_a_second_copy_does_not_bury_the_doubt_about_the_first() {
+    let refused = Answer::Recipient("550 no such user");
+    let server = SmtpServer::start(&[("ada@example.org", &[Answer::HangUp, refused])]).await;
+    let office = Office::open(&[]).await;
+    office.receive("ada@example.org").await;
+    let postman = office.postman(&server);
+    office.until("emails_uncertain_total{action=\"held\"}", 1).await;
+    postman.send(Stop).await.unwrap();
+    let (state, attempts, reason) = office.row().await;
+    assert_eq!((state.as_str(), attempts), ("uncertain", 2));
+    assert!(reason.contains("no such user"), "{reason}");
+}
+
+#[actix_rt::test]
+async fn an_inbox_that_is_locked_after_the_answer_makes_no_second_copy() {
+    let slow = Answer::Accept(Duration::from_millis(300));
+    let server = SmtpServer::start(&[("ada@example.org", &[slow, AT_ONCE])]).await;
+    let office = Office::open(&[]).await;
+    office.receive("ada@example.org").await;
+    let postman = office.postman(&server);
+    // Locked as soon as the content is on its way, until long after its answer.
+    let url = format!("sqlite://{}", office.database.file().display());
+    let mut other = AnyConnection::connect(&url).await.unwrap();
+    while office.row().await.1 == 0
+        || !query("SELECT 1 FROM inbox WHERE handed_over = 1")
+            .fetch_optional(&mut other)
+            .await
+            .unwrap()
+            .is_some()
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    office.until_sent(1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    postman.send(Stop).await.unwrap();
+    assert_eq!(office.row().await.0, "sent");
+    assert_eq!(server.taken().len(), 1);
+    assert_eq!(office.metric("emails_uncertain_total{action=\"resent\"}"), 0);
 }

@@ -74,7 +74,8 @@ impl Write for Settlement {
             .bind(session.now)
             .execute(&mut *session.connection)
             .await?;
-        let forgets = sabotage::bug("payment.outbox_not_atomic") && self.event.id.as_u128() % 16 == 0;
+        let forgets =
+            sabotage::bug("payment.outbox_not_atomic") && self.event.id.as_u128().is_multiple_of(16);
         if !forgets {
             self.event.insert(session, milliseconds(self.payment.settled_at)).await?;
         }
