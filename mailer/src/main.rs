@@ -35,6 +35,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 
     // The path of an event, far end first: each stage is given the address of the next.
     let store = Store::open(&config.mailer_database_url).await?;
+    metrics.inbox_queued.set(store.queued().await?);
     let transport = Transport::new(config.smtp_url.as_ref(), config.mail_dir.clone())?;
     let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
     let broker = Arc::new(Broker::new(config.amqp_url.expose_secret())?);
