@@ -11,13 +11,14 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use payment_api::http::{EventState, NewPayment, Outcome, Payment};
 use serde_json::json;
 use slog::Logger;
-use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
+use telemetry::http::{
+    Observer, Probes, guard_connection, not_found, observe, probe_routes, read_json, resource, server_spans,
+};
 use telemetry::problem::Problem;
 use telemetry::propagation::{annotate, current_trace_id};
 use telemetry::{Traced, lifecycle};
 use uuid::Uuid;
 
-use crate::body::read_json;
 use crate::config::Config;
 use crate::idempotency::derived_key;
 use crate::limits::{Limits, limit};
@@ -31,6 +32,9 @@ const ORDER: &str = "/orders/{order_id}";
 
 /// What is measured from the start.
 pub const ROUTES: [(&str, &str, &str); 2] = [("POST", CREATE_ORDER, "201"), ("GET", ORDER, "200")];
+
+/// Bytes that an order may have.
+const BODY_LIMIT: usize = 64 * 1024;
 
 /// Says that an answer repeats an earlier one.
 const REPLAYED: &str = "idempotent-replayed";
@@ -75,8 +79,9 @@ pub fn serve(
             .wrap(server_spans())
     });
     Ok(server
+        .on_connect(guard_connection)
         .disable_signals()
-        .shutdown_timeout(config.shutdown_deadline.as_secs())
+        .shutdown_timeout(config.shutdown_deadline.as_secs() + 1)
         .bind(config.gateway_listen)
         .map_err(lifecycle::cannot_listen("GATEWAY_LISTEN", config.gateway_listen))?
         .run())
@@ -89,7 +94,7 @@ async fn create_order(
 ) -> Result<HttpResponse, Problem> {
     let order_id = Uuid::now_v7();
     let idempotency_key = derived_key(&request, order_id)?;
-    let body = read_json(&request, payload, api.body_deadline).await?;
+    let body = read_json(&request, payload, BODY_LIMIT, api.body_deadline).await?;
     let order = match body.as_slice() {
         [] => Order::sample().map_err(|_| Problem::internal())?,
         body => Order::parse(body)?,

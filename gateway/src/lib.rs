@@ -13,7 +13,6 @@ pub mod metrics;
 pub mod order;
 pub mod payments;
 
-mod body;
 mod idempotency;
 mod limits;
 mod page;

@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
     lifecycle::report(run(lifecycle::settings(Config::check)).await)
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
     // Sight first: whatever is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
@@ -25,12 +25,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
 
     let payments = Payments::new(&config, &log)?.start();
     let probes = Probes::new(observability.clone()).actor("payments", payments.clone());
-    let server = http::serve(&config, payments, (metrics, log.clone()), observer, probes)?;
+    let server = http::serve(&config, payments, (metrics, log.clone()), observer.clone(), probes)?;
     slog::info!(log, "listening"; "server.address" => %config.gateway_listen);
 
     // Until a signal. Then what is in flight is answered, and the last spans leave.
-    lifecycle::serve(server).await?;
-    slog::info!(log, "stopping");
-    lifecycle::shut_down(&observability, config.shutdown_deadline).await;
-    Ok(())
+    let stopping = lifecycle::serve(server, &observer, config.shutdown_deadline).await?;
+    Ok(stopping.shut_down(&observability).await)
 }

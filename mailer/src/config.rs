@@ -57,7 +57,7 @@ pub struct Config {
     #[arg(long, env, default_value = "resend")]
     pub mail_uncertain: Policy,
 
-    /// Longest time to finish what is in flight when asked to stop.
+    /// Longest time to stop when asked to, all in all; what is not finished by then makes the exit code 3.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub shutdown_deadline: Duration,
 

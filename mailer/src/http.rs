@@ -7,7 +7,9 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpServer, web};
 use payment_api::auth::{Authorized, Token};
 use serde::{Deserialize, Serialize};
-use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
+use telemetry::http::{
+    Observer, Probes, guard_connection, not_found, observe, probe_routes, resource, server_spans,
+};
 use telemetry::problem::Problem;
 use telemetry::{Traced, lifecycle};
 
@@ -50,8 +52,9 @@ pub fn serve(
     });
     Ok(server
         .workers(1)
+        .on_connect(guard_connection)
         .disable_signals()
-        .shutdown_timeout(config.shutdown_deadline.as_secs())
+        .shutdown_timeout(config.shutdown_deadline.as_secs() + 1)
         .bind(config.mailer_listen)
         .map_err(lifecycle::cannot_listen("MAILER_LISTEN", config.mailer_listen))?
         .run())

@@ -18,14 +18,13 @@ use payment_api::broker::Broker;
 use secrecy::ExposeSecret;
 use telemetry::http::{Check, Observer, Probes};
 use telemetry::{Observability, lifecycle};
-use tokio::time::timeout;
 
 #[actix::main]
 async fn main() -> ExitCode {
     lifecycle::report(run(lifecycle::settings(Config::check)).await)
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
     // Sight first: whatever is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
@@ -51,17 +50,13 @@ async fn run(config: Config) -> anyhow::Result<()> {
             true => Check::Ok,
             false => Check::Failed("not connected; events wait with the broker".to_owned()),
         });
-    let server = http::serve(&config, dead_letters, observer, probes)?;
+    let server = http::serve(&config, dead_letters, observer.clone(), probes)?;
     slog::info!(log, "listening"; "server.address" => %config.mailer_listen);
 
     // Until a signal. Then nothing new is taken, what is under way is finished, and the last spans leave.
-    lifecycle::serve(server).await?;
-    slog::info!(log, "stopping");
+    let mut stopping = lifecycle::serve(server, &observer, config.shutdown_deadline).await?;
     // Both at once: a broker that does not answer must not keep the postman sending.
     let stopped = join(consumer.send(consumer::Stop), postman.send(postman::Stop));
-    if timeout(config.shutdown_deadline, stopped).await.is_err() {
-        slog::warn!(log, "not everything was finished in time; it is kept for the next start");
-    }
-    lifecycle::shut_down(&observability, config.shutdown_deadline).await;
-    Ok(())
+    stopping.finish(stopped, "not everything was finished in time; it is kept for the next start").await;
+    Ok(stopping.shut_down(&observability).await)
 }

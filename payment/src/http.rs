@@ -1,5 +1,7 @@
 //! Payment's HTTP interface: decode, ask the ledger, encode. Types and paths are those of `payment-api`.
 
+use std::time::Duration;
+
 use actix::{Addr, MailboxError};
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
@@ -8,7 +10,9 @@ use actix_web::{App, HttpRequest, HttpServer, web};
 use payment_api::auth::{Authorized, Token};
 use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
 use store::StoreError;
-use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
+use telemetry::http::{
+    Observer, Probes, guard_connection, not_found, observe, probe_routes, read_json, resource, server_spans,
+};
 use telemetry::problem::{FieldError, Problem};
 use telemetry::{Traced, lifecycle};
 use uuid::Uuid;
@@ -21,6 +25,8 @@ pub const ROUTES: [(&str, &str, &str); 2] = [("POST", PROCESS_PAYMENT, "200"), (
 
 /// A gateway sends at most its own limit and a little around it.
 const BODY_LIMIT: usize = 128 * 1024;
+/// It sends what it holds already.
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
 const LONGEST_KEY: usize = 255;
 
 /// Binds the port; see [`lifecycle::serve`] for the rest.
@@ -42,7 +48,6 @@ pub fn serve(
             .app_data(observer.clone())
             .app_data(token.clone())
             .app_data(web::Data::new(ledger.clone()))
-            .app_data(json_bodies())
             .service(resource(PROCESS_PAYMENT, "POST").route(web::post().to(process)))
             .service(resource(PAYMENT, "GET").route(web::get().to(find)))
             .configure(probe_routes)
@@ -51,8 +56,9 @@ pub fn serve(
             .wrap(server_spans())
     });
     Ok(server
+        .on_connect(guard_connection)
         .disable_signals()
-        .shutdown_timeout(config.shutdown_deadline.as_secs())
+        .shutdown_timeout(config.shutdown_deadline.as_secs() + 1)
         .bind(config.payment_listen)
         .map_err(lifecycle::cannot_listen("PAYMENT_LISTEN", config.payment_listen))?
         .run())
@@ -61,11 +67,13 @@ pub fn serve(
 async fn process(
     _: Authorized,
     request: HttpRequest,
+    payload: web::Payload,
     ledger: web::Data<Addr<Ledger>>,
-    payment: web::Json<NewPayment>,
 ) -> Result<web::Json<Payment>, Problem> {
     let idempotency_key = idempotency_key(&request)?;
-    let settle = Settle { payment: payment.into_inner(), idempotency_key };
+    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
+    let payment: NewPayment = serde_json::from_slice(&body)?;
+    let settle = Settle { payment, idempotency_key };
     Ok(web::Json(ledger.send(Traced::new(settle)).await.map_err(gone)??))
 }
 
@@ -90,12 +98,6 @@ fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {
             "Send an Idempotency-Key header of 1 to 255 printable ASCII characters.",
         )
     })
-}
-
-fn json_bodies() -> web::JsonConfig {
-    web::JsonConfig::default()
-        .limit(BODY_LIMIT)
-        .error_handler(|error, _: &HttpRequest| Problem::from(error).into())
 }
 
 fn gone(_: MailboxError) -> Problem {

@@ -14,14 +14,13 @@ use payment_api::broker::Broker;
 use secrecy::ExposeSecret;
 use telemetry::http::{Check, Observer, Probes};
 use telemetry::{Observability, lifecycle};
-use tokio::time::timeout;
 
 #[actix::main]
 async fn main() -> ExitCode {
     lifecycle::report(run(lifecycle::settings(Config::check)).await)
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
     // Sight first: whatever is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
@@ -36,7 +35,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let publisher = Publisher::new(store.clone(), broker, metrics.clone(), &log);
     let connected = publisher.connected();
     let publisher = publisher.start();
-    let ledger = Ledger::new(store, config.rules(), publisher.clone().recipient(), metrics, &log).start();
+    let ledger =
+        Ledger::new(store, config.rules(), publisher.clone().recipient(), metrics.clone(), &log).start();
     let probes = Probes::new(observability.clone())
         .actor("ledger", ledger.clone())
         .actor("publisher", publisher.clone())
@@ -44,15 +44,14 @@ async fn run(config: Config) -> anyhow::Result<()> {
             true => Check::Ok,
             false => Check::Degraded("not connected; events wait in the outbox".to_owned()),
         });
-    let server = http::serve(&config, ledger, observer, probes)?;
+    let server = http::serve(&config, ledger, observer.clone(), probes)?;
     slog::info!(log, "listening"; "server.address" => %config.payment_listen);
 
     // Until a signal. Then what is in flight is answered, the outbox drained, and the last spans leave.
-    lifecycle::serve(server).await?;
-    slog::info!(log, "stopping");
-    if timeout(config.shutdown_deadline, publisher.send(Drain)).await.is_err() {
-        slog::warn!(log, "the outbox was not drained in time; its events are kept for the next start");
+    let mut stopping = lifecycle::serve(server, &observer, config.shutdown_deadline).await?;
+    stopping.finish(publisher.send(Drain), "the outbox was not drained in time").await;
+    if metrics.outbox_pending.get() > 0 {
+        stopping.abandon("events are left in the outbox; they are kept for the next start");
     }
-    lifecycle::shut_down(&observability, config.shutdown_deadline).await;
-    Ok(())
+    Ok(stopping.shut_down(&observability).await)
 }

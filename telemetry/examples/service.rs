@@ -7,7 +7,9 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use clap::Parser;
-use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
+use telemetry::http::{
+    Observer, Probes, guard_connection, not_found, observe, probe_routes, resource, server_spans,
+};
 use telemetry::{Observability, Service, Settings, lifecycle, slog};
 
 const SERVICE: Service = Service { name: "greeter", version: env!("CARGO_PKG_VERSION") };
@@ -23,7 +25,7 @@ async fn main() -> ExitCode {
     lifecycle::report(run(lifecycle::settings(|_| Ok(()))).await)
 }
 
-async fn run(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn run(config: Config) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     // Sight first: whatever is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
@@ -31,10 +33,11 @@ async fn run(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let observability = observability.launch();
 
     let probes = web::Data::new(Probes::new(observability.clone()));
+    let served = observer.clone();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(log.clone()))
-            .app_data(web::Data::new(observer.clone()))
+            .app_data(web::Data::new(served.clone()))
             .app_data(probes.clone())
             .configure(probe_routes)
             .service(resource("/hello/{name}", "GET").route(web::get().to(hello)))
@@ -42,11 +45,11 @@ async fn run(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
             .wrap(from_fn(observe))
             .wrap(server_spans())
     });
-    lifecycle::serve(server.disable_signals().bind("127.0.0.1:8080")?.run()).await?;
+    let server = server.on_connect(guard_connection).disable_signals().bind("127.0.0.1:8080")?.run();
+    let stopping = lifecycle::serve(server, &observer, Duration::from_secs(5)).await?;
 
     // Last: the spans and lines of the final requests leave, too.
-    lifecycle::shut_down(&observability, Duration::from_secs(5)).await;
-    Ok(())
+    Ok(stopping.shut_down(&observability).await)
 }
 
 async fn hello(name: web::Path<String>, log: web::Data<slog::Logger>) -> HttpResponse {

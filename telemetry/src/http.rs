@@ -1,4 +1,5 @@
-//! HTTP servers: one span, one measurement and one log line for each request, and the routes of operations.
+//! HTTP servers: one span, one measurement and one log line for each request, the routes of operations, and an
+//! end to connections that are held on to.
 //!
 //! ```no_run
 //! # use actix_web::{App, middleware::from_fn, web};
@@ -12,10 +13,14 @@
 //! # }
 //! ```
 
+mod body;
+mod connections;
 mod observe;
 mod probes;
 mod span;
 
+pub use body::read_json;
+pub use connections::guard_connection;
 pub use observe::{Observer, observe};
 pub use probes::{Check, Probes, probe_routes};
 pub use span::{ServerSpan, server_spans};

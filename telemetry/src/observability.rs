@@ -3,16 +3,22 @@
 //! Receives [`Gather`], [`Health`], [`Flush`] and, last of all, [`Shutdown`]. Sends nothing. It lives on an
 //! arbiter of its own, so that a busy service can neither starve nor be held up by its telemetry.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use futures_util::future::join;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector};
 use slog::Logger;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::log::{BridgeLayer, LogQueue};
 use crate::metrics::{PipelineMetrics, register};
 use crate::trace::{Pipeline, PipelineHandle};
 use crate::{Error, Settings, log, trace};
+
+/// To write the last line of all.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Who is observed: the same name in every signal.
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +55,13 @@ pub struct HealthReport {
 #[rtype(result = "()")]
 pub struct Flush;
 
-/// [`Flush`], then no further span is recorded.
+/// [`Flush`] while there is time, then no further span is recorded. Answers whether everything has left.
 #[derive(Message)]
-#[rtype(result = "()")]
-pub struct Shutdown;
+#[rtype(result = "bool")]
+pub struct Shutdown {
+    /// When to give up.
+    pub deadline: Instant,
+}
 
 /// The far end of all three signals. Make it first, [`launch`](Self::launch) it, and shut it down last.
 pub struct Observability {
@@ -156,17 +165,25 @@ impl Handler<Flush> for Observability {
 }
 
 impl Handler<Shutdown> for Observability {
-    type Result = ResponseFuture<()>;
+    type Result = ResponseFuture<bool>;
 
-    fn handle(&mut self, _: Shutdown, context: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, shutdown: Shutdown, context: &mut Self::Context) -> Self::Result {
         let flushed = <Self as Handler<Flush>>::handle(self, Flush, context);
-        let provider = self.provider.clone();
+        let (provider, spans_queued) = (self.provider.clone(), self.metrics.spans_queued.clone());
+        let (log, lines) = (self.log.clone(), self.lines.clone());
         Box::pin(async move {
-            flushed.await;
+            let have_left = timeout_at(shutdown.deadline, flushed).await.is_ok();
+            if !have_left {
+                slog::warn!(log, "spans were not taken in time, and are lost"; "spans" => spans_queued.get());
+                let written = actix_web::rt::task::spawn_blocking(move || lines.flush());
+                // A stuck disk must not hold up the end.
+                let _ = timeout(LAST_WORDS, written).await;
+            }
             if let Some(provider) = provider {
                 // Our processor has nothing left that could fail.
                 let _ = provider.shutdown();
             }
+            have_left
         })
     }
 }

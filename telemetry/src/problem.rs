@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::body::BoxBody;
-use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
@@ -172,21 +171,17 @@ impl ResponseError for Problem {
     }
 }
 
-/// For `web::Json` of an internal interface, where one message about the first error is enough.
-impl From<JsonPayloadError> for Problem {
-    fn from(error: JsonPayloadError) -> Self {
-        match error {
-            JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => {
-                Self::too_large(limit)
-            }
-            JsonPayloadError::ContentType => Self::unsupported_media_type(),
-            JsonPayloadError::Deserialize(error) if error.is_data() => Self::validation(vec![FieldError {
-                pointer: String::new(),
-                code: "shape".into(),
-                detail: format!("does not have the expected shape: {error}").into(),
-            }]),
-            other => Self::malformed_json(format!("The body can't be read: {other}.")),
+/// For an internal interface, where one message about the first error is enough.
+impl From<serde_json::Error> for Problem {
+    fn from(error: serde_json::Error) -> Self {
+        if !error.is_data() {
+            return Self::malformed_json(format!("The body can't be read: {error}."));
         }
+        Self::validation(vec![FieldError {
+            pointer: String::new(),
+            code: "shape".into(),
+            detail: format!("does not have the expected shape: {error}").into(),
+        }])
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use support::lines::saying;
 use support::sink::Sink;
 use support::{Bench, eventually, within};
-use telemetry::{Shutdown, lifecycle, slog};
+use telemetry::{Shutdown, slog};
 
 #[actix_rt::test]
 async fn a_shutdown_keeps_its_deadline_delivers_what_ended_before_it_and_records_nothing_after() {
@@ -20,13 +20,18 @@ async fn a_shutdown_keeps_its_deadline_delivers_what_ended_before_it_and_records
     tracing::info_span!("before").in_scope(|| ());
     slog::info!(bench.log, "before");
     let started = Instant::now();
-    lifecycle::shut_down(&bench.observability, Duration::from_millis(300)).await;
+    let shutdown = |patience: Duration| Shutdown { deadline: (Instant::now() + patience).into() };
+    let hurried = bench.observability.send(shutdown(Duration::from_millis(300)));
+    assert!(!within("a hurried shutdown", hurried).await.unwrap(), "a span could not leave");
     let took = started.elapsed();
     assert!(took < Duration::from_secs(2), "a dead receiver held the process up for {took:?}");
     assert_eq!(saying(&bench.lines_so_far(), "before").len(), 1, "lines need no receiver");
+    let lost = saying(&bench.lines_so_far(), "spans were not taken in time, and are lost").len();
+    assert_eq!(lost, 1, "who looks for the trace must find out why there is none");
 
     sink.open();
-    within("the shutdown", bench.observability.send(Shutdown)).await.unwrap();
+    let patient = bench.observability.send(shutdown(Duration::from_secs(20)));
+    assert!(within("a patient shutdown", patient).await.unwrap(), "everything has left");
     assert_eq!(sink.named("before").len(), 1);
 
     tracing::info_span!("after").in_scope(|| slog::info!(bench.log, "after"));

@@ -11,11 +11,12 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use futures_util::FutureExt;
-use prometheus::{HistogramVec, Registry};
+use prometheus::{HistogramVec, IntGauge, Registry};
 use slog::Logger;
 
+use super::connections::AtWork;
 use super::{bounded, is_operational, known_method, route};
-use crate::metrics::durations;
+use crate::metrics::{durations, gauge};
 use crate::problem::Problem;
 use crate::propagation::{TRACERESPONSE, TraceContext};
 
@@ -23,11 +24,12 @@ use crate::propagation::{TRACERESPONSE, TraceContext};
 #[derive(Clone)]
 pub struct Observer {
     durations: HistogramVec,
-    log: Logger,
+    pub(crate) active: IntGauge,
+    pub(crate) log: Logger,
 }
 
 impl Observer {
-    /// Registers `http_request_duration_seconds{method,route,status}`.
+    /// Registers `http_request_duration_seconds{method,route,status}` and `http_server_active_requests`.
     ///
     /// The series of `routes` (method, template, status of success) exist from the start, those of their
     /// failures included: a series that is born with its first increment hides it from `rate()`.
@@ -50,7 +52,9 @@ impl Observer {
                 durations.with_label_values(&[*method, *route, status]);
             }
         }
-        Ok(Self { durations, log: log.clone() })
+        let help = "HTTP requests that are being answered.";
+        let active = gauge(registry, "http_server_active_requests", help)?;
+        Ok(Self { durations, active, log: log.clone() })
     }
 }
 
@@ -62,11 +66,13 @@ pub async fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let _at_work = AtWork::on(&request);
     let (Some(observer), false) =
         (request.app_data::<web::Data<Observer>>().cloned(), is_operational(request.path()))
     else {
         return next.call(request).await;
     };
+    let _active = Active::count(&observer.active);
     let started = Instant::now();
     let method = known_method(request.method().as_str());
     let route = route(request.request());
@@ -105,6 +111,22 @@ pub async fn observe<B: MessageBody + 'static>(
             response.headers_mut().insert(header, value);
             Err(InternalError::from_response(error, response).into())
         }
+    }
+}
+
+/// One more request until it is dropped, which happens early to that of a client that hangs up.
+struct Active(IntGauge);
+
+impl Active {
+    fn count(active: &IntGauge) -> Self {
+        active.inc();
+        Self(active.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -42,6 +42,24 @@ impl Connection {
         let _ = self.stream.write_all(bytes).await;
     }
 
+    /// Reads until the other side has ended the connection; what it still said.
+    pub(crate) async fn closed(&mut self) -> String {
+        let read =
+            async { while self.stream.read_buf(&mut self.received).await.is_ok_and(|read| read > 0) {} };
+        timeout(PATIENCE, read).await.expect("the connection is still open after 20 s");
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+
+    /// Sends bytes as often as the other side lets it, and reads nothing, until the connection has ended.
+    pub(crate) async fn flood(&mut self, bytes: &[u8], each: Duration) {
+        let write = async {
+            while self.stream.write_all(bytes).await.is_ok() {
+                tokio::time::sleep(each).await;
+            }
+        };
+        timeout(PATIENCE, write).await.expect("the connection is still open after 20 s");
+    }
+
     /// Sends the head of a request and waits until its handler asks for the body: it is in flight then.
     pub(crate) async fn begin(&mut self, head: &str) {
         self.send(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).await;

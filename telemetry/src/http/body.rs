@@ -3,39 +3,41 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderName};
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
-use telemetry::problem::Problem;
 use tokio::time::timeout;
 
-/// Bytes that an order may have.
-const LIMIT: usize = 64 * 1024;
+use crate::problem::Problem;
 
-/// Reads the body; empty where there is none.
+/// Reads a body of at most `limit` bytes; empty where there is none.
 ///
 /// # Errors
 /// 413 when it is too large, 415 when it is not declared as plain JSON, 400 when it breaks off, 408 when it
-/// has not arrived whole by the deadline.
-pub(crate) async fn read_json(
+/// has not arrived whole by the deadline, 417 when the client expects what HTTP does not know.
+pub async fn read_json(
     request: &HttpRequest,
     payload: web::Payload,
+    limit: usize,
     deadline: Duration,
 ) -> Result<Vec<u8>, Problem> {
     // actix-web waits for a body as long as its client likes.
-    timeout(deadline, read(request, payload)).await.unwrap_or_else(|_| Err(too_slow(deadline)))
+    timeout(deadline, read(request, payload, limit)).await.unwrap_or_else(|_| Err(too_slow(deadline)))
 }
 
-async fn read(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
+async fn read(request: &HttpRequest, mut payload: web::Payload, limit: usize) -> Result<Vec<u8>, Problem> {
+    if header(request, &EXPECT).is_some_and(|wish| !wish.eq_ignore_ascii_case("100-continue")) {
+        return Err(unknown_expectation());
+    }
     let declared = header(request, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > LIMIT) {
-        return Err(Problem::too_large(LIMIT).closing());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(Problem::too_large(limit).closing());
     }
     let mut body = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| incomplete())?;
-        if body.len() + chunk.len() > LIMIT {
-            return Err(Problem::too_large(LIMIT).closing());
+        if body.len() + chunk.len() > limit {
+            return Err(Problem::too_large(limit).closing());
         }
         body.extend_from_slice(&chunk);
     }
@@ -73,6 +75,11 @@ fn header<'a>(request: &'a HttpRequest, name: &HeaderName) -> Option<&'a str> {
 fn too_slow(deadline: Duration) -> Problem {
     let detail = format!("The body did not arrive within {} s.", deadline.as_secs_f32());
     Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail).closing()
+}
+
+fn unknown_expectation() -> Problem {
+    let detail = "The only expectation that is known is 100-continue. Send the request without the header.";
+    Problem::new(StatusCode::EXPECTATION_FAILED, "expectation-failed", "Expectation failed", detail).closing()
 }
 
 fn incomplete() -> Problem {
