@@ -139,7 +139,7 @@ async fn find_order(api: web::Data<Api>, order_id: web::Path<String>) -> Result<
     let order_id: Uuid = order_id.parse().map_err(unknown)?;
     let look = api.payments.send(Traced::new(Look(order_id))).await.map_err(gone)?;
     let payment = look.map_err(|error| match error {
-        PayError::Unavailable(_) | PayError::OutcomeUnknown(_) => {
+        PayError::Unavailable(_) | PayError::CircuitOpen | PayError::OutcomeUnknown(_) => {
             Problem::unavailable("Payment can't tell about orders right now. Ask again.")
         }
         error => error.into(),
@@ -175,8 +175,8 @@ impl From<PayError> for Problem {
             PayError::Refused(problem) if problem.status == 404 => {
                 Self::not_found("There is no order with this id.")
             }
-            PayError::Refused(problem) => problem,
-            PayError::Unavailable(_) => {
+            PayError::Refused(problem) | PayError::InProgress(problem) => problem,
+            PayError::Unavailable(_) | PayError::CircuitOpen => {
                 Self::unavailable("Payment is not available. Nothing was charged. Try again.")
             }
             PayError::OutcomeUnknown(_) => Self::new(

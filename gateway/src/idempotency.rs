@@ -7,9 +7,12 @@ use sha2::{Digest, Sha256};
 use telemetry::problem::Problem;
 use uuid::Uuid;
 
+use crate::client::identity;
+
 const LONGEST: usize = 255;
 
-/// The key for payment: derived from the client's, or from the order where the client sent none.
+/// The key for payment: derived from the client and its key, or from the order where the client sent none. Two
+/// clients that hit upon the same key have two orders.
 ///
 /// Either way a retry of ours has the same key as the attempt before it.
 ///
@@ -21,7 +24,12 @@ pub(crate) fn derived_key(request: &HttpRequest, order_id: Uuid) -> Result<Strin
         (None, _) => Ok(format!("order-{order_id}")),
         (Some(key), None) => {
             let key = key.to_str().ok().and_then(visible).ok_or_else(invalid)?;
-            let digest = Sha256::digest(key);
+            let mut digest = Sha256::new();
+            if !sabotage::bug("gateway.key_not_scoped") {
+                digest.update(Sha256::digest(identity(request)));
+            }
+            digest.update(key);
+            let digest = digest.finalize();
             Ok(format!("client-{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
         }
         (Some(_), Some(_)) => Err(invalid()),
@@ -63,6 +71,16 @@ mod tests {
         assert_eq!(key(&["abc-1"]), key(&["\"abc-1\""]));
         assert_ne!(key(&["abc-1"]), key(&["abc-2"]));
         assert!(key(&["abc-1"]).unwrap().len() <= LONGEST);
+    }
+
+    #[test]
+    fn the_same_key_of_another_client_is_another_key() {
+        let key = |peer: &str| {
+            let request = TestRequest::default().append_header((IDEMPOTENCY_KEY, "abc-1"));
+            derived_key(&request.peer_addr(peer.parse().unwrap()).to_http_request(), Uuid::nil()).unwrap()
+        };
+        assert_eq!(key("192.0.2.1:1"), key("192.0.2.1:2"));
+        assert_ne!(key("192.0.2.1:1"), key("192.0.2.2:1"));
     }
 
     #[test]

@@ -7,12 +7,14 @@
 //! A name in brackets is an actor. The gateway keeps no state: what it was told lives with payment before it
 //! answers 2xx, so that killing it loses nothing.
 
+pub mod breaker;
 pub mod config;
 pub mod http;
 pub mod metrics;
 pub mod order;
 pub mod payments;
 
+mod client;
 mod idempotency;
 mod limits;
 mod page;

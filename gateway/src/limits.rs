@@ -17,6 +17,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use telemetry::problem::Problem;
 use tokio::sync::Semaphore;
 
+use crate::client::network;
 use crate::config::Config;
 
 /// After so many requests, clients that have been quiet are forgotten: addresses are many, memory is not.
@@ -61,7 +62,7 @@ pub(crate) async fn limit<B: MessageBody + 'static>(
     let Some(limits) = request.app_data::<Data<Limits>>().cloned() else {
         return next.call(request).await;
     };
-    limits.admit(request.peer_addr().map(|address| address.ip()))?;
+    limits.admit(request.peer_addr().map(|address| network(address.ip())))?;
     let Ok(_permit) = limits.open.try_acquire() else {
         return Err(Problem::unavailable("Too many orders are in flight. Try again.").into());
     };

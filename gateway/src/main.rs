@@ -7,7 +7,7 @@ use gateway::config::Config;
 use gateway::metrics::Metrics;
 use gateway::payments::Payments;
 use gateway::{SERVICE, http};
-use telemetry::http::{Observer, Probes};
+use telemetry::http::{Check, Observer, Probes};
 use telemetry::{Observability, lifecycle};
 
 #[actix::main]
@@ -23,8 +23,16 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
     let observability = observability.launch();
 
-    let payments = Payments::new(&config, &log)?.start();
-    let probes = Probes::new(observability.clone()).actor("payments", payments.clone());
+    let payments = Payments::new(&config, &metrics, &log)?;
+    let circuit = payments.circuit();
+    let payments = payments.start();
+    let probes =
+        Probes::new(observability.clone()).actor("payments", payments.clone()).check("payment", move || {
+            match circuit.is_open() {
+                true => Check::Degraded("it does not answer; orders are refused until it does".to_owned()),
+                false => Check::Ok,
+            }
+        });
     let server = http::serve(&config, payments, (metrics, log.clone()), observer.clone(), probes)?;
     slog::info!(log, "listening"; "server.address" => %config.gateway_listen);
 

@@ -1,7 +1,8 @@
 //! The actor Payments: the client of payment.
 //!
 //! Receives [`Pay`] and [`Look`] from `http`; calls payment over HTTP with the trace, the token and the same
-//! idempotency key on every attempt, so that trying again can't charge twice.
+//! idempotency key on every attempt, so that trying again can't charge twice. While payment does not answer at all,
+//! the [`Circuit`] breaker refuses in its place.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -9,23 +10,32 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::FutureExt;
-use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use payment_api::http::{
+    EventState, IDEMPOTENCY_KEY, NewPayment, Outcome, PAYMENT, PROCESS_PAYMENT, Payment,
+};
+use reqwest::{Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use slog::{Logger, error, info, warn};
-use telemetry::problem::Problem;
 use telemetry::propagation::TraceContext;
 use telemetry::{Chain, Traced};
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument, Span, field::Empty, info_span};
 use uuid::Uuid;
 
+use crate::breaker::Circuit;
 use crate::config::Config;
+use crate::metrics::Metrics;
 
-/// Attempts after the first.
+mod answer;
+
+pub use answer::PayError;
+
+/// Attempts after the first; asking how an earlier one has ended is bounded by the deadline alone.
 const MOST_RETRIES: u32 = 2;
 const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// Have this paid.
 #[derive(Message)]
@@ -42,36 +52,6 @@ pub struct Pay {
 #[rtype(result = "Result<Payment, PayError>")]
 pub struct Look(pub Uuid);
 
-/// Why there is no payment.
-#[derive(Debug, thiserror::Error)]
-pub enum PayError {
-    /// Too many calls are in flight already; this one was not made.
-    #[error("too many calls are in flight")]
-    Busy,
-    /// Payment refused the request for good.
-    #[error("payment refused: {0}")]
-    Refused(Problem),
-    /// Payment could not be reached, or could not do it; nothing was decided.
-    #[error("payment is not available")]
-    Unavailable(#[source] Option<reqwest::Error>),
-    /// The request went out, and no answer came: it may have been decided.
-    #[error("payment did not answer")]
-    OutcomeUnknown(#[source] Option<reqwest::Error>),
-    /// Payment answered something that is not in the contract.
-    #[error("payment answered {0}, which is not in the contract")]
-    Contract(StatusCode),
-}
-
-impl PayError {
-    /// Whether the same request may succeed a moment later.
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Unavailable(_) | Self::OutcomeUnknown(_) => true,
-            Self::Busy | Self::Refused(_) | Self::Contract(_) => false,
-        }
-    }
-}
-
 /// The client of payment.
 #[derive(Clone)]
 pub struct Payments {
@@ -81,6 +61,7 @@ pub struct Payments {
     deadline: Duration,
     /// A call outlives the client that hung up on it, and so must its permit.
     in_flight: Arc<Semaphore>,
+    circuit: Circuit,
     log: Logger,
 }
 
@@ -117,7 +98,8 @@ impl Payments {
     ///
     /// # Errors
     /// When there can be no HTTP client in this process.
-    pub fn new(config: &Config, log: &Logger) -> Result<Self, reqwest::Error> {
+    pub fn new(config: &Config, metrics: &Metrics, log: &Logger) -> Result<Self, reqwest::Error> {
+        let log = log.new(slog::o!("actor" => "payments"));
         Ok(Self {
             // A proxy is for the world outside; payment is a neighbour, and it gets a token.
             client: reqwest::Client::builder().no_proxy().build()?,
@@ -125,17 +107,32 @@ impl Payments {
             token: config.payment_token.clone(),
             deadline: config.payment_deadline,
             in_flight: Arc::new(Semaphore::new(config.gateway_max_in_flight.get() as usize)),
-            log: log.new(slog::o!("actor" => "payments")),
+            circuit: Circuit::new(metrics.circuit_breaker_open.clone(), &log),
+            log,
         })
+    }
+
+    /// Tells whether payment answers.
+    pub fn circuit(&self) -> Circuit {
+        self.circuit.clone()
     }
 
     async fn pay(self, pay: Pay) -> Result<Payment, PayError> {
         let order_id = pay.payment.order_id;
         let answer = self
-            .call(Method::POST, PROCESS_PAYMENT, PROCESS_PAYMENT, |request| {
+            .call(Method::POST, PROCESS_PAYMENT, PROCESS_PAYMENT, |request, resends| {
+                if resends > 0 && sabotage::bug("gateway.new_order_on_retry") {
+                    let payment = NewPayment { order_id: Uuid::now_v7(), ..pay.payment.clone() };
+                    return request.header(IDEMPOTENCY_KEY, payment.order_id.to_string()).json(&payment);
+                }
                 request.header(IDEMPOTENCY_KEY, &pay.idempotency_key).json(&pay.payment)
             })
             .await;
+        if answer.is_ok() {
+            sabotage::point("gateway.after_payment");
+        } else if sabotage::bug("gateway.accepts_before_payment") {
+            return Ok(as_if_paid(pay.payment));
+        }
         match &answer {
             Ok(payment) => info!(self.log, "payment answered";
                 "payment.outcome" => payment.outcome.as_str(), "order.id" => %payment.order_id),
@@ -147,7 +144,7 @@ impl Payments {
 
     async fn look(self, order_id: Uuid) -> Result<Payment, PayError> {
         let path = PAYMENT.replace("{order_id}", &order_id.to_string());
-        self.call(Method::GET, PAYMENT, &path, |request| request).await
+        self.call(Method::GET, PAYMENT, &path, |request, _| request).await
     }
 
     /// Calls until there is a final answer, or the deadline is near.
@@ -156,7 +153,7 @@ impl Payments {
         method: Method,
         template: &'static str,
         path: &str,
-        build: impl Fn(RequestBuilder) -> RequestBuilder,
+        build: impl Fn(RequestBuilder, u32) -> RequestBuilder,
     ) -> Result<Payment, PayError> {
         let deadline = Instant::now() + self.deadline;
         let mut url = self.base.clone();
@@ -165,37 +162,54 @@ impl Payments {
         let mut resends = 0;
         let mut may_be_decided = false;
         loop {
-            let span = client_span(&method, template, &url, resends);
-            let request = build(self.client.request(method.clone(), url.clone()));
-            let attempt = self.attempt(request, span.clone()).instrument(span.clone());
-            let answer = timeout_at(deadline, attempt).await.unwrap_or(Err(PayError::OutcomeUnknown(None)));
+            let answer = if self.circuit.admit() {
+                let span = client_span(&method, template, &url, resends);
+                let request = build(self.client.request(method.clone(), url.clone()), resends);
+                self.attempt(request, deadline, span.clone()).instrument(span).await
+            } else {
+                Err(PayError::CircuitOpen)
+            };
             let Err(error) = answer else { return answer };
-            span.record("error.type", error_type(&error));
-            span.record("otel.status_code", "ERROR");
             may_be_decided |= matches!(error, PayError::OutcomeUnknown(_));
-            let is_last = resends == MOST_RETRIES || Instant::now() + delay >= deadline;
-            if is_last || !error.is_transient() {
-                return Err(match error {
-                    // That it can't be reached now says nothing about the attempt before.
-                    PayError::Unavailable(cause) if may_be_decided => PayError::OutcomeUnknown(cause),
-                    error => error,
-                });
+            // Then it is our own earlier attempt that is at work.
+            let is_ours = may_be_decided && matches!(error, PayError::InProgress(_));
+            let is_worth_it = is_ours || (error.is_transient() && resends < MOST_RETRIES);
+            if !is_worth_it || Instant::now() + delay >= deadline {
+                return Err(if may_be_decided { error.after_unknown() } else { error });
             }
             warn!(self.log, "calling payment again"; "error.message" => Chain(&error));
             sleep(delay).await;
-            delay *= 2;
+            delay = (delay * 2).min(LONGEST_DELAY);
             resends += 1;
         }
     }
 
-    async fn attempt(&self, mut request: RequestBuilder, span: Span) -> Result<Payment, PayError> {
-        for (name, value) in TraceContext::of(&span).fields() {
+    /// One attempt, and what it tells the breaker.
+    async fn attempt(
+        &self,
+        request: RequestBuilder,
+        deadline: Instant,
+        span: Span,
+    ) -> Result<Payment, PayError> {
+        let answer = timeout_at(deadline, self.exchange(request, &span)).await;
+        let answer = answer.unwrap_or(Err(PayError::OutcomeUnknown(None)));
+        self.circuit.note(!answer.as_ref().is_err_and(PayError::is_silence));
+        if let Err(error) = &answer {
+            span.record("error.type", error.kind());
+            span.record("otel.status_code", "ERROR");
+        }
+        answer
+    }
+
+    async fn exchange(&self, mut request: RequestBuilder, span: &Span) -> Result<Payment, PayError> {
+        sabotage::point("gateway.before_forward");
+        for (name, value) in TraceContext::of(span).fields() {
             request = request.header(name, value);
         }
         match request.bearer_auth(self.token.expose_secret()).send().await {
             Ok(answer) => {
                 span.record("http.response.status_code", answer.status().as_u16());
-                read(answer).await
+                answer::read(answer).await
             }
             // Nobody listened, so that nothing can have been decided.
             Err(error) if error.is_connect() => Err(PayError::Unavailable(Some(error))),
@@ -204,16 +218,17 @@ impl Payments {
     }
 }
 
-async fn read(answer: reqwest::Response) -> Result<Payment, PayError> {
-    let status = answer.status();
-    match status {
-        StatusCode::OK => answer.json().await.map_err(|error| PayError::OutcomeUnknown(Some(error))),
-        StatusCode::SERVICE_UNAVAILABLE => Err(PayError::Unavailable(None)),
-        StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => match answer.json().await {
-            Ok(problem) => Err(PayError::Refused(problem)),
-            Err(_) => Err(PayError::Contract(status)),
-        },
-        _ => Err(PayError::Contract(status)),
+/// The payment that the bug `gateway.accepts_before_payment` makes up.
+fn as_if_paid(new: NewPayment) -> Payment {
+    Payment {
+        order_id: new.order_id,
+        outcome: Outcome::Succeeded,
+        reason: None,
+        amount: new.amount,
+        currency: new.currency,
+        settled_at: OffsetDateTime::now_utc(),
+        trace_id: None,
+        event: EventState::Pending,
     }
 }
 
@@ -233,17 +248,6 @@ fn client_span(method: &Method, template: &'static str, url: &Url, resends: u32)
         url.template = template,
         error.type = Empty,
     )
-}
-
-fn error_type(error: &PayError) -> String {
-    match error {
-        PayError::Busy => "busy".to_owned(),
-        PayError::Refused(problem) => problem.status.to_string(),
-        PayError::Contract(status) => status.as_str().to_owned(),
-        PayError::Unavailable(None) => StatusCode::SERVICE_UNAVAILABLE.as_str().to_owned(),
-        PayError::Unavailable(Some(_)) => "connect".to_owned(),
-        PayError::OutcomeUnknown(_) => "timeout".to_owned(),
-    }
 }
 
 #[cfg(test)]

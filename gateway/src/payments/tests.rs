@@ -1,9 +1,12 @@
 //! The client against a payment that misbehaves on a real socket.
 
+use actix_web::ResponseError;
 use clap::Parser;
 use payment_api::{Currency, Customer, Email};
+use prometheus::Registry;
 use slog::{Discard, o};
-use tokio::io::AsyncReadExt;
+use telemetry::problem::Problem;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -12,7 +15,8 @@ fn client(port: u16) -> Addr<Payments> {
     let url = format!("http://127.0.0.1:{port}");
     let settings =
         ["gateway", "--payment-token", "0123456789abcdef", "--payment-url", &url, "--payment-deadline", "3s"];
-    Payments::new(&Config::parse_from(settings), &Logger::root(Discard, o!())).unwrap().start()
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    Payments::new(&Config::parse_from(settings), &metrics, &Logger::root(Discard, o!())).unwrap().start()
 }
 
 async fn pay(payments: &Addr<Payments>) -> Result<Payment, PayError> {
@@ -55,4 +59,94 @@ async fn a_payment_that_never_answers_is_given_up_at_the_deadline() {
     let answer = pay(&payments).await;
     assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// A payment that gives these answers, one on each connection, and then falls silent.
+async fn answering(answers: &'static [&'static str]) -> Addr<Payments> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let payments = client(listener.local_addr().unwrap().port());
+    actix_rt::spawn(async move {
+        for answer in answers {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            connection.read_exact(&mut [0; 64]).await.unwrap();
+            connection.write_all(answer.as_bytes()).await.unwrap();
+            connection.shutdown().await.unwrap();
+            // Read to the end: what is closed with something unread takes the answer back.
+            let _ = connection.read_to_end(&mut Vec::new()).await;
+        }
+        std::future::pending::<()>().await;
+    });
+    payments
+}
+
+/// The connection ends without an answer.
+const NOTHING: &str = "";
+const IN_PROGRESS: &str = "HTTP/1.1 409 Conflict\r\nconnection: close\r\nretry-after: 1\r\n\r\n\
+    {\"type\":\"/problems/idempotency-in-progress\",\"title\":\"t\",\"status\":409,\"detail\":\"d\"}";
+const OUTBOX_FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 7\r\n\r\n\
+    {\"type\":\"/problems/outbox-full\",\"title\":\"t\",\"status\":503,\"detail\":\"d\"}";
+const PAID: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n\
+    {\"orderId\":\"01890000-0000-7000-8000-000000000001\",\"outcome\":\"succeeded\",\"amount\":\"5.00\",\
+    \"currency\":\"USD\",\"settledAt\":\"2026-01-01T00:00:00Z\",\"event\":\"pending\"}";
+
+fn retry_after(problem: &Problem) -> String {
+    let response = problem.error_response();
+    response.headers().get("retry-after").unwrap().to_str().unwrap().to_owned()
+}
+
+#[actix_rt::test]
+async fn what_somebody_else_has_under_way_is_passed_on() {
+    let answer = pay(&answering(&[IN_PROGRESS]).await).await;
+    let Err(PayError::InProgress(problem)) = answer else { panic!("{answer:?}") };
+    assert_eq!(
+        (problem.kind.as_ref(), retry_after(&problem)),
+        ("/problems/idempotency-in-progress", "1".into())
+    );
+}
+
+#[actix_rt::test]
+async fn what_we_have_under_way_ourselves_is_waited_for() {
+    let answers = &[NOTHING, IN_PROGRESS, IN_PROGRESS, IN_PROGRESS, PAID];
+    let answer = pay(&answering(answers).await).await;
+    assert!(answer.is_ok(), "{answer:?}");
+}
+
+#[actix_rt::test]
+async fn what_we_have_under_way_for_too_long_has_an_unknown_outcome() {
+    let answer = pay(&answering(&[NOTHING, IN_PROGRESS]).await).await;
+    assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
+}
+
+#[actix_rt::test]
+async fn a_refusal_with_a_reason_is_passed_on_as_it_is() {
+    let answer = pay(&answering(&[OUTBOX_FULL]).await).await;
+    let Err(PayError::Refused(problem)) = answer else { panic!("{answer:?}") };
+    assert_eq!((problem.kind.as_ref(), retry_after(&problem)), ("/problems/outbox-full", "7".into()));
+}
+
+#[actix_rt::test]
+async fn a_refusal_does_not_undo_what_an_attempt_before_may_have_done() {
+    let answer = pay(&answering(&[NOTHING, OUTBOX_FULL]).await).await;
+    assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
+}
+
+#[actix_rt::test]
+async fn a_payment_that_is_gone_is_not_asked_by_everybody_and_found_again_when_it_is_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let payments = client(address.port());
+    let mut refused = Err(PayError::Busy);
+    for _ in 0..3 {
+        refused = pay(&payments).await;
+    }
+    assert!(matches!(refused, Err(PayError::CircuitOpen)), "{refused:?}");
+
+    let listener = TcpListener::bind(address).await.unwrap();
+    let back = Instant::now();
+    let asked = actix_rt::spawn(async move { listener.accept().await.map(drop) });
+    while !asked.is_finished() {
+        let _ = pay(&payments).await;
+        assert!(back.elapsed() < Duration::from_secs(5), "nobody asks it again");
+    }
 }

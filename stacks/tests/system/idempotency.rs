@@ -2,7 +2,7 @@
 
 use stacks::local::layout::Component::{Gateway, Mailer, Payment};
 
-use crate::harness::{System, books};
+use crate::harness::{Answer, System, books};
 
 const PAID: &str = "payment_processed_total{outcome=\"succeeded\"}";
 
@@ -66,16 +66,37 @@ async fn twenty_requests_at_once_with_one_key_are_one_payment() {
     let order = books("ada@example.org");
     let all = (0..20).map(|_| system.place_with(&order, &[("idempotency-key", "impatient")]));
     let answers = futures_util::future::join_all(all).await;
-    let id = answers[0].text("orderId");
+    let last = system.place_with(&order, &[("idempotency-key", "impatient")]).await;
+    let id = last.text("orderId");
+    assert_eq!((last.status, last.header("idempotent-replayed")), (201, "true"), "{last:?}");
     for answer in &answers {
-        assert_eq!((answer.status, answer.text("orderId")), (201, id), "{answer:?}");
-        assert_eq!(answer.body, answers[0].body);
+        // Who comes while the first is at work is told to come back.
+        if answer.status == 409 {
+            answer.assert_problem(409, "/problems/idempotency-in-progress", "at once");
+            assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|s| s >= 1), "{answer:?}");
+        } else {
+            assert_eq!((answer.status, &answer.body), (201, &last.body), "{answer:?}");
+        }
     }
-    let replayed = answers.iter().filter(|answer| answer.header("idempotent-replayed") == "true").count();
-    assert_eq!(replayed, 19);
+    let is_first = |answer: &&Answer| answer.status == 201 && answer.header("idempotent-replayed").is_empty();
+    assert_eq!(answers.iter().filter(is_first).count(), 1);
 
     system.email(id).await;
     assert_eq!(system.metrics(Payment).await.get(PAID), 1.0);
     assert_eq!(system.metrics(Gateway).await.get("orders_created_total"), 1.0);
     assert_eq!(system.emails(), [format!("{id}.eml")]);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_the_client_that_sent_it() {
+    let system = System::start().await;
+    let place = async |client| {
+        let headers = [("idempotency-key", "order-1"), ("authorization", client)];
+        system.place_with(&books("ada@example.org"), &headers).await
+    };
+    let (ada, eve) = (place("Bearer ada").await, place("Bearer eve").await);
+    assert_eq!((ada.status, eve.status), (201, 201), "{eve:?}");
+    assert_ne!(ada.text("orderId"), eve.text("orderId"));
+    assert_eq!(place("Bearer ada").await.text("orderId"), ada.text("orderId"));
+    assert_eq!(system.metrics(Payment).await.get(PAID), 2.0);
 }

@@ -1,0 +1,167 @@
+//! The circuit breaker towards payment: while payment does not answer at all, orders are refused at once instead
+//! of each waiting for its own deadline.
+//!
+//! Closed until [`THRESHOLD`] attempts in a row got no answer; then one attempt in each [`PAUSE`] may try, and the
+//! first answer closes it. An answer is an answer, also one that refuses.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::IntGauge;
+use slog::{Logger, info, warn};
+
+const THRESHOLD: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The state; knows no clock.
+#[derive(Debug, Default)]
+struct Breaker {
+    failures: u32,
+    /// When the next attempt may try; `None` while it is closed.
+    probe_at: Option<Instant>,
+}
+
+impl Breaker {
+    fn admit(&mut self, now: Instant) -> bool {
+        let admitted = self.probe_at.is_none_or(|at| at <= now);
+        if self.probe_at.is_some() && admitted {
+            // By time and not by its answer: a probe that hangs must not be the last one.
+            self.probe_at = Some(now + PAUSE);
+        }
+        admitted
+    }
+
+    fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= THRESHOLD {
+            self.probe_at = Some(now + PAUSE);
+        }
+    }
+}
+
+/// The breaker of this process; cheap to clone.
+#[derive(Clone)]
+pub struct Circuit {
+    breaker: Arc<Mutex<Breaker>>,
+    open: IntGauge,
+    log: Logger,
+}
+
+impl Circuit {
+    pub(crate) fn new(open: IntGauge, log: &Logger) -> Self {
+        Self { breaker: Arc::default(), open, log: log.clone() }
+    }
+
+    /// Whether orders are being refused.
+    pub fn is_open(&self) -> bool {
+        self.open.get() > 0
+    }
+
+    /// Whether an attempt may be made now.
+    pub(crate) fn admit(&self) -> bool {
+        self.with(|breaker| breaker.admit(Instant::now()))
+    }
+
+    /// Notes whether an attempt got an answer.
+    pub(crate) fn note(&self, answered: bool) {
+        self.with(|breaker| match answered {
+            true => breaker.succeeded(),
+            false => breaker.failed(Instant::now()),
+        });
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Breaker) -> T) -> T {
+        // Plain numbers: a panic can't leave them half changed.
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut breaker);
+        let is_open = breaker.probe_at.is_some();
+        if is_open != self.is_open() {
+            self.open.set(i64::from(is_open));
+            match is_open {
+                true => warn!(self.log, "payment does not answer, orders are refused until it does"),
+                false => info!(self.log, "payment answers again"),
+            }
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = Breaker::default();
+        (0..THRESHOLD).for_each(|_| breaker.failed(now));
+        breaker
+    }
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_not_before() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        for _ in 0..3 {
+            (1..THRESHOLD).for_each(|_| breaker.failed(now));
+            assert!(breaker.admit(now));
+            breaker.succeeded();
+        }
+        assert!(!opened(now).admit(now));
+    }
+
+    #[test]
+    fn one_attempt_in_each_pause_tries_also_when_none_ever_ends() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        for pauses in 1..4 {
+            let due = now + PAUSE * pauses;
+            assert!(!breaker.admit(due - MOMENT));
+            assert!(breaker.admit(due));
+            assert!(!breaker.admit(due));
+        }
+    }
+
+    #[test]
+    fn the_first_answer_closes_it() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert!(breaker.admit(now + PAUSE));
+        breaker.succeeded();
+        assert!(breaker.admit(now + PAUSE) && breaker.admit(now + PAUSE));
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_refuses_for_longer_than_a_pause_nor_without_reason(
+            steps in prop::collection::vec((0..400_u64, any::<bool>()), 1..200)
+        ) {
+            let mut now = Instant::now();
+            let mut breaker = Breaker::default();
+            let (mut failures, mut last_try) = (0, now);
+            for (wait, answered) in steps {
+                now += Duration::from_millis(wait);
+                let admitted = breaker.admit(now);
+                let must = failures < THRESHOLD || now >= last_try + PAUSE;
+                prop_assert_eq!(admitted, must, "{:?} after {} failures", breaker, failures);
+                if !admitted {
+                    continue;
+                }
+                last_try = now;
+                if answered {
+                    breaker.succeeded();
+                    failures = 0;
+                } else {
+                    breaker.failed(now);
+                    failures += 1;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Who asks, as far as the gateway can tell. Headers such as X-Forwarded-For are not asked: anybody can send them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+
+/// Where a client is: its address, or for IPv6 the network of 64 bits in which it can choose its address.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+/// What tells this client from others: its `Authorization`, which a proxy in front has checked, or else its network.
+pub(crate) fn identity(request: &HttpRequest) -> Vec<u8> {
+    match (request.headers().get(AUTHORIZATION), request.peer_addr()) {
+        (Some(credentials), _) => [b"authorization ", credentials.as_bytes()].concat(),
+        (None, Some(peer)) => format!("network {}", network(peer.ip())).into_bytes(),
+        (None, None) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn of(peer: &str, authorization: Option<&str>) -> Vec<u8> {
+        let mut request = TestRequest::default().peer_addr(peer.parse().unwrap());
+        if let Some(value) = authorization {
+            request = request.append_header((AUTHORIZATION, value));
+        }
+        identity(&request.to_http_request())
+    }
+
+    #[test]
+    fn a_client_is_its_network_whatever_its_port() {
+        assert_eq!(of("192.0.2.1:1", None), of("192.0.2.1:2", None));
+        assert_eq!(of("192.0.2.1:1", None), of("[::ffff:192.0.2.1]:1", None));
+        assert_ne!(of("192.0.2.1:1", None), of("192.0.2.2:1", None));
+        assert_eq!(of("[2001:db8::1]:1", None), of("[2001:db8::ffff:1]:1", None));
+        assert_ne!(of("[2001:db8::1]:1", None), of("[2001:db8:0:1::1]:1", None));
+    }
+
+    #[test]
+    fn who_says_who_it_is_is_that_from_everywhere() {
+        assert_eq!(of("192.0.2.1:1", Some("Bearer ada")), of("192.0.2.2:1", Some("Bearer ada")));
+        assert_ne!(of("192.0.2.1:1", Some("Bearer ada")), of("192.0.2.1:1", Some("Bearer eve")));
+        assert_ne!(of("192.0.2.1:1", Some("network 192.0.2.1")), of("192.0.2.1:1", None));
+    }
+}
