@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
+use telemetry::http::Incoming;
 use telemetry::lifecycle::duration;
 
 /// Takes orders over HTTP and has them paid.
@@ -40,6 +41,10 @@ pub struct Config {
     /// Longest time for the body of a request to arrive.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub gateway_body_deadline: Duration,
+
+    /// A trace that a client brings along: continue it, or start another one that is linked to it.
+    #[arg(long, env, value_enum, default_value = "continue")]
+    pub gateway_trace_context: Incoming,
 
     /// Where a trace is shown to people; {traceId} stands for its id.
     #[arg(long, env, default_value = "http://localhost:16686/trace/{traceId}")]

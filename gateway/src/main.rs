@@ -20,7 +20,8 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
     let metrics = Metrics::register(observability.registry())?;
-    let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
+    let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?
+        .with_incoming(config.gateway_trace_context);
     let observability = observability.launch();
 
     let payments = Payments::new(&config, &metrics, &log)?;

@@ -21,7 +21,7 @@ mod span;
 
 pub use body::read_json;
 pub use connections::guard_connection;
-pub use observe::{Observer, observe};
+pub use observe::{Incoming, Observer, observe};
 pub use probes::{Check, Probes, probe_routes};
 pub use span::{ServerSpan, server_spans};
 

@@ -90,6 +90,7 @@ impl Observability {
         let (log, lines) = log::root(service, settings, &metrics)?;
         let bridge = BridgeLayer { logger: log.clone() };
         let (provider, pipeline) = trace::install(service, settings, &metrics, bridge)?;
+        settings.baggage_allowed.let_pass();
         let spans = pipeline.as_ref().map(Pipeline::handle);
         Ok(Self { registry, metrics, log, lines, provider, pipeline, spans })
     }

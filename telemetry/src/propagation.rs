@@ -1,4 +1,8 @@
-//! W3C trace context, carried over whatever has names and values: HTTP and AMQP headers, database rows.
+//! W3C trace context and baggage, carried over whatever has names and values: HTTP and AMQP headers, database rows.
+
+mod limits;
+
+pub use limits::BaggageKeys;
 
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
@@ -6,7 +10,7 @@ use std::mem::ManuallyDrop;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry::{Context, trace::SpanId, trace::TraceId};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use serde::{Deserialize, Serialize};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -16,9 +20,10 @@ use crate::Error;
 /// The header that answers a request with its trace (W3C Trace Context Level 2, draft).
 pub const TRACERESPONSE: &str = "traceresponse";
 
-const FIELDS: [&str; 2] = ["traceparent", "tracestate"];
+const FIELDS: [&str; 3] = ["traceparent", "tracestate", BAGGAGE];
+const BAGGAGE: &str = "baggage";
 
-/// The trace context of a moment, as names and values.
+/// The trace context of a moment with its baggage, as names and values.
 ///
 /// Serialises as a JSON object, so that it fits into a row: `{"traceparent":"00-…"}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,14 +41,17 @@ impl TraceContext {
         Self::from_context(&span.context())
     }
 
-    /// Reads the propagation fields with `value_of`; what is malformed counts as absent.
+    /// Reads the propagation fields with `value_of`; what is malformed or too long counts as absent, and so does
+    /// baggage whose key is not among those that may pass.
     pub fn read(value_of: impl Fn(&str) -> Option<String>) -> Self {
-        Self(FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), value_of(name)?))).collect())
+        let read = |name: &&str| Some(((*name).to_owned(), limits::bounded(name, value_of(name)?)?));
+        Self(FIELDS.iter().filter_map(read).collect())
     }
 
     fn from_context(context: &Context) -> Self {
         let mut fields = HashMap::new();
         TraceContextPropagator::new().inject_context(context, &mut fields);
+        BaggagePropagator::new().inject_context(context, &mut fields);
         fields.retain(|_, value| !value.is_empty());
         Self(fields)
     }
@@ -55,7 +63,14 @@ impl TraceContext {
 
     /// As the remote parent of a span to come. Never inherits what happens to be current.
     pub fn to_context(&self) -> Context {
-        TraceContextPropagator::new().extract_with_context(&Context::new(), &self.0)
+        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &self.0);
+        BaggagePropagator::new().extract_with_context(&context, &self.0)
+    }
+
+    /// The same without its trace: baggage, if anything.
+    pub(crate) fn baggage_only(mut self) -> Self {
+        self.0.retain(|name, _| name == BAGGAGE);
+        self
     }
 
     /// The trace and span that it names; invalid where it names none.
@@ -124,6 +139,26 @@ mod tests {
         for bad in ["", "00", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-0-0-01", "💥"]
         {
             assert!(!context(bad).span_context().is_valid(), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_value_makes_it_grow_or_panic(
+            parent in "(00-[0-9a-f]{32}-[0-9a-f]{16}-01|.{0,300})",
+            state in "([a-z]{1,3}=.{0,8},){0,60}",
+            baggage in ".{0,3000}",
+        ) {
+            let read = TraceContext::read(|name| Some(match name {
+                "traceparent" => parent.clone(),
+                "tracestate" => state.clone(),
+                _ => baggage.clone(),
+            }));
+            let carried = TraceContext::from_context(&read.to_context());
+            for context in [read, carried] {
+                let bytes: usize = context.fields().map(|(name, value)| name.len() + value.len()).sum();
+                proptest::prop_assert!(bytes <= 2048, "{:?}", context);
+            }
         }
     }
 

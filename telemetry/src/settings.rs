@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use opentelemetry_sdk::trace::Sampler;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use crate::propagation::BaggageKeys;
+
 /// Settings of the observability of one service; flatten them into the service's own.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Telemetry")]
@@ -43,6 +45,10 @@ pub struct Settings {
     /// Spans in one batch.
     #[arg(long, env, default_value = "512", value_parser = positive)]
     pub otel_bsp_max_export_batch_size: usize,
+
+    /// Keys of W3C baggage that are carried along, such as tenant,session.id; all else is dropped on arrival.
+    #[arg(long, env, default_value = "none")]
+    pub baggage_allowed: BaggageKeys,
 
     /// `deployment.environment.name` of every span, `service.environment` of every log line.
     #[arg(long, env, default_value = "local")]
@@ -182,6 +188,7 @@ mod tests {
             ("--otel-traces-sampler-arg=2", "OTEL_TRACES_SAMPLER_ARG"),
             ("--otel-bsp-schedule-delay=0", "OTEL_BSP_SCHEDULE_DELAY"),
             ("--otel-bsp-max-queue-size=-1", "OTEL_BSP_MAX_QUEUE_SIZE"),
+            ("--baggage-allowed=a b", "BAGGAGE_ALLOWED"),
             ("--log-level=loud", "LOG_LEVEL"),
             ("--log-level=info,payment", "LOG_LEVEL"),
             ("--log-level=info,payment=loud", "LOG_LEVEL"),

@@ -193,3 +193,41 @@ async fn a_malformed_traceparent_starts_a_new_trace_and_fails_nothing() {
     }
     assert_eq!(traces.len(), answers.len(), "every order has a trace of its own");
 }
+
+#[tokio::test]
+async fn of_what_a_client_sends_along_only_what_is_listed_reaches_the_broker() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-{CLIENT}-01");
+    let long = vec!["a=1"; 33].join(",");
+    for (allowed, tracestate, expected) in [
+        ("none", "vendor=1", (Some("vendor=1"), None)),
+        ("plan,tenant", long.as_str(), (None, Some("tenant=acme"))),
+    ] {
+        let system = System::with(&[("BAGGAGE_ALLOWED", allowed)]).await;
+        system.vhost.copy_to("copies").await;
+        let sent =
+            [("traceparent", &*parent), ("tracestate", tracestate), ("baggage", "user=ada,tenant=acme")];
+        let answer = system.post(&sent, None).await;
+        assert_eq!((answer.status, answer.trace()), (201, trace), "{answer:?}");
+        let headers = system.vhost.headers("copies").await;
+        assert!(headers["traceparent"].as_str().unwrap().contains(trace), "{headers}");
+        assert_eq!((headers["tracestate"].as_str(), headers["baggage"].as_str()), expected, "{allowed}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_faces_strangers_links_to_their_trace_and_starts_its_own() {
+    let system = System::with(&[("GATEWAY_TRACE_CONTEXT", "link")]).await;
+    system.vhost.copy_to("copies").await;
+    let theirs = "4bf92f3577b34da6a3ce929d0e0e4736";
+    // Not recorded there; that is no reason not to record it here.
+    let sent = [("traceparent", &*format!("00-{theirs}-{CLIENT}-00")), ("tracestate", "vendor=1")];
+    let answer = system.post(&sent, None).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_ne!(answer.trace(), theirs);
+    let trace = system.trace(answer.trace()).await;
+    let gateway = path(&trace)[0];
+    assert_eq!((gateway.parent.as_deref(), &gateway.links[..]), (None, &[CLIENT.to_owned()][..]));
+    let headers = system.vhost.headers("copies").await;
+    assert_eq!(headers["tracestate"].as_str(), None, "{headers}");
+}

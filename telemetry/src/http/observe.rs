@@ -10,6 +10,7 @@ use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
+use clap::ValueEnum;
 use futures_util::FutureExt;
 use prometheus::{HistogramVec, IntGauge, Registry};
 use slog::Logger;
@@ -20,12 +21,23 @@ use crate::metrics::{durations, gauge};
 use crate::problem::Problem;
 use crate::propagation::{TRACERESPONSE, TraceContext};
 
+/// What becomes of a trace that a client brings along.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Incoming {
+    /// The request becomes part of it.
+    #[default]
+    Continue,
+    /// The request starts a trace of its own, linked to it: for a service that faces strangers.
+    Link,
+}
+
 /// Where [`observe`] writes to; one for each service, in its app data.
 #[derive(Clone)]
 pub struct Observer {
     durations: HistogramVec,
     pub(crate) active: IntGauge,
     pub(crate) log: Logger,
+    pub(super) incoming: Incoming,
 }
 
 impl Observer {
@@ -54,7 +66,13 @@ impl Observer {
         }
         let help = "HTTP requests that are being answered.";
         let active = gauge(registry, "http_server_active_requests", help)?;
-        Ok(Self { durations, active, log: log.clone() })
+        Ok(Self { durations, active, log: log.clone(), incoming: Incoming::default() })
+    }
+
+    /// The same for a service that treats the traces of its clients like this.
+    #[must_use]
+    pub fn with_incoming(self, incoming: Incoming) -> Self {
+        Self { incoming, ..self }
     }
 }
 

@@ -1,14 +1,15 @@
 //! SERVER spans, by the stable HTTP semantic conventions.
 
-use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::USER_AGENT;
+use actix_web::{Error, web};
 use opentelemetry::trace::Status;
 use tracing::{Span, field::Empty};
 use tracing_actix_web::{RootSpanBuilder, TracingLogger};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use super::observe::{Incoming, Observer};
 use super::{OTHER_METHOD, bounded, is_operational, known_method, route};
 use crate::propagation::TraceContext;
 
@@ -17,7 +18,8 @@ pub fn server_spans() -> TracingLogger<ServerSpan> {
     TracingLogger::new()
 }
 
-/// Builds the span of a request, as the child of the `traceparent` that came with it.
+/// Builds the span of a request, as the child of the `traceparent` that came with it, or linked to it where the
+/// [`Observer`] says so.
 pub struct ServerSpan;
 
 impl RootSpanBuilder for ServerSpan {
@@ -54,7 +56,17 @@ impl RootSpanBuilder for ServerSpan {
             network.protocol.version = version(request),
             error.type = Empty,
         );
-        TraceContext::read(|name| text(request, name).map(str::to_owned)).adopt(&span);
+        let incoming = TraceContext::read(|name| text(request, name).map(str::to_owned));
+        match request.app_data::<web::Data<Observer>>().map(|observer| observer.incoming) {
+            Some(Incoming::Link) => {
+                let theirs = incoming.span_context();
+                incoming.baggage_only().adopt(&span);
+                if theirs.is_valid() {
+                    span.add_link(theirs);
+                }
+            }
+            _ => incoming.adopt(&span),
+        }
         span
     }
 

@@ -39,7 +39,11 @@ fn observed() -> &'static Observed {
     static OBSERVED: OnceLock<Observed> = OnceLock::new();
     OBSERVED.get_or_init(|| {
         let sink = Sink::start();
-        let bench = Bench::start(&[&sink.endpoint(), "--log-level=info,service::events::quiet=error"]);
+        let bench = Bench::start(&[
+            &sink.endpoint(),
+            "--log-level=info,service::events::quiet=error",
+            "--baggage-allowed=tenant",
+        ]);
         let health = Arc::new(Mutex::new(Check::Ok));
         let url = serve(&bench, &health);
         Observed { bench, sink, url, health }
@@ -91,6 +95,7 @@ fn routes_of_the_service(config: &mut web::ServiceConfig) {
         .route("/refuses", web::get().to(failures::refuses))
         .route("/libraries", web::get().to(events::libraries_speak))
         .route("/keeper", web::get().to(mailboxes::ask))
+        .route("/carried", web::get().to(requests::carried))
         .route("/nothing", web::get().to(HttpResponse::NoContent));
 }
 

@@ -1,6 +1,7 @@
 //! One request: its span, its log lines, its header and its measurement, all of one trace.
 
 use actix_web::{HttpResponse, web};
+use telemetry::propagation::TraceContext;
 use telemetry::slog::{self, Logger};
 
 use crate::support::lines::of_trace;
@@ -10,6 +11,11 @@ use crate::{ERROR, Request, UNSET, client, observed, status_code};
 pub(crate) async fn read_order(id: web::Path<String>, log: web::Data<Logger>) -> HttpResponse {
     slog::info!(log, "order read"; "order.id" => id.as_str());
     HttpResponse::Ok().body("an order")
+}
+
+/// What this service would send along.
+pub(crate) async fn carried() -> web::Json<TraceContext> {
+    web::Json(TraceContext::current())
 }
 
 #[actix_rt::test]
@@ -188,4 +194,25 @@ async fn a_trace_that_its_caller_does_not_record_is_not_recorded_here() {
     let lines = observed().bench.lines().await;
     let messages: Vec<_> = of_trace(&lines, trace).iter().map(|line| line.message()).collect();
     assert_eq!(messages, ["order read", "request answered"], "its lines are written all the same");
+}
+
+#[actix_rt::test]
+async fn what_comes_along_is_carried_on_as_far_as_it_is_listed_and_bounded() {
+    let long = vec!["a=1"; 33].join(",");
+    for (sent, tracestate, baggage) in [
+        (vec![("tracestate", "vendor=1")], Some("vendor=1"), None),
+        (vec![("tracestate", long.as_str()), ("baggage", "user=ada")], None, None),
+        (vec![("baggage", "user=ada,tenant=acme;ttl=1,,=")], None, Some("tenant=acme")),
+    ] {
+        let mut request = Request::new("GET", "/carried");
+        for (name, value) in &sent {
+            request.builder = request.builder.header(*name, *value);
+        }
+        let response = request.send().await;
+        assert_eq!(response.status(), 200, "{sent:?}");
+        let carried: serde_json::Value = response.json().await.unwrap();
+        assert!(carried["traceparent"].as_str().unwrap().contains(&request.trace), "{sent:?}: {carried}");
+        assert_eq!(carried["tracestate"].as_str(), tracestate, "{sent:?}");
+        assert_eq!(carried["baggage"].as_str(), baggage, "{sent:?}");
+    }
 }

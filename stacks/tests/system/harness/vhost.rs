@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stacks::http;
 use uuid::Uuid;
 
-use super::program;
+use super::{eventually, program};
 
 pub(crate) struct Vhost {
     name: String,
@@ -64,6 +64,24 @@ impl Vhost {
         let text = |message: &Value, key: &str| message[key].as_str().unwrap().to_owned();
         let payload = |message: &Value| (text(message, "payload"), text(message, "payload_encoding"));
         messages.as_array().unwrap().iter().map(payload).collect()
+    }
+
+    /// From now on, what is published to the exchange of payment's events lies in this queue, too.
+    pub(crate) async fn copy_to(&self, queue: &str) {
+        self.call(Method::PUT, &format!("queues/{}/{queue}", self.name), Some(json!({}))).await;
+        let path = format!("bindings/{}/e/checkout/q/{queue}", self.name);
+        self.call(Method::POST, &path, Some(json!({"routing_key": "#"}))).await;
+    }
+
+    /// The headers of the first message in a queue, as soon as there is one.
+    pub(crate) async fn headers(&self, queue: &str) -> Value {
+        let path = format!("queues/{}/{queue}/get", self.name);
+        let how = json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
+        eventually(&format!("a message in {queue}"), async || {
+            let messages = self.call(Method::POST, &path, Some(how.clone())).await;
+            messages.get(0).map(|message| message["properties"]["headers"].clone()).ok_or("none".into())
+        })
+        .await
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
