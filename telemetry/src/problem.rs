@@ -6,7 +6,7 @@ use std::fmt;
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub struct Problem {
     /// What is wrong with each field of the request body.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    #[serde(skip)]
+    closes: bool,
     #[serde(skip)]
     headers: Vec<(actix_web::http::header::HeaderName, String)>,
 }
@@ -64,6 +66,7 @@ impl Problem {
             detail: detail.into(),
             trace_id: current_trace_id(),
             errors: Vec::new(),
+            closes: false,
             headers: Vec::new(),
         }
     }
@@ -136,7 +139,7 @@ impl Problem {
     /// Closes the connection after the answer: what is still to come on it can't be trusted.
     #[must_use]
     pub fn closing(mut self) -> Self {
-        self.headers.push((CONNECTION, "close".to_owned()));
+        self.closes = true;
         self
     }
 
@@ -164,6 +167,10 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::build(self.status_code());
         response.content_type(PROBLEM_JSON).insert_header((CACHE_CONTROL, "no-store"));
+        if self.closes {
+            // The header alone would not do it: actix writes its own.
+            response.force_close();
+        }
         for header in &self.headers {
             response.insert_header(header.clone());
         }
@@ -180,7 +187,13 @@ impl From<serde_json::Error> for Problem {
         Self::validation(vec![FieldError {
             pointer: String::new(),
             code: "shape".into(),
-            detail: format!("does not have the expected shape: {error}").into(),
+            // Not its text, which quotes what was sent: that may be personal.
+            detail: format!(
+                "does not have the expected shape at line {}, column {}",
+                error.line(),
+                error.column()
+            )
+            .into(),
         }])
     }
 }
