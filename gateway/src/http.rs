@@ -12,7 +12,8 @@ use payment_api::http::{EventState, NewPayment, Outcome, Payment};
 use serde_json::json;
 use slog::Logger;
 use telemetry::http::{
-    Observer, Probes, guard_connection, not_found, observe, probe_routes, read_json, resource, server_spans,
+    Observer, Probes, get, guard_connection, not_found, observe, probe_routes, read_json, resource,
+    server_spans,
 };
 use telemetry::problem::Problem;
 use telemetry::propagation::{annotate, current_trace_id};
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::order::Order;
 use crate::page::page_routes;
 use crate::payments::{Look, Pay, PayError, Payments};
+use crate::plain::Plain;
 
 const CREATE_ORDER: &str = "/create-order";
 const ORDER: &str = "/orders/{order_id}";
@@ -71,7 +73,7 @@ pub fn serve(
             .app_data(api.clone())
             .app_data(limits.clone())
             .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)).wrap(from_fn(limit)))
-            .service(resource(ORDER, "GET").route(web::get().to(find_order)).wrap(from_fn(limit)))
+            .service(resource(ORDER, "GET, HEAD").route(get().to(find_order)).wrap(from_fn(limit)))
             .configure(probe_routes)
             .configure(|routes| page_routes(routes, &trace_url))
             .default_service(web::to(not_found))
@@ -88,6 +90,7 @@ pub fn serve(
 }
 
 async fn create_order(
+    _: Plain,
     request: HttpRequest,
     payload: web::Payload,
     api: web::Data<Api>,
@@ -134,7 +137,11 @@ fn placed(payment: &Payment, is_new: bool) -> HttpResponse {
     }))
 }
 
-async fn find_order(api: web::Data<Api>, order_id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn find_order(
+    _: Plain,
+    api: web::Data<Api>,
+    order_id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let unknown = |_| Problem::not_found("There is no order with this id.");
     let order_id: Uuid = order_id.parse().map_err(unknown)?;
     let look = api.payments.send(Traced::new(Look(order_id))).await.map_err(gone)?;

@@ -19,6 +19,7 @@ mod idempotency;
 mod limits;
 mod page;
 mod place;
+mod plain;
 mod strict;
 
 use telemetry::Service;

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, web};
-use telemetry::http::resource;
+use telemetry::http::{get, resource};
 
 const PAGE: &str = include_str!("page.html");
 const OPENAPI: &str = include_str!("../openapi.json");
@@ -20,8 +20,8 @@ pub(crate) fn page_routes(config: &mut web::ServiceConfig, trace_url: &str) {
     let page = PAGE.replace("@TRACE_URL@", &escaped(trace_url));
     config
         .app_data(web::Data::new(Page(page)))
-        .service(resource("/", "GET").route(web::get().to(show)))
-        .service(resource("/openapi.json", "GET").route(web::get().to(openapi)));
+        .service(resource("/", "GET, HEAD").route(get().to(show)))
+        .service(resource("/openapi.json", "GET, HEAD").route(get().to(openapi)));
 }
 
 async fn show(page: web::Data<Page>) -> HttpResponse {

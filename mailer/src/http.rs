@@ -8,7 +8,7 @@ use actix_web::{App, HttpRequest, HttpServer, web};
 use payment_api::auth::{Authorized, Token};
 use serde::{Deserialize, Serialize};
 use telemetry::http::{
-    Observer, Probes, guard_connection, not_found, observe, probe_routes, resource, server_spans,
+    Observer, Probes, get, guard_connection, not_found, observe, probe_routes, resource, server_spans,
 };
 use telemetry::problem::Problem;
 use telemetry::{Traced, lifecycle};
@@ -63,7 +63,7 @@ pub fn serve(
 /// The routes of dead letters; app data: the token and the actor.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(resource(LIST, "GET").route(web::get().to(list)))
+        .service(resource(LIST, "GET, HEAD").route(get().to(list)))
         .service(resource(REPLAY_ALL, "POST").route(web::post().to(replay_all)))
         .service(resource(REPLAY, "POST").route(web::post().to(replay)));
 }

@@ -8,7 +8,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use clap::Parser;
 use telemetry::http::{
-    Observer, Probes, guard_connection, not_found, observe, probe_routes, resource, server_spans,
+    Observer, Probes, get, guard_connection, not_found, observe, probe_routes, resource, server_spans,
 };
 use telemetry::{Observability, Service, Settings, lifecycle, slog};
 
@@ -40,7 +40,7 @@ async fn run(config: Config) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
             .app_data(web::Data::new(served.clone()))
             .app_data(probes.clone())
             .configure(probe_routes)
-            .service(resource("/hello/{name}", "GET").route(web::get().to(hello)))
+            .service(resource("/hello/{name}", "GET, HEAD").route(get().to(hello)))
             .default_service(web::to(not_found))
             .wrap(from_fn(observe))
             .wrap(server_spans())

@@ -25,26 +25,35 @@ pub use observe::{Incoming, Observer, observe};
 pub use probes::{Check, Probes, probe_routes};
 pub use span::{ServerSpan, server_spans};
 
-use actix_web::Resource;
-use actix_web::web;
+use actix_web::http::Method;
+use actix_web::http::header::ALLOW;
+use actix_web::{HttpResponse, Resource, Route, guard, web};
 
 use crate::problem::Problem;
 
 /// What the conventions call a method that they don't know.
 const OTHER_METHOD: &str = "_OTHER";
 
-/// A resource that answers methods it has no route for with 405 and `Allow: {allowed}`.
+/// A resource that answers OPTIONS with `Allow: {allowed}`, and methods it has no route for with 405 and the same.
 pub fn resource(path: &str, allowed: &'static str) -> Resource {
-    web::resource(path).default_service(web::to(move || async move {
-        Err::<actix_web::HttpResponse, _>(Problem::method_not_allowed(allowed))
+    web::resource(path).default_service(web::to(move |method: Method| async move {
+        match method {
+            Method::OPTIONS => Ok(HttpResponse::NoContent().insert_header((ALLOW, allowed)).finish()),
+            _ => Err(Problem::method_not_allowed(allowed)),
+        }
     }))
+}
+
+/// The route of GET, and of HEAD, which is answered alike but without the body.
+pub fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// The answer for every path that has no resource.
 ///
 /// # Errors
 /// Always: 404.
-pub async fn not_found() -> Result<actix_web::HttpResponse, Problem> {
+pub async fn not_found() -> Result<HttpResponse, Problem> {
     Err(Problem::not_found("There is nothing at this path."))
 }
 

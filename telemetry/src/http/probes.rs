@@ -54,9 +54,9 @@ impl Probes {
 /// Adds `/metrics`, `/livez` and `/readyz`; needs [`Probes`] in the app data.
 pub fn probe_routes(config: &mut web::ServiceConfig) {
     config
-        .service(super::resource("/metrics", "GET").route(web::get().to(metrics)))
-        .service(super::resource("/livez", "GET").route(web::get().to(live)))
-        .service(super::resource("/readyz", "GET").route(web::get().to(ready)));
+        .service(super::resource("/metrics", "GET, HEAD").route(super::get().to(metrics)))
+        .service(super::resource("/livez", "GET, HEAD").route(super::get().to(live)))
+        .service(super::resource("/readyz", "GET, HEAD").route(super::get().to(ready)));
 }
 
 async fn metrics(probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {

@@ -21,7 +21,9 @@ use actix_web::dev::Service as _;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use telemetry::http::{Check, Observer, Probes, not_found, observe, probe_routes, resource, server_spans};
+use telemetry::http::{
+    Check, Observer, Probes, get, not_found, observe, probe_routes, resource, server_spans,
+};
 
 use mailboxes::Keeper;
 use support::sink::Sink;
@@ -90,7 +92,7 @@ fn serve(bench: &Bench, health: &Arc<Mutex<Check>>) -> String {
 
 fn routes_of_the_service(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/orders/{id}", "GET").route(web::get().to(requests::read_order)))
+        .service(resource("/orders/{id}", "GET, HEAD").route(get().to(requests::read_order)))
         .route("/panics", web::get().to(failures::panics))
         .route("/refuses", web::get().to(failures::refuses))
         .route("/libraries", web::get().to(events::libraries_speak))

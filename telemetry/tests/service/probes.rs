@@ -98,7 +98,7 @@ async fn the_readme_explains_every_metric_of_this_crate() {
 async fn another_method_on_a_probe_is_a_405() {
     let response = Request::new("POST", "/metrics").send().await;
     assert_eq!(response.status(), 405);
-    assert_eq!(response.headers()["allow"], "GET");
+    assert_eq!(response.headers()["allow"], "GET, HEAD");
 }
 
 #[test]

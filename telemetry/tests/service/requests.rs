@@ -148,7 +148,7 @@ async fn a_405_names_the_methods_there_are() {
     let mut request = Request::new("DELETE", "/orders/1");
     let response = request.send().await;
     assert_eq!(response.status(), 405);
-    assert_eq!(response.headers()["allow"], "GET");
+    assert_eq!(response.headers()["allow"], "GET, HEAD");
     let problem: serde_json::Value = response.json().await.unwrap();
     assert_eq!(problem["type"], "/problems/method-not-allowed");
     let span = request.server_span().await;

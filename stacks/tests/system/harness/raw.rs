@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -68,6 +69,31 @@ impl Connection {
 
     /// The next answer.
     pub(crate) async fn answer(&mut self) -> Answer {
+        let (status, headers) = self.status_and_headers().await;
+        let length =
+            headers.get("content-length").map_or(0, |length| length.to_str().unwrap().parse().unwrap());
+        while self.received.len() < length {
+            self.receive().await;
+        }
+        let body = self.received.drain(..length).collect::<Vec<u8>>();
+        Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or_default() }
+    }
+
+    /// The next answer, to a HEAD: nothing follows its headers.
+    pub(crate) async fn answer_to_head(&mut self) -> Answer {
+        let (status, headers) = self.status_and_headers().await;
+        Answer { status, headers, body: Value::Null }
+    }
+
+    /// Waits until the other side has closed, and said no more before.
+    pub(crate) async fn closed(mut self, case: &str) {
+        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await;
+        // A reset is an end, too: whoever closes with bytes unread sends one.
+        let end = read.unwrap_or_else(|_| panic!("{case}: still open after 20 s")).unwrap_or(0);
+        assert_eq!((end, self.received.len()), (0, 0), "{case}: more than one answer");
+    }
+
+    async fn status_and_headers(&mut self) -> (u16, HeaderMap) {
         let head = self.head().await;
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
@@ -78,14 +104,8 @@ impl Connection {
                 (name, HeaderValue::from_str(value.trim()).unwrap())
             })
             .collect();
-        let length =
-            headers.get("content-length").map_or(0, |length| length.to_str().unwrap().parse().unwrap());
-        while self.received.len() < length {
-            self.receive().await;
-        }
-        let body = self.received.drain(..length).collect::<Vec<u8>>();
         let status = status.unwrap_or_else(|| panic!("no status in {head}"));
-        Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or_default() }
+        (status, headers)
     }
 
     async fn head(&mut self) -> String {

@@ -16,6 +16,11 @@ impl Samples {
         )
     }
 
+    /// How many series there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The value of `name{label="value"}`; a series that does not exist is a mistake in the test or in the service.
     pub(crate) fn get(&self, series: &str) -> f64 {
         *self

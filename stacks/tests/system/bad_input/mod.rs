@@ -1,0 +1,179 @@
+//! Bad input over a real socket: each gets its problem document, with the field and the trace, and none of it
+//! reaches payment.
+//!
+//! What an order doesn't have is not in the tables: card data, dates, signed webhooks, somebody else's orders.
+
+mod fields;
+mod framing;
+mod headers;
+mod json;
+mod routing;
+
+use stacks::local::layout::{
+    Component::{Gateway, Mailer, Payment},
+    Layout,
+};
+
+use crate::harness::{Answer, Connection, System, ask, books, request};
+
+const JSON: &str = "content-type: application/json\r\n";
+const MALFORMED: &str = "/problems/malformed-json";
+
+/// A request that is wrong, and what must become of it.
+struct Case {
+    name: String,
+    request: Vec<u8>,
+    expected: Expected,
+    pointers: Vec<&'static str>,
+    /// Whether the connection must be closed after the answer; else it must take another request.
+    closes: bool,
+}
+
+enum Expected {
+    /// A problem document of this type.
+    Problem(u16, &'static str),
+    /// The one exception: what is no HTTP never gets as far as the application, and actix answers by itself,
+    /// with an empty body.
+    Empty(u16),
+    /// An ordinary answer: what is strange about the request does no harm.
+    Harmless(u16),
+}
+use Expected::{Empty, Harmless, Problem};
+
+fn case(name: &str, line: &str, headers: &str, body: &[u8], expected: Expected) -> Case {
+    raw(name, request(line, headers, body), expected)
+}
+
+fn raw(name: &str, request: impl Into<Vec<u8>>, expected: Expected) -> Case {
+    let closes = matches!(expected, Empty(_));
+    Case { name: name.to_owned(), request: request.into(), expected, pointers: Vec::new(), closes }
+}
+
+fn order(name: &str, headers: &str, body: &[u8], expected: Expected) -> Case {
+    case(name, "POST /create-order", headers, body, expected)
+}
+
+impl Case {
+    fn blames(self, pointers: &[&'static str]) -> Self {
+        Self { pointers: pointers.to_vec(), ..self }
+    }
+
+    fn closing(self) -> Self {
+        Self { closes: true, ..self }
+    }
+
+    fn check(&self, answer: &Answer) {
+        match self.expected {
+            Problem(status, kind) => answer.assert_problem(status, kind, &self.name),
+            Empty(status) => {
+                let length = answer.header("content-length");
+                assert_eq!((answer.status, length), (status, "0"), "{}: {answer:?}", self.name);
+            }
+            Harmless(status) => assert_eq!(answer.status, status, "{}: {answer:?}", self.name),
+        }
+        assert_eq!(answer.pointers(), self.pointers, "{}: {answer:?}", self.name);
+    }
+}
+
+/// What moves downstream when a request gets through; there must be none of it.
+async fn moved(system: &System) -> [f64; 5] {
+    let (payment, mailer) = (system.metrics(Payment).await, system.metrics(Mailer).await);
+    [
+        payment.sum("http_request_duration_seconds_count", &[("route", "/process-payment")]),
+        payment.sum("payment_processed_total", &[]),
+        payment.get("outbox_pending"),
+        mailer.sum("messaging_received_total", &[]),
+        system.emails().len() as f64,
+    ]
+}
+
+#[tokio::test]
+async fn bad_input_gets_its_problem_document_and_nothing_reaches_payment() {
+    let system = System::with(&[("GATEWAY_BODY_DEADLINE", "500ms"), ("GATEWAY_RATE_LIMIT", "0")]).await;
+    let gateway = system.stack.layout().gateway;
+    assert_eq!(moved(&system).await, [0.0; 5]);
+    let cases: Vec<Case> =
+        [json::cases(), fields::cases(), headers::cases(), routing::cases(), framing::cases()]
+            .into_iter()
+            .flatten()
+            .collect();
+    assert!(cases.len() >= 80, "{} cases", cases.len());
+    for case in &cases {
+        let mut connection = Connection::to(gateway).await;
+        connection.send(&case.request).await;
+        case.check(&connection.answer().await);
+        if case.closes {
+            connection.closed(&case.name).await;
+        } else {
+            connection.send(&request("GET /openapi.json", "", b"")).await;
+            assert_eq!(connection.answer().await.status, 200, "after {}", case.name);
+        }
+    }
+    assert_eq!(moved(&system).await, [0.0; 5], "something got through");
+
+    let placed = system.place().await;
+    system.email(&placed.id).await;
+    assert_eq!(moved(&system).await, [1.0, 1.0, 0.0, 1.0, 1.0], "and a good order still does");
+}
+
+#[tokio::test]
+async fn a_thousand_bad_requests_make_no_new_series() {
+    let system = System::with(&[("GATEWAY_RATE_LIMIT", "0")]).await;
+    let pair = |index: usize| {
+        let agent = format!("user-agent: agent-{index}\r\n");
+        let nowhere = request(&format!("GET /nowhere-{index}?q={index}"), &agent, b"");
+        let unheard = request(&format!("BREW{index} /create-order"), &agent, b"");
+        [nowhere, unheard].concat()
+    };
+    let mut connection = Connection::to(system.stack.layout().gateway).await;
+    let mut series = 0;
+    for index in 0..500 {
+        // The answers come in the order of the requests, however many of these are sent at once.
+        if index % 50 == 0 {
+            let batch: Vec<u8> = (index..index + 50).flat_map(pair).collect();
+            connection.send(&batch).await;
+        }
+        connection.answer().await.assert_problem(404, "/problems/not-found", "nowhere");
+        connection.answer().await.assert_problem(405, "/problems/method-not-allowed", "unheard-of");
+        if index == 0 {
+            series = system.metrics(Gateway).await.len();
+        }
+    }
+    assert_eq!(system.metrics(Gateway).await.len(), series);
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_one() {
+    let system = System::start().await;
+    let Layout { gateway, payment, mailer, .. } = *system.stack.layout();
+    for (address, line, allow) in [
+        (gateway, "GET /create-order", "POST"),
+        (gateway, "POST /orders/7", "GET, HEAD"),
+        (payment, "GET /process-payment", "POST"),
+        (payment, "POST /payments/7", "GET, HEAD"),
+        (mailer, "POST /metrics", "GET, HEAD"),
+    ] {
+        let answer = ask(address, &request(line, "", b"")).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, allow), "{line}: {answer:?}");
+        let (_, path) = line.split_once(' ').unwrap();
+        let answer = ask(address, &request(&format!("OPTIONS {path}"), "", b"")).await;
+        assert_eq!((answer.status, answer.header("allow")), (204, allow), "OPTIONS {path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get_without_a_body() {
+    let system = System::start().await;
+    let id = system.place().await.id;
+    let mut connection = Connection::to(system.stack.layout().gateway).await;
+    for path in ["/", "/openapi.json", &format!("/orders/{id}"), "/livez", "/orders/7"] {
+        connection.send(&request(&format!("GET {path}"), "", b"")).await;
+        let get = connection.answer().await;
+        connection.send(&request(&format!("HEAD {path}"), "", b"")).await;
+        let head = connection.answer_to_head().await;
+        for name in ["content-type", "content-length"] {
+            assert_eq!(get.header(name), head.header(name), "{name} of {path}");
+        }
+        assert_eq!(get.status, head.status, "{path}");
+    }
+}
