@@ -15,7 +15,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::FieldTable;
 use payment_api::broker::{Broker, BrokerError, Link};
-use payment_api::event::PaymentEvent;
+use payment_api::event::{PaymentEvent, Unreadable};
 use payment_api::topology;
 use slog::{Logger, error, info, warn};
 use telemetry::Chain;
@@ -27,7 +27,6 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::metrics::{Delivered, Metrics};
-use crate::parking;
 use crate::postman::Deliver;
 use crate::store::{Arrival, Store};
 
@@ -215,11 +214,11 @@ impl Inbox {
     async fn read(&self, delivery: Delivery) -> Option<Received> {
         let properties = &delivery.properties;
         let producer = context_of(properties.headers().as_ref());
-        let id = properties.message_id().as_ref().map_or("", |id| id.as_str());
+        let message_id = properties.message_id().as_ref().map(|id| id.as_str());
         let from =
             Destination { exchange: delivery.exchange.as_str(), routing_key: delivery.routing_key.as_str() };
-        let span = process_span(&producer, from, topology::MAILER_QUEUE, id);
-        match serde_json::from_slice::<PaymentEvent>(&delivery.data) {
+        let span = process_span(&producer, from, topology::MAILER_QUEUE, message_id.unwrap_or_default());
+        match PaymentEvent::read(&delivery.data, message_id) {
             Ok(event) => {
                 span.set_attribute("order.id", event.data.order_id.to_string());
                 Some(Received { delivery, event, span })
@@ -278,11 +277,11 @@ impl Inbox {
     }
 
     /// The broker moves the message to the parking queue, byte by byte as it came.
-    async fn park(&self, delivery: &Delivery, error: &serde_json::Error, span: &Span) {
+    async fn park(&self, delivery: &Delivery, error: &Unreadable, span: &Span) {
         self.metrics.delivery(Delivered::Parked);
         span.in_scope(|| {
             error!(self.log, "event parked: it can't be read";
-                "error.message" => parking::unreadable(error), "messaging.queue" => topology::PARKING_QUEUE);
+                "error.message" => %error, "messaging.queue" => topology::PARKING_QUEUE);
         });
         if sabotage::bug("mailer.parking_drops") {
             return self.settle(delivery.acker.ack(BasicAckOptions::default())).await;

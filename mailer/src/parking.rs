@@ -36,12 +36,6 @@ pub enum ParkingError {
     Deadline,
 }
 
-/// Why an event can't be read, without a word of what is in it: that may be personal.
-pub fn unreadable(error: &serde_json::Error) -> String {
-    let kind = if error.is_data() { "no event of payment" } else { "no JSON" };
-    format!("{kind}: line {}, column {}", error.line(), error.column())
-}
-
 /// The oldest messages in the queue; they stay there.
 ///
 /// # Errors
@@ -118,9 +112,9 @@ fn message_id(delivery: &Delivery) -> Option<&str> {
 
 fn letter(delivery: &Delivery) -> DeadLetter {
     let death = Death::of(delivery);
-    let reason = match serde_json::from_slice::<PaymentEvent>(&delivery.data) {
-        Ok(_) => "it was delivered too often without an answer".to_owned(),
-        Err(error) => unreadable(&error),
+    let reason = match PaymentEvent::read(&delivery.data, message_id(delivery)) {
+        Ok(_) => death.reason().to_owned(),
+        Err(error) => error.to_string(),
     };
     DeadLetter::new(
         message_id(delivery).map(str::to_owned),
@@ -160,6 +154,15 @@ impl<'a> Death<'a> {
     fn origin(&self) -> Option<(String, String)> {
         let key = self.field("routing-keys")?.as_array()?.as_slice().first()?;
         Some((text(self.field("exchange")?)?, text(key)?))
+    }
+
+    /// Why a message is here that can be read.
+    fn reason(&self) -> &'static str {
+        match self.field("reason").and_then(text).as_deref() {
+            Some("expired") => "it expired before it was delivered",
+            Some("maxlen") => "the queue was full",
+            _ => "it was delivered too often without an answer",
+        }
     }
 
     fn time(&self) -> Option<OffsetDateTime> {

@@ -9,9 +9,11 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpServer, web};
 use payment_api::auth::{Authorized, Token};
 use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
+use payment_api::{Flaw, Object};
 use store::StoreError;
 use telemetry::http::{
-    Observer, Probes, guard_connection, not_found, observe, probe_routes, read_json, resource, server_spans,
+    Observer, Probes, get, guard_connection, not_found, observe, probe_routes, read_json, resource,
+    server_spans,
 };
 use telemetry::problem::{FieldError, Problem};
 use telemetry::{Traced, lifecycle};
@@ -49,7 +51,7 @@ pub fn serve(
             .app_data(token.clone())
             .app_data(web::Data::new(ledger.clone()))
             .service(resource(PROCESS_PAYMENT, "POST").route(web::post().to(process)))
-            .service(resource(PAYMENT, "GET").route(web::get().to(find)))
+            .service(resource(PAYMENT, "GET, HEAD").route(get().to(find)))
             .configure(probe_routes)
             .default_service(web::to(not_found))
             .wrap(from_fn(observe))
@@ -72,7 +74,8 @@ async fn process(
 ) -> Result<web::Json<Payment>, Problem> {
     let idempotency_key = idempotency_key(&request)?;
     let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
-    let payment: NewPayment = serde_json::from_slice(&body)?;
+    let Object(payment): Object<NewPayment> = serde_json::from_slice(&body)?;
+    check(&payment)?;
     let settle = Settle { payment, idempotency_key };
     Ok(web::Json(ledger.send(Traced::new(settle)).await.map_err(gone)??))
 }
@@ -89,7 +92,8 @@ async fn find(
 }
 
 fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {
-    let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
+    let mut keys = request.headers().get_all(IDEMPOTENCY_KEY);
+    let key = keys.next().and_then(|value| value.to_str().ok()).filter(|_| keys.next().is_none());
     key.filter(|key| !key.is_empty() && key.len() <= LONGEST_KEY).map(str::to_owned).ok_or_else(|| {
         Problem::new(
             StatusCode::BAD_REQUEST,
@@ -98,6 +102,17 @@ fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {
             "Send an Idempotency-Key header of 1 to 255 printable ASCII characters.",
         )
     })
+}
+
+/// What is not kept to is refused here: whoever reads the event later can only park it.
+fn check(payment: &NewPayment) -> Result<(), Problem> {
+    let flaws = payment.flaws();
+    if flaws.is_empty() {
+        return Ok(());
+    }
+    let error =
+        |flaw: Flaw| FieldError { pointer: flaw.pointer, code: "value".into(), detail: flaw.reason.into() };
+    Err(Problem::validation(flaws.into_iter().map(error).collect()))
 }
 
 fn gone(_: MailboxError) -> Problem {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::FutureExt;
-use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE};
+use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE, SPECVERSION};
 use payment_api::http::{EventState, NewPayment, Payment};
 use payment_api::{Money, MoneyError};
 use sha2::{Digest, Sha256};
@@ -238,7 +238,7 @@ impl Ledger {
         let reason = decision.reason.map(str::to_owned);
         let kind = Kind::from(decision.outcome);
         let event = PaymentEvent {
-            specversion: "1.0".to_owned(),
+            specversion: SPECVERSION.to_owned(),
             id: Uuid::now_v7(),
             source: SOURCE.to_owned(),
             kind,

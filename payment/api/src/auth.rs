@@ -49,8 +49,10 @@ impl FromRequest for Authorized {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let sent = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
-        let sent = sent.and_then(|value| value.strip_prefix(b"Bearer "));
+        let mut headers = request.headers().get_all(AUTHORIZATION);
+        let sent = headers.next().and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        // Of two headers nobody knows which one is meant.
+        let sent = sent.filter(|_| headers.next().is_none());
         let expected = request.app_data::<web::Data<Token>>();
         ready(match (expected, sent) {
             (Some(expected), Some(sent)) if expected.matches(sent) => Ok(Self),

@@ -1,10 +1,14 @@
 //! What payment announces: JSON in the envelope of CloudEvents 1.0, structured mode.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::flaw::{Flaw, flaws, is_line};
 use crate::http::Outcome;
+use crate::object::{Object, object, objects};
 use crate::{Currency, Customer, Item};
 
 /// The content type of an event.
@@ -13,10 +17,19 @@ pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 /// The `source` of every event of payment.
 pub const SOURCE: &str = "/payment-service";
 
+/// The `specversion` of every event of payment.
+pub const SPECVERSION: &str = "1.0";
+
+/// Bytes that an event may have; payment takes no order that would make a larger one.
+pub const LARGEST: usize = 256 * 1024;
+
+/// The times that can be written as a date: from 1970 to 9999, in seconds since the Unix epoch.
+const DATES: RangeInclusive<i64> = 0..=253_402_300_799;
+
 /// A settled payment, for everyone who wants to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentEvent {
-    /// The version of CloudEvents: `1.0`.
+    /// The version of CloudEvents: [`SPECVERSION`].
     pub specversion: String,
     /// Unique; also the AMQP `message_id`. A repeated delivery repeats it.
     pub id: Uuid,
@@ -29,6 +42,7 @@ pub struct PaymentEvent {
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
     /// The payment.
+    #[serde(deserialize_with = "object")]
     pub data: PaymentSettled,
 }
 
@@ -69,8 +83,10 @@ pub struct PaymentSettled {
     /// The order.
     pub order_id: Uuid,
     /// Who pays.
+    #[serde(deserialize_with = "object")]
     pub customer: Customer,
     /// What for.
+    #[serde(deserialize_with = "objects")]
     pub items: Vec<Item>,
     /// How much: a decimal string.
     pub amount: String,
@@ -79,6 +95,78 @@ pub struct PaymentSettled {
     /// Why it was declined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Why a message is no event of payment; without a word of what is in it, for that may be personal.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It has more than [`LARGEST`] bytes.
+    #[error("larger than any event of payment")]
+    TooLarge,
+    /// It is not JSON.
+    #[error("no JSON: line {0}, column {1}")]
+    Json(usize, usize),
+    /// It is JSON of another shape.
+    #[error("no event of payment: line {0}, column {1}")]
+    Shape(usize, usize),
+    /// It is of another version of the envelope, or of another source.
+    #[error("no event of payment: {0} is not {1}")]
+    Foreign(&'static str, &'static str),
+    /// The message has none or another id, and what is unique about it can't be told.
+    #[error("the message_id is not the id of the event")]
+    Id,
+    /// No calendar has this time.
+    #[error("the time is before 1970 or after 9999")]
+    Time,
+    /// A value is not one that the contract allows.
+    #[error("not what the contract allows: {} {}", .0.pointer, .0.reason)]
+    Flaw(Flaw),
+}
+
+impl PaymentEvent {
+    /// Reads the event in a message with this `message_id`.
+    ///
+    /// # Errors
+    /// When it is not one that payment may have sent.
+    pub fn read(message: &[u8], message_id: Option<&str>) -> Result<Self, Unreadable> {
+        if message.len() > LARGEST {
+            return Err(Unreadable::TooLarge);
+        }
+        let Object(event) = serde_json::from_slice::<Object<Self>>(message).map_err(|error| {
+            let kind = if error.is_data() { Unreadable::Shape } else { Unreadable::Json };
+            kind(error.line(), error.column())
+        })?;
+        event.check(message_id)?;
+        Ok(event)
+    }
+
+    fn check(&self, message_id: Option<&str>) -> Result<(), Unreadable> {
+        if self.specversion != SPECVERSION {
+            return Err(Unreadable::Foreign("specversion", SPECVERSION));
+        }
+        if self.source != SOURCE {
+            return Err(Unreadable::Foreign("source", SOURCE));
+        }
+        if message_id.and_then(|id| id.parse().ok()) != Some(self.id) {
+            return Err(Unreadable::Id);
+        }
+        if !DATES.contains(&self.time.unix_timestamp()) {
+            return Err(Unreadable::Time);
+        }
+        self.data.flaw().map_or(Ok(()), |flaw| Err(Unreadable::Flaw(flaw)))
+    }
+}
+
+impl PaymentSettled {
+    /// What is wrong with it first; the pointer begins at the event.
+    fn flaw(&self) -> Option<Flaw> {
+        let mut flaws = flaws(&self.customer, &self.items, &self.amount, self.currency);
+        if self.reason.as_deref().is_some_and(|reason| !is_line(reason)) {
+            flaws.push(Flaw { pointer: "/reason".to_owned(), reason: "is not a line of text".to_owned() });
+        }
+        let first = flaws.into_iter().next()?;
+        Some(Flaw { pointer: format!("/data{}", first.pointer), ..first })
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::flaw::{Flaw, flaws};
+use crate::object::{object, objects};
 use crate::{Currency, Customer, Item};
 
 /// `POST`: settle a payment. Answers 200 with [`Payment`], also when it was settled before.
@@ -24,13 +26,22 @@ pub struct NewPayment {
     /// The order to pay; an answer that repeats an earlier one has that one's order id.
     pub order_id: Uuid,
     /// Who pays.
+    #[serde(deserialize_with = "object")]
     pub customer: Customer,
     /// What for.
+    #[serde(deserialize_with = "objects")]
     pub items: Vec<Item>,
     /// How much: a decimal string.
     pub amount: String,
     /// Of what.
     pub currency: Currency,
+}
+
+impl NewPayment {
+    /// What is wrong with it beyond its types.
+    pub fn flaws(&self) -> Vec<Flaw> {
+        flaws(&self.customer, &self.items, &self.amount, self.currency)
+    }
 }
 
 /// A settled payment.

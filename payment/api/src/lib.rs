@@ -16,10 +16,14 @@ pub mod testing;
 pub mod topology;
 
 mod email;
+mod flaw;
 mod money;
+mod object;
 
 pub use email::Email;
+pub use flaw::Flaw;
 pub use money::{Currency, Money, MoneyError};
+pub use object::Object;
 
 use serde::{Deserialize, Serialize};
 

@@ -127,13 +127,30 @@ impl System {
         Answer::of(request.send().await.unwrap()).await
     }
 
+    /// What the mailer has given up, held or parked.
+    pub(crate) async fn dead_letters(&self) -> Vec<Value> {
+        let url = self.url(Component::Mailer) + "/dead-letters?limit=1000";
+        let answer = self.client.get(url).bearer_auth(self.mailer_token()).send().await.unwrap();
+        let answer = Answer::of(answer).await;
+        answer.body.as_array().unwrap_or_else(|| panic!("no list: {answer:?}")).clone()
+    }
+
     pub(crate) fn url(&self, service: Component) -> String {
         url(self.stack.layout().listens(service)[0].0)
     }
 
     /// The token that payment accepts.
     pub(crate) fn payment_token(&self) -> String {
-        secrets::read(&self.dir().join(".env")).unwrap()["PAYMENT_TOKEN"].clone()
+        self.secret("PAYMENT_TOKEN")
+    }
+
+    /// The token that the mailer accepts.
+    pub(crate) fn mailer_token(&self) -> String {
+        self.secret("MAILER_TOKEN")
+    }
+
+    fn secret(&self, name: &str) -> String {
+        secrets::read(&self.dir().join(".env")).unwrap()[name].clone()
     }
 
     /// The trace of an order that went all the way.

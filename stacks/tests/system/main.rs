@@ -6,6 +6,7 @@
 mod harness;
 
 mod bad_input;
+mod bad_messages;
 mod breaker;
 mod durability;
 mod idempotency;

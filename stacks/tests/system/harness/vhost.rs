@@ -44,12 +44,17 @@ impl Vhost {
     }
 
     /// Publishes to the exchange of payment's events. `encoding` is `string`, or `base64` for other bytes.
-    pub(crate) async fn publish(&self, key: &str, message_id: &str, (payload, encoding): (&str, &str)) {
+    pub(crate) async fn publish(&self, key: &str, message_id: &str, payload: (&str, &str)) {
+        self.publish_with(key, json!({"message_id": message_id, "delivery_mode": 2}), payload).await;
+    }
+
+    /// The same with any properties, by their names in AMQP.
+    pub(crate) async fn publish_with(&self, key: &str, properties: Value, (payload, encoding): (&str, &str)) {
         let message = json!({
             "routing_key": key,
             "payload": payload,
             "payload_encoding": encoding,
-            "properties": {"message_id": message_id, "delivery_mode": 2},
+            "properties": properties,
         });
         let path = format!("exchanges/{}/checkout/publish", self.name);
         let answer = self.call(Method::POST, &path, Some(message)).await;
