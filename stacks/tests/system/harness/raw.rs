@@ -85,14 +85,6 @@ impl Connection {
         Answer { status, headers, body: Value::Null }
     }
 
-    /// Waits until the other side has closed, and said no more before.
-    pub(crate) async fn closed(mut self, case: &str) {
-        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await;
-        // A reset is an end, too: whoever closes with bytes unread sends one.
-        let end = read.unwrap_or_else(|_| panic!("{case}: still open after 20 s")).unwrap_or(0);
-        assert_eq!((end, self.received.len()), (0, 0), "{case}: more than one answer");
-    }
-
     async fn status_and_headers(&mut self) -> (u16, HeaderMap) {
         let head = self.head().await;
         let mut lines = head.lines();
