@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::{
     process::{Child, Command},
     signal::unix::{Signal as Signals, SignalKind, signal},
@@ -23,6 +23,10 @@ use crate::{
 };
 
 const START: Duration = Duration::from_secs(90);
+const STOP: Duration = Duration::from_secs(30);
+
+/// By default a node counts the messages in its queues every five seconds: too seldom for who waits for them.
+const EAGER_COUNTS: &str = "[{rabbit, [{quorum_tick_interval, 500}, {collect_statistics_interval, 500}]}].\n";
 
 /// Runs a command with `AMQP_URL` and `RABBITMQ_MANAGEMENT_URL` set and returns its exit code.
 /// When the caller has a broker already, the command simply runs.
@@ -49,6 +53,7 @@ pub async fn run(command: &[String], has_broker: bool) -> Result<u8> {
 pub struct Broker {
     /// Where the node is and how to log in.
     pub node: Node,
+    /// The port mapper and the node, or the port mapper alone.
     processes: Vec<(Process, std::process::Child)>,
     log: PathBuf,
 }
@@ -62,15 +67,62 @@ impl Broker {
         let node = Node { name, data, ports: Ports::free()?, password: id };
         node.check()?;
         node.write_settings()?;
+        fs::write(node.data.join("advanced.config"), EAGER_COUNTS)
+            .context("cannot write RabbitMQ's settings")?;
         let mut broker = Self { log: node.data.join("rabbitmq.out"), node, processes: Vec::new() };
-        for mut command in [broker.node.epmd(), broker.node.server()] {
-            let (log, _) = append(&broker.log)?;
-            let child = spawn_detached(&mut command, Stdio::from(log.try_clone()?), log);
-            let child = child.with_context(|| format!("cannot start {:?}", command.get_program()))?;
-            broker.processes.push((Process::of(child.id())?, child));
-        }
+        broker.spawn(broker.node.epmd())?;
+        broker.spawn(broker.node.server())?;
         broker.ready().await?;
         Ok(broker)
+    }
+
+    /// Ends the node at once, as a crash would; its data stays.
+    pub fn kill(&mut self) {
+        self.end(|process| process.kill());
+    }
+
+    /// Ends the node as an operator does; its data stays.
+    pub fn stop(&mut self) {
+        self.end(|process| {
+            process.stop(STOP);
+        });
+    }
+
+    /// Starts the node again on its data and ports, and waits until it can be used.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.spawn(self.node.server())?;
+        self.ready().await
+    }
+
+    /// Runs `rabbitmqctl` for the node.
+    pub async fn control(&self, arguments: &[&str]) -> Result<()> {
+        let output =
+            Command::from(self.node.control(arguments)).output().await.context("cannot run rabbitmqctl")?;
+        let said = [output.stdout, output.stderr].concat();
+        ensure!(
+            output.status.success(),
+            "`rabbitmqctl {}` failed: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&said).trim()
+        );
+        Ok(())
+    }
+
+    fn spawn(&mut self, mut command: std::process::Command) -> Result<()> {
+        let (log, _) = append(&self.log)?;
+        let child = spawn_detached(&mut command, Stdio::from(log.try_clone()?), log);
+        let child = child.with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        self.processes.push((Process::of(child.id())?, child));
+        Ok(())
+    }
+
+    /// The port mapper comes first and stays.
+    fn end(&mut self, how: impl Fn(&Process)) {
+        for (process, mut child) in self.processes.drain(1..) {
+            how(&process);
+            // Its status tells nothing that is needed.
+            let _ = child.wait();
+        }
     }
 
     async fn ready(&self) -> Result<()> {

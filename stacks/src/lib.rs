@@ -6,8 +6,10 @@
 pub mod commands;
 
 pub mod broker;
+pub mod faults;
 pub mod local;
 pub mod postgres;
+pub mod smtp_server;
 pub mod trace_backend;
 
 pub mod dead_letters;

@@ -13,6 +13,7 @@ use stacks::{
     broker::{self, Interruptions},
     commands::{self, LogsWanted, TraceWanted},
     dead_letters::{self, ReplayWanted},
+    faults::{self, FaultsWanted},
     local::Options,
     postgres, trace_backend,
 };
@@ -65,6 +66,8 @@ enum Command {
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    /// Break the system under load, and look whether anything accepted was lost or done twice
+    Faults(FaultsWanted),
     /// Serve as the local stack's trace backend
     #[command(hide = true)]
     TraceBackend {
@@ -125,6 +128,13 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Postgres { command } => {
             let has_server = options.env.get("DATABASE_URL").is_some_and(|url| !url.is_empty());
             return Ok(ExitCode::from(postgres::run(&command, has_server).await?));
+        }
+        Command::Faults(wanted) => {
+            return Ok(if faults::run(&options, &wanted).await? {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         }
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }

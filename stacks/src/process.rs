@@ -77,7 +77,7 @@ impl Process {
             return Stopped::Already;
         }
         self.signal(Signal::TERM);
-        if self.ended_within(grace) {
+        if self.ends_within(grace) {
             return Stopped::Gracefully;
         }
         self.kill();
@@ -88,15 +88,16 @@ impl Process {
     pub fn kill(&self) {
         if let (true, Some(pid)) = (self.is_alive(), Pid::from_raw(self.pid)) {
             let _ = kill_process_group(pid, Signal::KILL);
-            self.ended_within(Duration::from_secs(5));
+            self.ends_within(Duration::from_secs(5));
         }
     }
 
+    /// Whether it ends by itself in this time. Blocks the thread.
     #[expect(
         clippy::disallowed_methods,
         reason = "no arbiter here; also used while dropping, where nothing can be awaited"
     )]
-    fn ended_within(&self, grace: Duration) -> bool {
+    pub fn ends_within(&self, grace: Duration) -> bool {
         let deadline = Instant::now() + grace;
         while self.is_alive() {
             if Instant::now() >= deadline {

@@ -72,4 +72,12 @@ impl Stack {
     pub fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key).map(String::as_str)
     }
+
+    /// From now on, what is started is told another value for a setting, or none.
+    pub fn set(&mut self, key: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.settings.insert(key.to_owned(), value.to_owned()),
+            None => self.settings.remove(key),
+        };
+    }
 }

@@ -29,6 +29,8 @@ pub const USER: &str = "omnitrace";
 
 /// The package's inner script: the one in `PATH` insists on the user `rabbitmq`.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// The one beside it talks to a node.
+const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 
 /// Where a node listens; all of it on 127.0.0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,6 +190,19 @@ impl Node {
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
                 "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
             );
+        command
+    }
+
+    /// `rabbitmqctl`, for this node.
+    pub fn control(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(CONTROL);
+        command
+            .args(arguments)
+            // The cookie that lets it in is there.
+            .env("HOME", &self.data)
+            .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
+            .env("RABBITMQ_NODENAME", &self.name)
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null");
         command
     }
 

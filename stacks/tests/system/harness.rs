@@ -5,7 +5,6 @@ mod answer;
 mod program;
 mod raw;
 mod samples;
-mod smtp_server;
 mod vhost;
 mod wait;
 
@@ -34,7 +33,6 @@ pub(crate) use self::{
     program::{Ended, Program, environment, serving},
     raw::{Connection, ask, request},
     samples::Samples,
-    smtp_server::SmtpServer,
     vhost::Vhost,
     wait::eventually,
 };

@@ -1,11 +1,14 @@
 //! The e-mail over SMTP: it arrives, is tried again after a "later", and given up after a "never".
 
-use stacks::{local::layout::Component::Mailer, trace::ORDER};
+use stacks::{local::layout::Component::Mailer, smtp_server::SmtpServer, trace::ORDER};
 
-use crate::harness::{Placed, SmtpServer, System, books};
+use crate::harness::{Placed, System, books};
 
-async fn system(server: &SmtpServer) -> System {
-    System::with(&[("SMTP_URL", &format!("smtp://{}", server.address))]).await
+/// A system and its mail server, which gives these answers to the first e-mails.
+async fn system(refusals: &[&'static str]) -> (System, SmtpServer) {
+    let server = SmtpServer::start().await.unwrap();
+    server.refuse_next(refusals);
+    (System::with(&[("SMTP_URL", &server.url())]).await, server)
 }
 
 async fn attempts(system: &System) -> [f64; 3] {
@@ -16,8 +19,7 @@ async fn attempts(system: &System) -> [f64; 3] {
 
 #[tokio::test]
 async fn an_email_arrives_over_smtp_in_its_envelope() {
-    let server = SmtpServer::start(&[]).await;
-    let system = system(&server).await;
+    let (system, server) = system(&[]).await;
     let order = Placed::from(&system.place_with(&books("ada@example.org"), &[]).await);
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
     let [email] = &server.taken()[..] else { panic!("not one e-mail: {:?}", server.offered()) };
@@ -35,8 +37,7 @@ async fn an_email_arrives_over_smtp_in_its_envelope() {
 
 #[tokio::test]
 async fn a_server_that_says_later_is_asked_again_and_gets_the_email_once() {
-    let server = SmtpServer::start(&["451 later", "421 busy"]).await;
-    let system = system(&server).await;
+    let (system, server) = system(&["451 later", "421 busy"]).await;
     let order = system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
     assert_eq!(server.taken().len(), 1);
@@ -55,8 +56,7 @@ async fn a_server_that_says_later_is_asked_again_and_gets_the_email_once() {
 
 #[tokio::test]
 async fn a_server_that_says_never_makes_a_dead_letter_and_the_next_email_arrives() {
-    let server = SmtpServer::start(&["550 no such customer"]).await;
-    let system = system(&server).await;
+    let (system, server) = system(&["550 no such customer"]).await;
     system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"dead\"}", 1.0).await;
     system.reaches(Mailer, "inbox_queued", 0.0).await;

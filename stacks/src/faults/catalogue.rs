@@ -1,0 +1,99 @@
+//! What can be broken, by name.
+
+use std::time::Duration;
+
+use super::nemesis::Fault::{self, *};
+use crate::{
+    local::layout::Component::{self, Gateway, Mailer, Payment},
+    process::Signal,
+    smtp_server::Manner,
+};
+
+/// A fault and what it is called.
+pub(crate) type Named = (&'static str, Fault);
+
+/// All faults, in the order in which they come.
+pub(crate) const FAULTS: &[Named] = &[
+    ("nothing", Nothing),
+    // Processes that end.
+    ("kill-gateway", Kill(&[Gateway])),
+    ("kill-payment", Kill(&[Payment])),
+    ("kill-mailer", Kill(&[Mailer])),
+    ("kill-services", Kill(&Component::SERVICES)),
+    ("kill-everything", KillEverything),
+    ("kill-at-random", KillAtRandom),
+    ("sigterm", End(Signal::TERM)),
+    ("ctrl-c", End(Signal::INT)),
+    ("freeze", Freeze),
+    // The same at named points of the code.
+    ("gateway.before_forward", Crash(Gateway)),
+    ("gateway.after_payment", Crash(Gateway)),
+    ("payment.before_commit", Crash(Payment)),
+    ("payment.in_commit", Crash(Payment)),
+    ("payment.after_commit", Crash(Payment)),
+    ("payment.before_publish", Crash(Payment)),
+    ("payment.before_confirm", Crash(Payment)),
+    ("payment.after_confirm", Crash(Payment)),
+    ("mailer.before_inbox", Crash(Mailer)),
+    ("mailer.before_ack", Crash(Mailer)),
+    ("mailer.before_smtp", Crash(Mailer)),
+    ("mailer.before_content", Crash(Mailer)),
+    ("mailer.after_answer", Crash(Mailer)),
+    // The broker.
+    ("broker-stopped", BrokerStopped),
+    ("broker-killed", BrokerKilled),
+    ("broker-memory-alarm", BrokerAlarm("set_vm_memory_high_watermark", "0", "0.6")),
+    ("broker-disk-alarm", BrokerAlarm("set_disk_free_limit", "1000000GB", "50MB")),
+    ("broker-cut", BrokerCut),
+    ("broker-blocked", BrokerBlocked),
+    ("broker-vanishes", BrokerVanishes),
+    ("broker-slow", BrokerSlow),
+    ("queue-deleted", QueueDeleted),
+    ("unroutable", Unroutable),
+    ("duplicates", Duplicates),
+    ("poison", Poison),
+    // The mail server.
+    ("mail-down", Mail(Manner::Down, 1)),
+    ("mail-slow", Mail(Manner::Slow(Duration::from_millis(150)), 1)),
+    ("mail-stalled", Mail(Manner::Stall, 1)),
+    ("mail-later", Mail(Manner::Refuse("451 later"), 2)),
+    ("mail-never", MailNever),
+    ("mail-hidden-250", Mail(Manner::Hide, 3)),
+    ("mail-lost-content", Mail(Manner::Lose, 3)),
+    // The databases.
+    ("payment-locked", Locked(Payment)),
+    ("mailer-locked", Locked(Mailer)),
+    ("mailer-locked-and-killed", LockedAndKilled),
+    ("disk-full", DiskFull),
+];
+
+/// Those that `make test` has time for.
+pub(crate) const QUICK: &[&str] = &[
+    "kill-gateway",
+    "kill-payment",
+    "kill-mailer",
+    "payment.after_commit",
+    "broker-killed",
+    "duplicates",
+    "poison",
+    "mail-hidden-250",
+];
+
+/// The fault of this name.
+pub(crate) fn find(name: &str) -> Option<Named> {
+    FAULTS.iter().find(|(known, _)| *known == name).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_the_quick_ones_exist() {
+        let mut names: Vec<_> = FAULTS.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FAULTS.len());
+        assert!(QUICK.iter().all(|name| find(name).is_some()));
+    }
+}

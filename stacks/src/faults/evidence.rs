@@ -1,0 +1,191 @@
+//! Collects what is to be seen of the system from outside once a fault is over: orders, e-mails, log lines, metrics,
+//! queues and processes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use reqwest::Method;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::{
+    history::{Email, Footprint, History, Operation, Order, Outcome, Recovery},
+    plan::CANARY,
+    system::System,
+};
+use crate::{local::layout::Component, smtp_server::Received};
+
+/// What the mailer says before it sends an e-mail again that may have arrived.
+const DECLARATION: &str = "an e-mail may be sent twice";
+/// A message that was refused is in the parking queue soon, but not at once.
+const PARKING: Duration = Duration::from_secs(10);
+
+/// What has been looked at already.
+#[derive(Default)]
+pub(crate) struct Evidence {
+    logs: BTreeMap<PathBuf, u64>,
+    emails: usize,
+    customers: BTreeSet<String>,
+}
+
+impl Evidence {
+    /// All that was seen since the last time.
+    pub(crate) async fn collect(
+        &mut self,
+        system: &mut System,
+        operations: Vec<Operation>,
+        recovery: Recovery,
+    ) -> Result<History> {
+        let settled = operations.iter().filter_map(|one| Some(one.settled()?.1.to_owned()));
+        let settled: BTreeSet<String> = settled.collect();
+        let orders = system.orders(settled.into_iter().collect()).await?;
+        let orders = orders.iter().map(|(id, order)| Ok((id.clone(), read_order(order)?)));
+        let orders = orders.collect::<Result<_>>()?;
+        let dead_letters = dead_letters(system).await?;
+        let poison = std::mem::take(&mut system.poison);
+        let parked = parked(system, poison.len()).await?;
+        let (declared, leaks) = self.signals(system).await?;
+        Ok(History {
+            emails: self.emails(system, &operations),
+            operations,
+            orders,
+            declared,
+            dead_letters,
+            poison: poison.into_iter().map(String::into_bytes).collect(),
+            parked: parked.into_iter().map(String::into_bytes).collect(),
+            leaks,
+            bad_endings: std::mem::take(&mut system.bad_endings),
+            footprints: footprints(system)?,
+            recovery,
+        })
+    }
+
+    /// The e-mails that have come since the last time.
+    pub(crate) fn news(&self, system: &System) -> Vec<Received> {
+        system.mail.taken_after(self.emails)
+    }
+
+    /// The same, but for those to customers of earlier: they are judged in the end.
+    fn emails(&mut self, system: &System, operations: &[Operation]) -> Vec<Email> {
+        let new = self.news(system);
+        self.emails += new.len();
+        let is_ours = |email: &Received| !email.to.iter().all(|to| self.customers.contains(to));
+        let emails = new.iter().filter(|email| is_ours(email)).map(read_email).collect();
+        self.customers.extend(operations.iter().map(|one| one.recipient.clone()));
+        emails
+    }
+
+    /// What the services have said: declared e-mails by order, and where something is that must not be there.
+    async fn signals(&mut self, system: &System) -> Result<(BTreeMap<String, usize>, Vec<String>)> {
+        let secrets: Vec<&str> = ["PAYMENT_TOKEN", "MAILER_TOKEN"]
+            .into_iter()
+            .filter_map(|name| system.stack.setting(name))
+            .chain([CANARY, system.broker.node.password.as_str()])
+            .collect();
+        let mut leaks = Vec::new();
+        let mut look = |place: &str, text: &str| {
+            let leaking = text.lines().find(|line| secrets.iter().any(|secret| line.contains(secret)));
+            if let Some(line) = leaking {
+                leaks.push(format!("an address or a secret is in {place}: {line}"));
+            }
+        };
+        let mut declared = BTreeMap::new();
+        let directory = system.stack.log_dir();
+        for file in std::fs::read_dir(&directory).context("the log files can't be listed")? {
+            let path = file?.path();
+            let text = self.unread(&path)?;
+            look(&path.display().to_string(), &text);
+            let declarations = text.lines().filter(|line| line.contains(DECLARATION));
+            for line in declarations.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+                if line["message"] == DECLARATION {
+                    let order = line["order.id"].as_str().unwrap_or_default().to_owned();
+                    *declared.entry(order).or_default() += 1;
+                }
+            }
+        }
+        for service in Component::SERVICES {
+            look(&format!("the metrics of {service}"), &system.metrics(service).await?);
+        }
+        Ok((declared, leaks))
+    }
+
+    /// The whole lines that a file has got since the last time.
+    fn unread(&mut self, path: &PathBuf) -> Result<String> {
+        let known = self.logs.entry(path.clone()).or_default();
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(*known))?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let mut bytes = read().with_context(|| format!("cannot read {}", path.display()))?;
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        *known += bytes.len() as u64;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// All e-mails that the mail server has ever taken.
+pub(crate) fn emails(system: &System) -> Vec<Email> {
+    system.mail.taken().iter().map(read_email).collect()
+}
+
+fn read_order(order: &Value) -> Result<Order> {
+    let text = |key: &str| {
+        let value = order[key].as_str().map(str::to_owned);
+        value.with_context(|| format!("the gateway told an order without {key}: {order}"))
+    };
+    Ok(Order {
+        outcome: if text("status")? == "paid" { Outcome::Paid } else { Outcome::Declined },
+        amount: text("amount")?,
+        currency: text("currency")?,
+        published: text("event")? == "published",
+    })
+}
+
+fn read_email(email: &Received) -> Email {
+    let after = |start: &str| {
+        let line = email.text.lines().find_map(|line| line.strip_prefix(start));
+        line.unwrap_or_default().trim_end_matches(':').to_owned()
+    };
+    Email {
+        to: email.to.clone(),
+        message_id: after("Message-ID: "),
+        order: after("Your order "),
+        text: email.text.clone(),
+        at: email.at,
+    }
+}
+
+async fn dead_letters(system: &System) -> Result<BTreeSet<String>> {
+    let letters = system.dead_letters(Method::GET, "/dead-letters?limit=1000").await?;
+    let letters = letters.as_array().map_or(&[][..], Vec::as_slice).iter();
+    let emails = letters.filter(|letter| letter["state"] != "parked");
+    Ok(emails.filter_map(|letter| letter["orderId"].as_str().map(str::to_owned)).collect())
+}
+
+async fn parked(system: &System, expected: usize) -> Result<Vec<String>> {
+    let deadline = Instant::now() + PARKING;
+    let mut parked = system.parked().await?;
+    while parked.len() < expected && Instant::now() < deadline {
+        sleep(Duration::from_millis(100)).await;
+        parked.extend(system.parked().await?);
+    }
+    Ok(parked)
+}
+
+fn footprints(system: &System) -> Result<Vec<Footprint>> {
+    let footprint = |(service, process): (Component, crate::process::Process)| {
+        let process = procfs::process::Process::new(process.pid)?;
+        let memory = process.stat()?.rss * procfs::page_size();
+        Ok(Footprint { service: service.name(), memory, files: process.fd_count()? })
+    };
+    system.processes().map(footprint).collect()
+}

@@ -1,0 +1,211 @@
+//! Clients that place orders at a steady pace, whatever happens, and remember every answer.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::Value;
+use tokio::{task::JoinSet, time::sleep};
+
+use super::{
+    history::{Answer, Attempt, Operation, Outcome},
+    plan::{Draft, Plan, Twist},
+};
+
+const CLIENTS: usize = 16;
+/// Between two orders of one client.
+const PACE: Duration = Duration::from_millis(100);
+/// Before a client asks again, or orders again after a refusal.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How long a client waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a client asks while the fault may still be there.
+const ATTEMPTS: usize = 4;
+
+/// The clients of one gateway.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    http: Client,
+    url: String,
+}
+
+/// The clients at work.
+pub(crate) struct Load {
+    work: JoinSet<()>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    plan: Mutex<Plan>,
+    done: Mutex<Vec<Draft>>,
+    accepted: AtomicUsize,
+    holding: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl Clients {
+    /// Clients of the gateway at this URL.
+    pub(crate) fn new(gateway: &str) -> Result<Self> {
+        let http = Client::builder().no_proxy().timeout(PATIENCE).build();
+        Ok(Self { http: http.context("cannot make an HTTP client")?, url: format!("{gateway}/create-order") })
+    }
+
+    /// Puts them to work.
+    pub(crate) fn start(&self, plan: Plan) -> Load {
+        let shared = Arc::new(Shared {
+            plan: Mutex::new(plan),
+            done: Mutex::default(),
+            accepted: AtomicUsize::new(0),
+            holding: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        });
+        let mut work = JoinSet::new();
+        for number in 0..CLIENTS {
+            let (clients, shared) = (self.clone(), shared.clone());
+            work.spawn(async move {
+                // Not all at once.
+                sleep(PACE * u32::try_from(number).unwrap_or(0) / CLIENTS as u32).await;
+                clients.work(&shared).await;
+            });
+        }
+        Load { work, shared }
+    }
+
+    async fn work(&self, shared: &Shared) {
+        while !shared.stopping.load(Ordering::Relaxed) {
+            if shared.holding.load(Ordering::Relaxed) {
+                sleep(PACE).await;
+                continue;
+            }
+            let drafts = lock(&shared.plan).draw();
+            for mut draft in drafts {
+                self.place(&mut draft, &shared.stopping).await;
+                let settled = draft.operation.settled().is_some();
+                shared.accepted.fetch_add(usize::from(settled), Ordering::Relaxed);
+                lock(&shared.done).push(draft);
+                sleep(if settled { PACE } else { PAUSE }).await;
+            }
+        }
+    }
+
+    async fn place(&self, draft: &mut Draft, stopping: &AtomicBool) {
+        for _ in 0..ATTEMPTS {
+            self.ask(draft).await;
+            let asks_again = match draft.operation.attempts.last().map(|attempt| &attempt.answer) {
+                Some(Answer::Unclear(_)) => true,
+                Some(Answer::Refused(_)) => draft.twist == Twist::Insists,
+                _ => false,
+            };
+            if !asks_again || stopping.load(Ordering::Relaxed) {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        if draft.operation.settled().is_none() {
+            return;
+        }
+        match draft.twist {
+            Twist::Repeats => self.ask(draft).await,
+            Twist::Alters => {
+                let (answer, _) = self.post(draft, &draft.altered_body()).await;
+                draft.operation.altered.push(answer);
+            }
+            Twist::None | Twist::Insists | Twist::Shares => {}
+        }
+    }
+
+    /// Asks for an order once, or once more.
+    pub(crate) async fn ask(&self, draft: &mut Draft) {
+        let (answer, sent) = self.post(draft, &draft.body()).await;
+        draft.operation.attempts.push(Attempt { sent, ended: Instant::now(), answer });
+    }
+
+    /// Asks until every order is settled or refused, or `limit` is over.
+    pub(crate) async fn resolve(&self, drafts: &mut [Draft], limit: Duration) {
+        let deadline = Instant::now() + limit;
+        for draft in drafts {
+            let is_open = |one: &Operation| one.settled().is_none() && !one.is_refused();
+            while is_open(&draft.operation) && Instant::now() < deadline {
+                self.ask(draft).await;
+                if is_open(&draft.operation) {
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn post(&self, draft: &Draft, body: &Value) -> (Answer, Instant) {
+        let mut request = self.http.post(&self.url).header("idempotency-key", &draft.key).json(body);
+        if let Some(client) = draft.client {
+            request = request.header("authorization", client);
+        }
+        let sent = Instant::now();
+        let answer = match request.send().await {
+            Ok(response) => read(response).await,
+            // Nobody listened, so that nothing can have happened.
+            Err(error) if error.is_connect() => Answer::Refused("nobody listens".into()),
+            Err(error) => Answer::Unclear(format!("{:#}", anyhow::Error::new(error.without_url()))),
+        };
+        (answer, sent)
+    }
+}
+
+impl Load {
+    /// How many orders were accepted so far.
+    pub(crate) fn accepted(&self) -> usize {
+        self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Lets the clients begin nothing new for a while, or go on.
+    pub(crate) fn hold(&self, hold: bool) {
+        self.shared.holding.store(hold, Ordering::Relaxed);
+    }
+
+    /// Lets the clients finish what they are at; everything that they ordered.
+    pub(crate) async fn stop(mut self) -> Vec<Draft> {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        while self.work.join_next().await.is_some() {}
+        std::mem::take(&mut *lock(&self.shared.done))
+    }
+}
+
+async fn read(response: Response) -> Answer {
+    let status = response.status();
+    let body: Value = match response.json().await {
+        Ok(body) => body,
+        Err(_) => return Answer::Unclear(format!("{status}, and half an answer")),
+    };
+    let kind = body["type"].as_str().unwrap_or_default();
+    match (status, kind) {
+        (StatusCode::CREATED, _) => match body["orderId"].as_str() {
+            Some(order) => Answer::Settled(Outcome::Paid, order.to_owned()),
+            None => Answer::Undocumented(body.to_string()),
+        },
+        // "… The order is <id>."
+        (StatusCode::PAYMENT_REQUIRED, "/problems/payment-declined") => {
+            let detail = body["detail"].as_str().unwrap_or_default();
+            match detail.trim_end_matches('.').rsplit(' ').next() {
+                Some(order) => Answer::Settled(Outcome::Declined, order.to_owned()),
+                None => Answer::Undocumented(body.to_string()),
+            }
+        }
+        (StatusCode::GATEWAY_TIMEOUT, "/problems/outcome-unknown")
+        | (StatusCode::CONFLICT, "/problems/idempotency-in-progress") => Answer::Unclear(kind.to_owned()),
+        (StatusCode::SERVICE_UNAVAILABLE, _)
+        | (StatusCode::UNPROCESSABLE_ENTITY, "/problems/idempotency-key-reused") => {
+            Answer::Refused(kind.to_owned())
+        }
+        _ => Answer::Undocumented(format!("{status} {body}")),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

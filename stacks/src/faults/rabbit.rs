@@ -1,0 +1,127 @@
+//! The broker as its operator sees it: the management API.
+
+use anyhow::{Context as _, Result, bail};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use crate::{http, local::rabbitmq::Node};
+
+/// Where payment publishes.
+pub(crate) const EXCHANGE: &str = "checkout";
+/// Where the mailer consumes.
+pub(crate) const QUEUE: &str = "mailer.payments";
+/// Where the mailer puts what it can't read.
+pub(crate) const PARKING: &str = "mailer.parking";
+/// Where what no queue is bound for ends up.
+pub(crate) const UNROUTED: &str = "checkout.unrouted";
+/// What the mailer's queue is bound with.
+const BINDING: &str = "payment.*";
+/// Messages that are looked at in one go.
+const MANY: u32 = 2_000;
+
+/// The management API of a node; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Rabbit {
+    client: Client,
+    api: String,
+}
+
+/// A message as it lies in a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    routing_key: String,
+    properties: Value,
+    /// Its body in Base64.
+    pub(crate) payload: String,
+}
+
+impl Rabbit {
+    /// The management API of this node.
+    pub(crate) fn new(node: &Node) -> Result<Self> {
+        Ok(Self { client: http::client()?, api: format!("{}/api", node.management_url()) })
+    }
+
+    /// How many messages are in a queue, delivered or not.
+    pub(crate) async fn depth(&self, queue: &str) -> Result<u64> {
+        let path = format!("queues/%2F/{queue}?disable_stats=true&enable_queue_totals=true");
+        let queue = self.call(Method::GET, &path, None).await?;
+        // A queue that is being made has no count yet.
+        Ok(queue["messages"].as_u64().unwrap_or_default())
+    }
+
+    /// Takes all messages out of a queue.
+    pub(crate) async fn take(&self, queue: &str) -> Result<Vec<Message>> {
+        let path = format!("queues/%2F/{queue}/get");
+        let how = json!({"count": MANY, "ackmode": "ack_requeue_false", "encoding": "base64"});
+        let messages = self.call(Method::POST, &path, Some(how)).await?;
+        let text = |message: &Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
+        let message = |message: &Value| Message {
+            routing_key: text(message, "routing_key"),
+            properties: message["properties"].clone(),
+            payload: text(message, "payload"),
+        };
+        Ok(messages.as_array().map_or(&[][..], Vec::as_slice).iter().map(message).collect())
+    }
+
+    /// Publishes a message as payment would.
+    pub(crate) async fn publish(&self, message: &Message) -> Result<()> {
+        let message = json!({
+            "routing_key": message.routing_key,
+            "properties": message.properties,
+            "payload": message.payload,
+            "payload_encoding": "base64",
+        });
+        let answer = self.call(Method::POST, "exchanges/%2F/checkout/publish", Some(message)).await?;
+        if answer["routed"] != true {
+            bail!("RabbitMQ had no queue for a message of ours");
+        }
+        Ok(())
+    }
+
+    /// Makes a queue that gets a copy of every event from now on.
+    pub(crate) async fn tap(&self, queue: &str) -> Result<()> {
+        let durable = json!({"durable": true});
+        self.call(Method::PUT, &format!("queues/%2F/{queue}"), Some(durable)).await?;
+        self.bind(queue).await
+    }
+
+    /// Deletes a queue with all that is in it.
+    pub(crate) async fn delete(&self, queue: &str) -> Result<()> {
+        self.call(Method::DELETE, &format!("queues/%2F/{queue}"), None).await.map(drop)
+    }
+
+    /// Binds a queue for all events.
+    pub(crate) async fn bind(&self, queue: &str) -> Result<()> {
+        let path = format!("bindings/%2F/e/{EXCHANGE}/q/{queue}");
+        self.call(Method::POST, &path, Some(json!({"routing_key": BINDING}))).await.map(drop)
+    }
+
+    /// Undoes the binding of a queue.
+    pub(crate) async fn unbind(&self, queue: &str) -> Result<()> {
+        let path = format!("bindings/%2F/e/{EXCHANGE}/q/{queue}/{BINDING}");
+        self.call(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+        let mut request = self.client.request(method.clone(), format!("{}/{path}", self.api));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let failed = || format!("RabbitMQ's management API failed at {method} {path}");
+        let answer = request.send().await.map_err(reqwest::Error::without_url).with_context(failed)?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(reqwest::Error::without_url).with_context(failed)?;
+        if !status.is_success() {
+            bail!("RabbitMQ's management API answered {status} to {method} {path}: {text}");
+        }
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+}
+
+impl Message {
+    /// A message that the mailer is to get, with this body in Base64.
+    pub(crate) fn to_mailer(payload: &str) -> Self {
+        let (routing_key, payload) = ("payment.succeeded".to_owned(), payload.to_owned());
+        Self { routing_key, properties: json!({"delivery_mode": 2}), payload }
+    }
+}

@@ -1,0 +1,264 @@
+//! The system that is broken and healed: the real services, a RabbitMQ node of its own behind a fault proxy, and a
+//! mail server that does as it is told.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use reqwest::{Client, Method, StatusCode, Url};
+use serde_json::Value;
+use tokio::task::{JoinSet, block_in_place};
+
+use super::{
+    nemesis::SmallDisk,
+    proxy::Proxy,
+    rabbit::{Message, PARKING, QUEUE, Rabbit, UNROUTED},
+};
+use crate::{
+    broker::Broker,
+    http,
+    local::{
+        Options, Stack,
+        layout::{Component, url},
+        rabbitmq,
+    },
+    process::{Process, Signal},
+    progress::Progress,
+    smtp_server::SmtpServer,
+};
+
+/// What every service is told beside where the others are.
+const SETTINGS: [(&str, &str); 7] = [
+    ("PAYMENT_LATENCY", "5ms"),
+    ("MAIL_LATENCY", "5ms"),
+    ("GATEWAY_RATE_LIMIT", "0"),
+    ("OTEL_TRACES_EXPORTER", "none"),
+    // Named, so that no trace backend is started; nothing is sent there.
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+    ("PAYMENT_DATABASE_URL", "sqlite://var/payment.db"),
+    ("MAILER_DATABASE_URL", "sqlite://var/mailer.db"),
+];
+/// How long a process may take to end by itself.
+const END: Duration = Duration::from_secs(20);
+/// Questions that the gateway is asked at once.
+const AT_ONCE: usize = 8;
+
+/// The system, whole. Dropping it ends all of it.
+pub(crate) struct System {
+    /// The three services.
+    pub(crate) stack: Stack,
+    /// The RabbitMQ node.
+    pub(crate) broker: Broker,
+    /// The broker from its operator's side.
+    pub(crate) rabbit: Rabbit,
+    /// Between the services and the broker.
+    pub(crate) line: Proxy,
+    /// Where the mailer sends to.
+    pub(crate) mail: SmtpServer,
+    /// How services ended that were asked to, where that was not right.
+    pub(crate) bad_endings: Vec<String>,
+    /// What was put into the mailer's queue that nobody can read, in Base64.
+    pub(crate) poison: Vec<String>,
+    /// Where both databases lie for now, if not where they always do.
+    pub(crate) small_disk: Option<SmallDisk>,
+    http: Client,
+}
+
+impl System {
+    /// Starts all of it in this directory, which must exist.
+    pub(crate) async fn start(
+        dir: &Path,
+        binaries: PathBuf,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let broker = Broker::start().await?;
+        let line = Proxy::start(rabbitmq::local(broker.node.ports.amqp)).await?;
+        let mail = SmtpServer::start().await?;
+        let mut amqp: Url = broker.node.amqp_url().parse().context("the broker's address makes no URL")?;
+        // Only a URL without a host can refuse a port.
+        let _ = amqp.set_port(Some(line.address.port()));
+        let inherited = ["PATH", "HOME"].into_iter().filter_map(|key| environment.get_key_value(key));
+        let mut env: BTreeMap<String, String> =
+            inherited.map(|(key, value)| (key.clone(), value.clone())).collect();
+        env.extend(SETTINGS.map(|(key, value)| (key.into(), value.into())));
+        env.extend([("AMQP_URL".into(), amqp.into()), ("SMTP_URL".into(), mail.url())]);
+        let options = Options { dir: dir.into(), env, free_ports: true, binaries };
+        let stack = Stack::up(&options, &mut Progress::silent()).await?;
+        let rabbit = Rabbit::new(&broker.node)?;
+        Ok(Self {
+            stack,
+            broker,
+            rabbit,
+            line,
+            mail,
+            bad_endings: Vec::new(),
+            poison: Vec::new(),
+            small_disk: None,
+            http: http::client()?,
+        })
+    }
+
+    /// Ends services at once, as a crash would.
+    pub(crate) fn kill(&mut self, services: &[Component]) -> Result<()> {
+        services.iter().try_for_each(|service| block_in_place(|| self.stack.kill(*service)))
+    }
+
+    /// Starts services that have ended, and waits until they are ready.
+    pub(crate) async fn revive(&mut self, services: &[Component]) -> Result<()> {
+        for service in services {
+            self.stack.start(*service, &mut Progress::silent()).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks a service to end with this signal, and waits until it has.
+    pub(crate) fn end(&mut self, service: Component, signal: Signal) -> Result<()> {
+        if let Some(process) = self.stack.process(service) {
+            process.signal(signal);
+            block_in_place(|| process.ends_within(END));
+        }
+        match block_in_place(|| self.stack.stop(service))? {
+            (_, Some(status)) if status.success() => {}
+            (_, status) => {
+                self.bad_endings.push(format!("{service}, asked by {signal:?}, ended with {status:?}"))
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a service again with other settings.
+    pub(crate) async fn restart_with(
+        &mut self,
+        service: Component,
+        settings: &[(&str, Option<&str>)],
+    ) -> Result<()> {
+        self.end(service, Signal::TERM)?;
+        for (key, value) in settings {
+            self.stack.set(key, *value);
+        }
+        self.revive(&[service]).await
+    }
+
+    /// Moves both databases to a small disk, where they begin anew.
+    pub(crate) async fn move_to_small_disk(&mut self) -> Result<()> {
+        self.small_disk = Some(SmallDisk::mount(self.stack.dir().join("var/small"))?);
+        self.use_databases("var/small").await
+    }
+
+    /// Lets the databases lie where they always do, and throws away the small disk.
+    pub(crate) async fn leave_small_disk(&mut self) -> Result<()> {
+        if self.small_disk.is_some() {
+            self.use_databases("var").await?;
+            self.small_disk = None;
+        }
+        Ok(())
+    }
+
+    async fn use_databases(&mut self, directory: &str) -> Result<()> {
+        for (service, setting) in
+            [(Component::Payment, "PAYMENT_DATABASE_URL"), (Component::Mailer, "MAILER_DATABASE_URL")]
+        {
+            let url = format!("sqlite://{directory}/{service}.db");
+            self.restart_with(service, &[(setting, Some(&url))]).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a service has died by itself.
+    pub(crate) async fn death(&mut self, service: Component, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while self.stack.process(service).is_some() {
+            if Instant::now() > deadline {
+                bail!("{service} was to die within {} s, and lives", limit.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to a service.
+    pub(crate) fn signal(&self, service: Component, signal: Signal) {
+        if let Some(process) = self.stack.process(service) {
+            process.signal(signal);
+        }
+    }
+
+    /// The processes of the services.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = (Component, Process)> + '_ {
+        Component::SERVICES.into_iter().filter_map(|service| Some((service, self.stack.process(service)?)))
+    }
+
+    /// Sends the mailer something that it can't read; it has to be found in the parking queue afterwards.
+    pub(crate) async fn poison(&mut self, payload: &str) -> Result<()> {
+        self.rabbit.publish(&Message::to_mailer(payload)).await?;
+        self.poison.push(payload.to_owned());
+        Ok(())
+    }
+
+    /// The metrics of a service, as text.
+    pub(crate) async fn metrics(&self, service: Component) -> Result<String> {
+        let address = url(self.stack.layout().listens(service)[0].0);
+        let answer = self.http.get(format!("{address}/metrics")).send().await;
+        Ok(answer.and_then(reqwest::Response::error_for_status)?.text().await?)
+    }
+
+    /// `GET /orders/{id}` for all of these; those that the gateway does not know are left out.
+    pub(crate) async fn orders(&self, ids: Vec<String>) -> Result<Vec<(String, Value)>> {
+        let mut asking = JoinSet::new();
+        for ids in ids.chunks(ids.len().div_ceil(AT_ONCE).max(1)) {
+            let (http, gateway, ids) = (self.http.clone(), self.stack.gateway_url(), ids.to_vec());
+            asking.spawn(async move {
+                let mut orders = Vec::new();
+                for id in ids {
+                    let answer = http.get(format!("{gateway}/orders/{id}")).send().await?;
+                    if answer.status() != StatusCode::NOT_FOUND {
+                        orders.push((id, answer.error_for_status()?.json().await?));
+                    }
+                }
+                anyhow::Ok(orders)
+            });
+        }
+        let mut orders = Vec::new();
+        while let Some(some) = asking.join_next().await {
+            orders.extend(some??);
+        }
+        Ok(orders)
+    }
+
+    /// Asks the mailer about its dead letters, or to put them back.
+    pub(crate) async fn dead_letters(&self, method: Method, path: &str) -> Result<Value> {
+        let token = self.stack.setting("MAILER_TOKEN").context("the mailer has no token")?;
+        let url = self.stack.mailer_url() + path;
+        let answer = self.http.request(method, url).bearer_auth(token).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// How much is under way, by place; places where nothing is are left out.
+    pub(crate) async fn backlog(&self) -> Result<BTreeMap<String, u64>> {
+        let mut backlog = BTreeMap::new();
+        for (service, gauge) in [(Component::Payment, "outbox_pending"), (Component::Mailer, "inbox_queued")]
+        {
+            backlog.insert(gauge.to_owned(), sample(&self.metrics(service).await?, gauge)?);
+        }
+        for queue in [QUEUE, UNROUTED] {
+            backlog.insert(queue.to_owned(), self.rabbit.depth(queue).await?);
+        }
+        backlog.retain(|_, count| *count > 0);
+        Ok(backlog)
+    }
+
+    /// Empties the parking queue; what was in it, in Base64.
+    pub(crate) async fn parked(&self) -> Result<Vec<String>> {
+        Ok(self.rabbit.take(PARKING).await?.into_iter().map(|message| message.payload).collect())
+    }
+}
+
+/// The value of a series without labels.
+fn sample(metrics: &str, name: &str) -> Result<u64> {
+    let value =
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
+    Ok(value.with_context(|| format!("there is no metric {name}"))? as u64)
+}
