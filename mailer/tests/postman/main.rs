@@ -263,13 +263,8 @@ async fn an_inbox_that_is_locked_after_the_answer_makes_no_second_copy() {
     // Locked as soon as the content is on its way, until long after its answer.
     let url = format!("sqlite://{}", office.database.file().display());
     let mut other = AnyConnection::connect(&url).await.unwrap();
-    while office.row().await.1 == 0
-        || !query("SELECT 1 FROM inbox WHERE handed_over = 1")
-            .fetch_optional(&mut other)
-            .await
-            .unwrap()
-            .is_some()
-    {
+    let marked = "SELECT 1 FROM inbox WHERE handed_over = 1";
+    while query(marked).fetch_optional(&mut other).await.unwrap().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
