@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Parser;
+use payment_api::auth::Token;
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use telemetry::http::Incoming;
 use telemetry::lifecycle::duration;
 
@@ -65,10 +66,7 @@ impl Config {
     /// # Errors
     /// Names the variable and says what to do.
     pub fn check(&self) -> Result<(), String> {
-        if self.payment_token.expose_secret().is_empty() {
-            return Err("PAYMENT_TOKEN is empty; `make up` writes a random one to .env".to_owned());
-        }
-        Ok(())
+        Token::check("PAYMENT_TOKEN", &self.payment_token)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The bearer token: who may call, compared in constant time.
 
+use std::collections::HashSet;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
@@ -12,6 +13,22 @@ use telemetry::problem::Problem;
 
 /// Shorter tokens can be guessed.
 const SHORTEST: usize = 16;
+/// Besides the words that everybody tries.
+const LEAST_VARIETY: usize = 8;
+const TRIED_FIRST: [&str; 12] = [
+    "0123456789",
+    "1234567890",
+    "123456789",
+    "abcdefgh",
+    "admin",
+    "changeme",
+    "change",
+    "default",
+    "password",
+    "qwerty",
+    "secret",
+    "token",
+];
 
 /// The expected token, in app data. Digests are compared: they have one length, whatever was sent.
 #[derive(Clone)]
@@ -28,9 +45,12 @@ impl Token {
     /// # Errors
     /// Names the variable and says what to do.
     pub fn check(variable: &str, token: &SecretString) -> Result<(), String> {
+        let hint = "`openssl rand -hex 32` makes good ones";
         if token.expose_secret().len() < SHORTEST {
-            let hint = "`openssl rand -hex 32` makes good ones";
             return Err(format!("{variable} must have at least {SHORTEST} characters; {hint}"));
+        }
+        if is_guessable(token.expose_secret()) {
+            return Err(format!("{variable} can be guessed; {hint}"));
         }
         Ok(())
     }
@@ -39,6 +59,13 @@ impl Token {
         let sent: [u8; 32] = Sha256::digest(sent).into();
         sent.ct_eq(&self.0).into()
     }
+}
+
+/// Whether little is left of it without the words that everybody tries.
+fn is_guessable(token: &str) -> bool {
+    let token = token.to_ascii_lowercase();
+    let rest = TRIED_FIRST.iter().fold(token, |rest, word| rest.replace(word, ""));
+    rest.chars().collect::<HashSet<_>>().len() < LEAST_VARIETY
 }
 
 /// An extractor: the request bears the token.
@@ -58,5 +85,44 @@ impl FromRequest for Authorized {
             (Some(expected), Some(sent)) if expected.matches(sent) => Ok(Self),
             _ => Err(Problem::unauthorized()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(token: &str) -> Result<(), String> {
+        Token::check("PAYMENT_TOKEN", &SecretString::from(token))
+    }
+
+    #[test]
+    fn a_token_that_can_be_guessed_is_refused_and_not_repeated() {
+        for weak in [
+            "",
+            "short",
+            "changemechangeme",
+            "ChangeMe-ChangeMe-1",
+            "password12345678901234567890",
+            "secret-secret-secret",
+            "aaaaaaaaaaaaaaaaaaaaaaaa",
+            "abababababababababab",
+            "00000000-0000-0000-0000-000000000000",
+        ] {
+            let refused = check(weak).unwrap_err();
+            assert!(
+                refused.starts_with("PAYMENT_TOKEN ") && (weak.is_empty() || !refused.contains(weak)),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_random_token_is_taken() {
+        for good in
+            ["9f86d081884c7d659a2feaa0c55ad015", "c2VjcmV0IHRoYXQgaXMgbG9uZw", "correct horse battery staple"]
+        {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
     }
 }

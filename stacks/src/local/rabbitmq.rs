@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::ports;
+use super::{ports, secrets};
 use crate::http;
 
 /// The user that the node is created with.
@@ -117,6 +117,10 @@ impl Node {
         ensure!(
             !self.password.is_empty() && self.password.chars().all(plain),
             "AMQP_PASSWORD may hold only letters, digits and - _ . ~; change it in .env"
+        );
+        ensure!(
+            !secrets::is_guessable(&self.password),
+            "AMQP_PASSWORD can be guessed: remove the line from .env, and `make up` writes a random one"
         );
         ensure!(
             Path::new(SERVER).exists(),

@@ -1,7 +1,7 @@
 //! `.env`: the user's settings, and the secrets that are made up once and kept.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions, Permissions},
     io::{ErrorKind, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
@@ -11,6 +11,8 @@ use std::{
 use anyhow::{Context as _, Error, Result, anyhow};
 use uuid::Uuid;
 
+use super::rabbitmq::USER;
+
 const SECRETS: [(&str, &str); 3] = [
     ("PAYMENT_TOKEN", "payment accepts only who presents this; the gateway does"),
     (
@@ -19,6 +21,13 @@ const SECRETS: [(&str, &str); 3] = [
     ),
     ("AMQP_PASSWORD", "of RabbitMQ's user omnitrace, also for its management page"),
 ];
+
+/// Whether a secret is short, or little is left of it without the words that everybody tries.
+pub fn is_guessable(secret: &str) -> bool {
+    let words = ["changeme", "guest", "password", "qwerty", "secret", "123456789", USER];
+    let rest = words.iter().fold(secret.to_ascii_lowercase(), |rest, word| rest.replace(word, ""));
+    secret.len() < 16 || rest.chars().collect::<BTreeSet<_>>().len() < 8
+}
 
 /// The settings in `.env`; none when there is no such file.
 pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
@@ -82,6 +91,17 @@ mod tests {
 
         assert!(complete(&file).unwrap().is_empty());
         assert_eq!(fs::read_to_string(&file).unwrap(), first);
+    }
+
+    #[test]
+    fn a_secret_that_everybody_would_try_is_guessable_and_a_made_up_one_is_not() {
+        for weak in ["", "guest", "changeme-changeme", "omnitrace-password", "aaaaaaaaaaaaaaaaaaaa"] {
+            assert!(is_guessable(weak), "{weak}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(".env");
+        complete(&file).unwrap();
+        assert!(read(&file).unwrap().values().all(|secret| !is_guessable(secret)));
     }
 
     #[test]

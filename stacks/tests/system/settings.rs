@@ -130,6 +130,8 @@ async fn a_bad_value_is_named_before_anything_starts() {
         (&SERVICES, "BAGGAGE_ALLOWED", "a b"),
         (&["payment"], "PAYMENT_LISTEN", "localhost"),
         (&["payment"], "PAYMENT_TOKEN", "nobody-may-see"),
+        (&["gateway", "payment"], "PAYMENT_TOKEN", "changeme-changeme"),
+        (&["mailer"], "MAILER_TOKEN", "passwordpassword"),
         (&["mailer"], "MAILER_TOKEN", "nobody-may-see"),
         (&["mailer"], "MAIL_UNCERTAIN", "hope"),
         (&["mailer"], "MAIL_DEADLINE", "tomorrow"),
