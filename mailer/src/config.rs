@@ -29,11 +29,12 @@ pub struct Config {
     #[arg(long, env, default_value = "sqlite://var/mailer.db", hide_env_values = true)]
     pub mailer_database_url: SecretString,
 
-    /// The broker: amqp://user:password@host:port/vhost
+    /// The broker: amqp://user:password@host:port/vhost, or amqps:// for TLS.
     #[arg(long, env, hide_env_values = true)]
     pub amqp_url: SecretString,
 
-    /// The mail server: smtp://user:password@host:port; without it e-mails become files in MAIL_DIR.
+    /// The mail server: smtp://user:password@host:port, with ?tls=required for STARTTLS, or smtps://; without it e-mails
+    /// become files in MAIL_DIR.
     #[arg(long, env, hide_env_values = true)]
     pub smtp_url: Option<SecretString>,
 

@@ -28,7 +28,7 @@ pub struct Config {
     #[arg(long, env, default_value = "sqlite://var/payment.db", hide_env_values = true)]
     pub payment_database_url: SecretString,
 
-    /// The broker: amqp://user:password@host:port/vhost
+    /// The broker: amqp://user:password@host:port/vhost, or amqps:// for TLS.
     #[arg(long, env, hide_env_values = true)]
     pub amqp_url: SecretString,
 

@@ -65,6 +65,8 @@ struct Mailbox {
     refusals: VecDeque<&'static str>,
     /// Every e-mail that was offered whole, and whether it was taken.
     offered: Vec<(Received, bool)>,
+    /// What was presented to log in, as it was sent.
+    logins: Vec<String>,
 }
 
 impl SmtpServer {
@@ -97,6 +99,11 @@ impl SmtpServer {
     /// Every e-mail that was offered whole, and whether it was taken.
     pub fn offered(&self) -> Vec<(Received, bool)> {
         self.mailbox().offered.clone()
+    }
+
+    /// What was presented to log in, as it was sent.
+    pub fn logins(&self) -> Vec<String> {
+        self.mailbox().logins.clone()
     }
 
     /// The e-mails that were taken, but for the first so many.
@@ -148,7 +155,11 @@ impl SmtpServer {
             let verb = command.split(' ').next().unwrap_or_default().to_ascii_uppercase();
             let address = || command.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
             let reply = match verb.as_str() {
-                "EHLO" => "250-test\r\n250 8BITMIME",
+                "EHLO" => "250-test\r\n250-8BITMIME\r\n250 AUTH PLAIN",
+                "AUTH" => {
+                    self.mailbox().logins.push(command.clone());
+                    "235 welcome"
+                }
                 "MAIL" => {
                     (from, to) = (address(), Vec::new());
                     "250 ok"

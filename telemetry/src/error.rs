@@ -22,9 +22,12 @@ pub enum Error {
     /// The OTLP exporter refused its settings.
     #[error("can't set up the OTLP exporter: check OTEL_EXPORTER_OTLP_ENDPOINT")]
     Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
-    /// The HTTP client of the exporter could not be made.
-    #[error("can't set up the HTTP client of the OTLP exporter")]
-    HttpClient(#[source] reqwest::Error),
+    /// TLS is to be spoken, and no certificate authority is trusted.
+    #[error("no certificates to trust: install ca-certificates, or name a file of them in SSL_CERT_FILE")]
+    NobodyToTrust(#[source] Option<rustls_native_certs::Error>),
+    /// The TLS library refused its own defaults.
+    #[error("can't set up TLS")]
+    Tls(#[source] rustls::Error),
     /// A subscriber or log bridge was installed before ours.
     #[error("tracing is already set up in this process: make one Observability, and make it first")]
     AlreadyInstalled,

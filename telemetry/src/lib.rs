@@ -25,6 +25,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod problem;
 pub mod propagation;
+pub mod tls;
 
 pub use error::{Chain, Error};
 pub use observability::{Flush, Gather, Health, HealthReport, Observability, Service, Shutdown};

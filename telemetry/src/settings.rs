@@ -18,7 +18,7 @@ pub struct Settings {
     #[arg(long, env, value_enum, default_value = "otlp")]
     pub otel_traces_exporter: TracesExporter,
 
-    /// Base URL of the OTLP/HTTP receiver; spans go to `/v1/traces` below it.
+    /// Base URL of the OTLP/HTTP receiver, http:// or https://; spans go to `/v1/traces` below it.
     #[arg(long, env, default_value = "http://localhost:4318", value_parser = http_url)]
     pub otel_exporter_otlp_endpoint: String,
 
@@ -127,7 +127,9 @@ fn levels(value: &str) -> Result<Targets, String> {
 
 fn http_url(value: &str) -> Result<String, String> {
     match value.parse::<actix_web::http::Uri>() {
-        Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(value.to_owned()),
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
+            Ok(value.to_owned())
+        }
         _ => Err("expected a URL such as http://localhost:4318".to_owned()),
     }
 }

@@ -4,14 +4,16 @@
 //! arbiter, a slow handler would hold up heartbeats and every publish with it. Nothing recovers by itself:
 //! after an error a [`Link`] is dropped and another one dialled.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 
-use crate::topology;
+use crate::{tls, topology};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
@@ -22,6 +24,9 @@ pub enum BrokerError {
     /// The URL is not one of AMQP. It is not repeated here: it holds a password.
     #[error("AMQP_URL is not a URL such as amqp://user:password@localhost:5672/%2f: {0}")]
     Url(String),
+    /// TLS is asked for, and it can't be spoken.
+    #[error("AMQP_URL asks for TLS")]
+    Tls(#[source] telemetry::Error),
     /// The thread for connections could not be started.
     #[error("can't start the thread for AMQP connections")]
     Runtime(#[source] std::io::Error),
@@ -39,6 +44,8 @@ pub enum BrokerError {
 /// Where the broker is; dials as often as it is asked to.
 pub struct Broker {
     uri: AMQPUri,
+    /// Where the URL asks for it.
+    tls: Option<Arc<ClientConfig>>,
     /// `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -51,19 +58,23 @@ pub struct Link {
 }
 
 impl Broker {
-    /// Checks the URL and starts the thread; dials nothing yet.
+    /// Checks the URL, `amqp://…` or `amqps://…`, and starts the thread; dials nothing yet.
     ///
     /// # Errors
-    /// When the URL is not one of AMQP.
+    /// When the URL is not one of AMQP, or there is no certificate to trust for TLS.
     pub fn new(url: &str) -> Result<Self, BrokerError> {
         let uri: AMQPUri = url.parse().map_err(BrokerError::Url)?;
+        let tls = match uri.scheme {
+            AMQPScheme::AMQP => None,
+            AMQPScheme::AMQPS => Some(telemetry::tls::client_config().map_err(BrokerError::Tls)?),
+        };
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("amqp")
             .enable_all()
             .build()
             .map_err(BrokerError::Runtime)?;
-        Ok(Self { uri, runtime: Some(runtime) })
+        Ok(Self { uri, tls, runtime: Some(runtime) })
     }
 
     /// Whether `url` is one of AMQP.
@@ -81,7 +92,7 @@ impl Broker {
     pub async fn connect(&self, name: &str) -> Result<Link, BrokerError> {
         let Some(runtime) = &self.runtime else { return Err(BrokerError::Interrupted) };
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let mut dialled = runtime.spawn(dial(self.uri.clone(), properties));
+        let mut dialled = runtime.spawn(dial(self.uri.clone(), properties, self.tls.clone()));
         match timeout(CONNECT_DEADLINE, &mut dialled).await {
             Ok(Ok(link)) => Ok(link?),
             Ok(Err(_)) => Err(BrokerError::Interrupted),
@@ -102,8 +113,15 @@ impl Drop for Broker {
     }
 }
 
-async fn dial(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Link> {
-    let connection = Connection::connect_uri(uri, properties).await?;
+async fn dial(
+    uri: AMQPUri,
+    properties: ConnectionProperties,
+    tls: Option<Arc<ClientConfig>>,
+) -> lapin::Result<Link> {
+    let connection = match tls {
+        Some(config) => tls::connect(uri, properties, config).await?,
+        None => Connection::connect_uri(uri, properties).await?,
+    };
     let channel = connection.create_channel().await?;
     topology::declare(&channel).await?;
     Ok(Link { connection, channel })

@@ -19,6 +19,8 @@ mod email;
 mod flaw;
 mod money;
 mod object;
+#[cfg(feature = "broker")]
+mod tls;
 
 pub use email::Email;
 pub use flaw::Flaw;

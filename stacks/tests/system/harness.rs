@@ -5,6 +5,7 @@ mod answer;
 mod program;
 mod raw;
 mod samples;
+mod tls;
 mod vhost;
 mod wait;
 
@@ -33,6 +34,7 @@ pub(crate) use self::{
     program::{Ended, Program, environment, serving},
     raw::{Connection, ask, request},
     samples::Samples,
+    tls::{Authority, Front},
     vhost::Vhost,
     wait::eventually,
 };

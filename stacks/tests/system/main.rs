@@ -17,6 +17,7 @@ mod metrics;
 mod payment;
 mod settings;
 mod smtp;
+mod tls;
 mod too_much;
 mod trace;
 mod up;

@@ -53,10 +53,11 @@ impl Pipeline {
     ) -> Result<(Self, SpanQueue), Error> {
         let (queue, spans) = mpsc::channel(settings.otel_bsp_max_queue_size);
         let (flush, flushes) = mpsc::channel(1);
+        let endpoint = settings.traces_endpoint();
         let mut exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Delivery::new(settings.otel_exporter_otlp_timeout).map_err(Error::HttpClient)?)
-            .with_endpoint(settings.traces_endpoint())
+            .with_http_client(Delivery::new(&endpoint, settings.otel_exporter_otlp_timeout)?)
+            .with_endpoint(endpoint)
             // Delivery knows how long to try; two schedules on top of each other would multiply.
             .with_retry_policy(RetryPolicy::disabled())
             .build()

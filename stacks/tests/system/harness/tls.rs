@@ -1,0 +1,157 @@
+//! A certificate authority for a test, and TLS in front of servers that have none.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer},
+};
+
+/// The first byte of everything that a TLS client sends first.
+const HANDSHAKE: u8 = 22;
+
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    dir: TempDir,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        Self { issuer: Issuer::new(params, key), dir }
+    }
+
+    /// The file for `SSL_CERT_FILE`.
+    pub(crate) fn file(&self) -> String {
+        self.dir.path().join("ca.pem").to_str().unwrap().to_owned()
+    }
+
+    /// What makes a server one that this authority vouches for, under this name or address.
+    pub(crate) fn acceptor(&self, name: &str) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            );
+        TlsAcceptor::from(Arc::new(config.unwrap()))
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    accepted: AtomicUsize,
+    refused: AtomicUsize,
+    plain: AtomicUsize,
+}
+
+/// A port that speaks TLS and passes on what is inside to a port that does not.
+pub(crate) struct Front {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Seen>,
+}
+
+impl Front {
+    /// Serves until the runtime of the test ends.
+    pub(crate) async fn before(target: SocketAddr, acceptor: TlsAcceptor) -> Self {
+        Self::serve(target, acceptor, false).await
+    }
+
+    /// The same for a mail server, where TLS begins once the client has asked for it.
+    pub(crate) async fn with_starttls(target: SocketAddr, acceptor: TlsAcceptor) -> Self {
+        Self::serve(target, acceptor, true).await
+    }
+
+    async fn serve(target: SocketAddr, acceptor: TlsAcceptor, starttls: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let front = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
+        let seen = front.seen.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, seen) = (acceptor.clone(), seen.clone());
+                tokio::spawn(async move {
+                    let mut stream = stream;
+                    if starttls {
+                        stream = change_over(stream).await?;
+                    }
+                    let mut first = [0];
+                    if stream.peek(&mut first).await? > 0 && first[0] != HANDSHAKE {
+                        seen.plain.fetch_add(1, Ordering::Relaxed);
+                    }
+                    match acceptor.accept(stream).await {
+                        Ok(mut inside) => {
+                            seen.accepted.fetch_add(1, Ordering::Relaxed);
+                            let mut target = BufReader::new(TcpStream::connect(target).await?);
+                            if starttls {
+                                // The client has been greeted already.
+                                target.read_line(&mut String::new()).await?;
+                            }
+                            copy_bidirectional(&mut inside, &mut target).await?;
+                        }
+                        Err(_) => drop(seen.refused.fetch_add(1, Ordering::Relaxed)),
+                    }
+                    std::io::Result::Ok(())
+                });
+            }
+        });
+        front
+    }
+
+    /// Connections that got as far as to say something inside.
+    pub(crate) fn accepted(&self) -> usize {
+        self.seen.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Connections that the client gave up, or that did not begin with TLS.
+    pub(crate) fn refused(&self) -> usize {
+        self.seen.refused.load(Ordering::Relaxed)
+    }
+
+    /// Connections that did not begin with TLS.
+    pub(crate) fn plain(&self) -> usize {
+        self.seen.plain.load(Ordering::Relaxed)
+    }
+}
+
+/// The part of SMTP that comes before TLS.
+async fn change_over(stream: TcpStream) -> std::io::Result<TcpStream> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 test ESMTP\r\n").await?;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let reply: &[u8] = match line.trim_end().to_ascii_uppercase().as_str() {
+            "STARTTLS" => {
+                stream.write_all(b"220 go on\r\n").await?;
+                return Ok(stream.into_inner());
+            }
+            hello if hello.starts_with("EHLO") => b"250-test\r\n250 STARTTLS\r\n",
+            _ => b"530 not before TLS\r\n",
+        };
+        stream.write_all(reply).await?;
+    }
+}
