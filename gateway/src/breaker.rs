@@ -1,8 +1,8 @@
 //! The circuit breaker towards payment: while payment does not answer at all, orders are refused at once instead
 //! of each waiting for its own deadline.
 //!
-//! Closed until [`THRESHOLD`] attempts in a row got no answer; then one attempt in each [`PAUSE`] may try, and the
-//! first answer closes it. An answer is an answer, also one that refuses.
+//! Closed until five attempts in a row got no answer; then one attempt in each half second may try, and the first
+//! answer closes it. An answer is an answer, also one that refuses.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -121,6 +121,7 @@ impl Payments {
         let order_id = pay.payment.order_id;
         let answer = self
             .call(Method::POST, PROCESS_PAYMENT, PROCESS_PAYMENT, |request, resends| {
+                sabotage::point("gateway.before_forward");
                 if resends > 0 && sabotage::bug("gateway.new_order_on_retry") {
                     let payment = NewPayment { order_id: Uuid::now_v7(), ..pay.payment.clone() };
                     return request.header(IDEMPOTENCY_KEY, payment.order_id.to_string()).json(&payment);
@@ -171,8 +172,8 @@ impl Payments {
             };
             let Err(error) = answer else { return answer };
             may_be_decided |= matches!(error, PayError::OutcomeUnknown(_));
-            // Then it is our own earlier attempt that is at work.
-            let is_ours = may_be_decided && matches!(error, PayError::InProgress(_));
+            // Our own earlier attempt may be at work, or has been: how that ends is worth waiting for.
+            let is_ours = may_be_decided && matches!(error, PayError::InProgress(_) | PayError::CircuitOpen);
             let is_worth_it = is_ours || (error.is_transient() && resends < MOST_RETRIES);
             if !is_worth_it || Instant::now() + delay >= deadline {
                 return Err(if may_be_decided { error.after_unknown() } else { error });
@@ -202,7 +203,6 @@ impl Payments {
     }
 
     async fn exchange(&self, mut request: RequestBuilder, span: &Span) -> Result<Payment, PayError> {
-        sabotage::point("gateway.before_forward");
         for (name, value) in TraceContext::of(span).fields() {
             request = request.header(name, value);
         }

@@ -150,3 +150,10 @@ async fn a_payment_that_is_gone_is_not_asked_by_everybody_and_found_again_when_i
         assert!(back.elapsed() < Duration::from_secs(5), "nobody asks it again");
     }
 }
+
+#[actix_rt::test]
+async fn the_breaker_does_not_keep_us_from_asking_how_an_attempt_of_ours_has_ended() {
+    let payments = answering(&[NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, PAID]).await;
+    let answers = tokio::join!(pay(&payments), pay(&payments));
+    assert!(answers.0.is_ok() || answers.1.is_ok(), "{answers:?}");
+}
