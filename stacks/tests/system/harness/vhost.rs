@@ -1,6 +1,8 @@
 //! A vhost of its own on the broker that the test run was lent, by RabbitMQ's management API. Deleting it is
 //! an outage of the broker for those who use it, and for nobody else.
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 use stacks::http;
@@ -24,7 +26,9 @@ impl Vhost {
         let (mut amqp, management) = (lent("AMQP_URL"), lent("RABBITMQ_MANAGEMENT_URL"));
         let name = format!("test-{}", Uuid::new_v4().simple());
         amqp.set_path(&name);
-        let vhost = Self { name, amqp, management, client: http::client().unwrap() };
+        // RabbitMQ 4.0 pauses for five seconds after every 32 dead letters: patience for a few of them.
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+        let vhost = Self { name, amqp, management, client };
         vhost.restore().await;
         vhost
     }
