@@ -74,6 +74,8 @@ pub(super) async fn read(answer: reqwest::Response) -> Result<Payment, PayError>
     let status = answer.status();
     match status {
         StatusCode::OK => answer.json().await.map_err(|error| PayError::OutcomeUnknown(Some(error))),
+        // Its store was lost in a commit: the same question again tells.
+        StatusCode::GATEWAY_TIMEOUT => Err(PayError::OutcomeUnknown(None)),
         StatusCode::SERVICE_UNAVAILABLE => Err(match problem(answer).await {
             Some(problem) if problem.kind != "/problems/unavailable" => PayError::Refused(problem),
             _ => PayError::Unavailable(None),

@@ -85,6 +85,8 @@ const IN_PROGRESS: &str = "HTTP/1.1 409 Conflict\r\nconnection: close\r\nretry-a
     {\"type\":\"/problems/idempotency-in-progress\",\"title\":\"t\",\"status\":409,\"detail\":\"d\"}";
 const OUTBOX_FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 7\r\n\r\n\
     {\"type\":\"/problems/outbox-full\",\"title\":\"t\",\"status\":503,\"detail\":\"d\"}";
+const UNKNOWN: &str = "HTTP/1.1 504 Gateway Timeout\r\nconnection: close\r\n\r\n\
+    {\"type\":\"/problems/outcome-unknown\",\"title\":\"t\",\"status\":504,\"detail\":\"d\"}";
 const PAID: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n\
     {\"orderId\":\"01890000-0000-7000-8000-000000000001\",\"outcome\":\"succeeded\",\"amount\":\"5.00\",\
     \"currency\":\"USD\",\"settledAt\":\"2026-01-01T00:00:00Z\",\"event\":\"pending\"}";
@@ -127,6 +129,14 @@ async fn a_refusal_with_a_reason_is_passed_on_as_it_is() {
 #[actix_rt::test]
 async fn a_refusal_does_not_undo_what_an_attempt_before_may_have_done() {
     let answer = pay(&answering(&[NOTHING, OUTBOX_FULL]).await).await;
+    assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
+}
+
+#[actix_rt::test]
+async fn a_payment_that_does_not_know_itself_is_asked_again() {
+    let answer = pay(&answering(&[UNKNOWN, PAID]).await).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    let answer = pay(&answering(&[UNKNOWN, OUTBOX_FULL]).await).await;
     assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
 }
 
