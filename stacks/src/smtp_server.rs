@@ -67,6 +67,8 @@ struct Mailbox {
     offered: Vec<(Received, bool)>,
     /// What was presented to log in, as it was sent.
     logins: Vec<String>,
+    /// The verb of every command, in upper case.
+    commands: Vec<String>,
 }
 
 impl SmtpServer {
@@ -104,6 +106,11 @@ impl SmtpServer {
     /// What was presented to log in, as it was sent.
     pub fn logins(&self) -> Vec<String> {
         self.mailbox().logins.clone()
+    }
+
+    /// The verbs of all commands that were given, in upper case.
+    pub fn commands(&self) -> Vec<String> {
+        self.mailbox().commands.clone()
     }
 
     /// The e-mails that were taken, but for the first so many.
@@ -146,6 +153,7 @@ impl SmtpServer {
         }
     }
 
+    /// Takes a lone line feed for the end of a line, as careless servers do: what is smuggled behind one shows.
     async fn talk(&self, mut stream: BufReader<TcpStream>) -> io::Result<()> {
         self.answer(&mut stream, "220 test ESMTP").await?;
         let (mut from, mut to) = (String::new(), Vec::new());
@@ -153,6 +161,7 @@ impl SmtpServer {
         while stream.read_line(&mut line).await? > 0 {
             let command = std::mem::take(&mut line).trim_end().to_owned();
             let verb = command.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+            self.mailbox().commands.push(verb.clone());
             let address = || command.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
             let reply = match verb.as_str() {
                 "EHLO" => "250-test\r\n250-8BITMIME\r\n250 AUTH PLAIN",
@@ -218,13 +227,13 @@ impl SmtpServer {
     }
 }
 
-/// The text up to the line with a single dot, or nothing where that line never came. Dots that were doubled on the
+/// The text up to the line with a single dot, however it ends, or nothing where that line never came. Dots that were doubled on the
 /// way are single again.
 async fn data(stream: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
     let mut text = String::new();
     let mut line = String::new();
     while stream.read_line(&mut line).await? > 0 {
-        if line == ".\r\n" {
+        if line.trim_end_matches(['\r', '\n']) == "." {
             return Ok(Some(text));
         }
         text.push_str(line.strip_prefix('.').unwrap_or(&line));

@@ -10,6 +10,7 @@ mod bad_messages;
 mod breaker;
 mod durability;
 mod idempotency;
+mod injection;
 mod journey;
 mod lifecycle;
 mod logs;
