@@ -21,9 +21,9 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// Why there is no link to the broker.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The URL is not one of AMQP. It is not repeated here: it holds a password.
-    #[error("AMQP_URL is not a URL such as amqp://user:password@localhost:5672/%2f: {0}")]
-    Url(String),
+    /// The URL is not one of AMQP. Neither it nor what lapin says is repeated here: both hold a password.
+    #[error("AMQP_URL is not a URL such as amqp://user:password@localhost:5672/%2f")]
+    Url,
     /// TLS is asked for, and it can't be spoken.
     #[error("AMQP_URL asks for TLS")]
     Tls(#[source] telemetry::Error),
@@ -63,7 +63,7 @@ impl Broker {
     /// # Errors
     /// When the URL is not one of AMQP, or there is no certificate to trust for TLS.
     pub fn new(url: &str) -> Result<Self, BrokerError> {
-        let uri: AMQPUri = url.parse().map_err(BrokerError::Url)?;
+        let uri: AMQPUri = url.parse().map_err(|_| BrokerError::Url)?;
         let tls = match uri.scheme {
             AMQPScheme::AMQP => None,
             AMQPScheme::AMQPS => Some(telemetry::tls::client_config().map_err(BrokerError::Tls)?),
@@ -82,7 +82,7 @@ impl Broker {
     /// # Errors
     /// When it is not.
     pub fn check(url: &str) -> Result<(), BrokerError> {
-        url.parse::<AMQPUri>().map(|_| ()).map_err(BrokerError::Url)
+        url.parse::<AMQPUri>().map(|_| ()).map_err(|_| BrokerError::Url)
     }
 
     /// Dials, and declares the topology. `name` is what the broker's management page shows.

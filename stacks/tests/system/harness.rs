@@ -2,6 +2,7 @@
 //! own, with a vhost of their own. Dropping it ends them all; after a failure the directory stays.
 
 mod answer;
+mod otlp_sink;
 mod program;
 mod raw;
 mod samples;
@@ -31,6 +32,7 @@ use tempfile::TempDir;
 
 pub(crate) use self::{
     answer::Answer,
+    otlp_sink::OtlpSink,
     program::{Ended, Program, environment, serving},
     raw::{Connection, ask, request},
     samples::Samples,

@@ -8,6 +8,7 @@ mod harness;
 mod bad_input;
 mod bad_messages;
 mod breaker;
+mod canaries;
 mod durability;
 mod idempotency;
 mod injection;

@@ -1,5 +1,5 @@
-//! A vhost of its own on the broker that the test run was lent, by RabbitMQ's management API. Deleting it is
-//! an outage of the broker for those who use it, and for nobody else.
+//! A vhost of its own on the broker that the test run was lent, with a user of its own, by RabbitMQ's management
+//! API. Deleting it is an outage of the broker for those who use it, and for nobody else.
 
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::{eventually, program};
 
 pub(crate) struct Vhost {
+    /// Also the name of the user.
     name: String,
+    password: String,
     amqp: Url,
     management: Url,
     client: Client,
@@ -25,16 +27,26 @@ impl Vhost {
         };
         let (mut amqp, management) = (lent("AMQP_URL"), lent("RABBITMQ_MANAGEMENT_URL"));
         let name = format!("test-{}", Uuid::new_v4().simple());
+        let password = Uuid::new_v4().simple().to_string();
         amqp.set_path(&name);
         // RabbitMQ 4.0 pauses for five seconds after every 32 dead letters: patience for a few of them.
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
-        let vhost = Self { name, amqp, management, client };
+        amqp.set_username(&name).unwrap();
+        amqp.set_password(Some(&password)).unwrap();
+        let vhost = Self { name, password, amqp, management, client };
+        let user = json!({"password": vhost.password, "tags": ""});
+        vhost.call(Method::PUT, &format!("users/{}", vhost.name), Some(user)).await;
         vhost.restore().await;
         vhost
     }
 
     pub(crate) fn amqp_url(&self) -> String {
         self.amqp.to_string()
+    }
+
+    /// The password of its user.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
     }
 
     /// From now on nobody can connect, and who is connected is thrown out.
@@ -44,7 +56,10 @@ impl Vhost {
 
     /// It is there again, and empty.
     pub(crate) async fn restore(&self) {
-        self.call(Method::PUT, &format!("vhosts/{}", self.name), None).await;
+        let name = &self.name;
+        self.call(Method::PUT, &format!("vhosts/{name}"), None).await;
+        let everything = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        self.call(Method::PUT, &format!("permissions/{name}/{name}"), Some(everything)).await;
     }
 
     /// Publishes to the exchange of payment's events. `encoding` is `string`, or `base64` for other bytes.
@@ -109,13 +124,19 @@ impl Vhost {
 
 impl Drop for Vhost {
     fn drop(&mut self) {
-        let url = self.management.join(&format!("api/vhosts/{}", self.name)).unwrap();
+        let urls = ["vhosts", "users"]
+            .map(|kind| self.management.join(&format!("api/{kind}/{}", self.name)).unwrap());
         // On a thread with a runtime of its own: the test's can't wait here.
         let deletion = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { http::client().unwrap().delete(url).send().await })
+            runtime.block_on(async {
+                let client = http::client().unwrap();
+                for url in urls {
+                    let _ = client.delete(url).send().await;
+                }
+            });
         });
-        // A vhost that stays goes with the node; a panic here would hide why the test failed.
+        // What stays goes with the node; a panic here would hide why the test failed.
         let _ = deletion.join();
     }
 }
