@@ -76,3 +76,15 @@ fn base_url(value: &str) -> Result<Url, String> {
         _ => Err("expected a URL such as http://127.0.0.1:3001".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_prints_without_its_secrets() {
+        let secrets = ["--payment-token=canary"];
+        let config = Config::parse_from(std::iter::once("gateway").chain(secrets));
+        assert!(!format!("{config:?}").contains("canary"), "{config:?}");
+    }
+}

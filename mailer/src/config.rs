@@ -89,3 +89,19 @@ impl Config {
         Broker::check(self.amqp_url.expose_secret()).map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_prints_without_its_secrets() {
+        let secrets = [
+            "--mailer-token=canary",
+            "--amqp-url=amqp://canary:canary@localhost",
+            "--smtp-url=smtp://canary:canary@localhost",
+        ];
+        let config = Config::parse_from(std::iter::once("mailer").chain(secrets));
+        assert!(!format!("{config:?}").contains("canary"), "{config:?}");
+    }
+}

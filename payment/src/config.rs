@@ -95,3 +95,15 @@ fn share(value: &str) -> Result<f64, String> {
         _ => Err("expected a number from 0 to 1".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_prints_without_its_secrets() {
+        let secrets = ["--payment-token=canary", "--amqp-url=amqp://canary:canary@localhost"];
+        let config = Config::parse_from(std::iter::once("payment").chain(secrets));
+        assert!(!format!("{config:?}").contains("canary"), "{config:?}");
+    }
+}

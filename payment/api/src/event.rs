@@ -170,6 +170,8 @@ impl PaymentSettled {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 
