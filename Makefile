@@ -8,7 +8,7 @@ BUILDING := gcc libc6-dev protobuf-compiler
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs trace order dead-letters replay build test lint deny docs clean
+.PHONY: help up down status logs trace order dead-letters replay build test fuzz lint deny docs clean
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -57,6 +57,17 @@ test: ## everything that must hold: format, lints, docs, dependencies, all tests
 	@$(MAKE) --no-print-directory lint docs deny
 	cargo build --workspace --locked
 	$(TARGET)/debug/stacks broker -- $(TARGET)/debug/stacks postgres -- cargo test --workspace --all-features --locked
+
+# Instrumented as nightly's cargo-fuzz would, without its sanitizers: there is no unsafe code of ours to watch.
+fuzz: ## let libFuzzer look for input that breaks a promise: make fuzz [FUZZ_SECONDS=30], for each target
+	@$(INSTALL) $(BUILDING) g++
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "installing cargo-fuzz"; cargo install --locked --debug cargo-fuzz; }
+	@cp Cargo.lock fuzz/Cargo.lock
+	@for target in order event trace_context; do \
+	  mkdir -p fuzz/corpus/$$target && \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target \
+	    -- -max_total_time=$(or $(FUZZ_SECONDS),30) -timeout=10 -print_final_stats=1 || exit 1; \
+	done
 
 lint: ## formatting and clippy, warnings denied
 	cargo fmt --all --check
