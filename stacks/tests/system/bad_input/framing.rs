@@ -43,6 +43,8 @@ fn chunks() -> Vec<Case> {
         bad("0x2\r\n{}\r\n0\r\n\r\n"),
         bad("ffffffffffffffffff\r\n{}\r\n0\r\n\r\n"),
         bad("2\r\n{}XX0\r\n\r\n"),
+        raw("chunks without end", chunked("2\r\n{}\r\n"), Problem(408, "/problems/request-timeout"))
+            .closing(),
         coding("gzip, chunked"),
         coding("identity"),
         coding("xchunked"),
