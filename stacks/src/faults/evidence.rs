@@ -23,6 +23,8 @@ use crate::{local::layout::Component, smtp_server::Received};
 
 /// What the mailer says before it sends an e-mail again that may have arrived.
 const DECLARATION: &str = "an e-mail may be sent twice";
+/// What Rust says on standard error when something was thought to be impossible.
+const PANIC: &str = "panicked at";
 /// A message that was refused is in the parking queue soon, but not at once.
 const PARKING: Duration = Duration::from_secs(10);
 
@@ -32,6 +34,16 @@ pub(crate) struct Evidence {
     logs: BTreeMap<PathBuf, u64>,
     emails: usize,
     customers: BTreeSet<String>,
+}
+
+/// What the services have said.
+#[derive(Default)]
+struct Signals {
+    /// How often the e-mail of an order was declared uncertain.
+    declared: BTreeMap<String, usize>,
+    /// Where something is that must not be there.
+    leaks: Vec<String>,
+    panics: Vec<String>,
 }
 
 impl Evidence {
@@ -50,7 +62,9 @@ impl Evidence {
         let dead_letters = dead_letters(system).await?;
         let poison = std::mem::take(&mut system.poison);
         let parked = parked(system, poison.len()).await?;
-        let (declared, leaks) = self.signals(system).await?;
+        let Signals { declared, leaks, panics } = self.signals(system).await?;
+        let mut bad_endings = std::mem::take(&mut system.bad_endings);
+        bad_endings.extend(panics);
         Ok(History {
             emails: self.emails(system, &operations),
             operations,
@@ -60,7 +74,7 @@ impl Evidence {
             poison: poison.into_iter().map(String::into_bytes).collect(),
             parked: parked.into_iter().map(String::into_bytes).collect(),
             leaks,
-            bad_endings: std::mem::take(&mut system.bad_endings),
+            bad_endings,
             footprints: footprints(system)?,
             recovery,
         })
@@ -81,26 +95,26 @@ impl Evidence {
         emails
     }
 
-    /// What the services have said: declared e-mails by order, and where something is that must not be there.
-    async fn signals(&mut self, system: &System) -> Result<(BTreeMap<String, usize>, Vec<String>)> {
+    async fn signals(&mut self, system: &System) -> Result<Signals> {
         let secrets: Vec<&str> = ["PAYMENT_TOKEN", "MAILER_TOKEN"]
             .into_iter()
             .filter_map(|name| system.stack.setting(name))
             .chain([CANARY, system.broker.node.password.as_str()])
             .collect();
-        let mut leaks = Vec::new();
+        let mut signals = Signals::default();
+        let Signals { declared, leaks, panics } = &mut signals;
         let mut look = |place: &str, text: &str| {
             let leaking = text.lines().find(|line| secrets.iter().any(|secret| line.contains(secret)));
             if let Some(line) = leaking {
                 leaks.push(format!("an address or a secret is in {place}: {line}"));
             }
         };
-        let mut declared = BTreeMap::new();
         let directory = system.stack.log_dir();
         for file in std::fs::read_dir(&directory).context("the log files can't be listed")? {
             let path = file?.path();
             let text = self.unread(&path)?;
             look(&path.display().to_string(), &text);
+            panics.extend(text.lines().filter(|line| line.contains(PANIC)).map(str::to_owned));
             let declarations = text.lines().filter(|line| line.contains(DECLARATION));
             for line in declarations.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
                 if line["message"] == DECLARATION {
@@ -112,7 +126,7 @@ impl Evidence {
         for service in Component::SERVICES {
             look(&format!("the metrics of {service}"), &system.metrics(service).await?);
         }
-        Ok((declared, leaks))
+        Ok(signals)
     }
 
     /// The whole lines that a file has got since the last time.

@@ -20,7 +20,7 @@ use super::{
 
 const CLIENTS: usize = 16;
 /// Between two orders of one client.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(160);
 /// Before a client asks again, or orders again after a refusal.
 const PAUSE: Duration = Duration::from_millis(300);
 /// How long a client waits for an answer.

@@ -1,6 +1,6 @@
 //! What a run comes to: a table for people, and rows for machines.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::checker::Verdict;
 use crate::style::Style;
 
-/// How many violations of one fault are shown.
-const EXAMPLES: usize = 5;
+/// How many violations of one invariant are shown for each fault.
+const EXAMPLES: usize = 3;
 
 /// What one fault did.
 #[derive(Clone, Debug, Serialize)]
@@ -73,18 +73,31 @@ pub(crate) fn table(rows: &[Row], style: Style) -> String {
         let [accepted, lost, doubled, uncertain] = counts;
         let line = line(&row.fault, [accepted, lost, doubled, uncertain, row.recovered()]);
         text += &if row.is_good() { line } else { style.bad(&line) };
-        for violation in row.violations.iter().take(EXAMPLES) {
-            text += &format!("  {violation}\n");
-        }
-        if row.violations.len() > EXAMPLES {
-            text += &format!("  and {} more\n", row.violations.len() - EXAMPLES);
-        }
+        text += &examples(&row.violations);
     }
     let sum = |count: fn(&Row) -> usize| rows.iter().map(count).sum::<usize>().to_string();
     let sums =
         [sum(|row| row.accepted), sum(|row| row.lost), sum(|row| row.doubled), sum(|row| row.uncertain)];
     let [accepted, lost, doubled, uncertain] = sums;
     text += &line(&format!("{} faults", rows.len()), [accepted, lost, doubled, uncertain, String::new()]);
+    text
+}
+
+fn examples(violations: &[String]) -> String {
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for violation in violations {
+        let invariant = violation.split(':').next().unwrap_or_default();
+        groups.entry(invariant).or_default().push(violation);
+    }
+    let mut text = String::new();
+    for (invariant, group) in groups {
+        for violation in group.iter().take(EXAMPLES) {
+            text += &format!("  {violation}\n");
+        }
+        if group.len() > EXAMPLES {
+            text += &format!("  {invariant}: and {} more\n", group.len() - EXAMPLES);
+        }
+    }
     text
 }
 
@@ -116,8 +129,8 @@ mod tests {
             lines[1].split_whitespace().collect::<Vec<_>>(),
             ["nothing", "4", "0", "0", "0", "0.1", "s"]
         );
-        assert_eq!((lines[3], lines[8]), ("  K1: order a was lost", "  and 2 more"));
-        assert_eq!(lines[9].split_whitespace().collect::<Vec<_>>(), ["2", "faults", "13", "7", "0", "0"]);
+        assert_eq!((lines[3], lines[6]), ("  K1: order a was lost", "  K1: and 4 more"));
+        assert_eq!(lines[7].split_whitespace().collect::<Vec<_>>(), ["2", "faults", "13", "7", "0", "0"]);
         let json = serde_json::to_value(&rows).unwrap();
         assert_eq!(json[0]["recovered_s"], 0.12);
         assert_eq!(json[0].get("violations"), None);

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -167,16 +168,19 @@ impl System {
         Ok(())
     }
 
-    /// Waits until a service has died by itself.
+    /// Waits until a service has killed itself.
     pub(crate) async fn death(&mut self, service: Component, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         while self.stack.process(service).is_some() {
             if Instant::now() > deadline {
-                bail!("{service} was to die within {} s, and lives", limit.as_secs());
+                bail!("{service} was to kill itself within {} s, and lives", limit.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        Ok(())
+        match self.stack.stop(service)? {
+            (_, Some(status)) if status.signal() == Some(Signal::KILL.as_raw()) => Ok(()),
+            (_, status) => bail!("{service} was to kill itself, and ended with {status:?}"),
+        }
     }
 
     /// Sends a signal to a service.

@@ -43,8 +43,12 @@ impl Nemesis<'_> {
     pub(super) async fn crash(&mut self, service: Component, point: &str) -> Result<()> {
         for _ in 0..2 {
             let crash = format!("{point}:{}", self.dice.u32(1..15));
-            self.system.restart_with(service, &[(CRASH, Some(&crash))]).await?;
-            let died = self.system.death(service, PASSED_WITHIN).await;
+            let started = self.system.restart_with(service, &[(CRASH, Some(&crash))]).await;
+            let died = match started {
+                // It may pass the point before it is ready.
+                Err(error) if self.system.stack.process(service).is_some() => Err(error),
+                _ => self.system.death(service, PASSED_WITHIN).await,
+            };
             self.system.stack.set(CRASH, None);
             self.system.kill(&[service])?;
             self.system.revive(&[service]).await?;
