@@ -8,7 +8,7 @@ BUILDING := gcc libc6-dev protobuf-compiler
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs trace order dead-letters replay build test fuzz lint deny docs clean
+.PHONY: help up down status logs trace order dead-letters replay build test faults mutants fuzz lint deny docs clean
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -53,10 +53,20 @@ build: ## build everything in release mode
 	@cargo build --release --locked
 
 test: ## everything that must hold: format, lints, docs, dependencies, all tests; installs what it needs
-	@$(INSTALL) $(BUILDING) rabbitmq-server postgresql prometheus
+	@$(INSTALL) $(BUILDING) rabbitmq-server postgresql prometheus sqlite3
 	@$(MAKE) --no-print-directory lint docs deny
-	cargo build --workspace --locked
+	cargo build --workspace --all-features --locked
 	$(TARGET)/debug/stacks broker -- $(TARGET)/debug/stacks postgres -- cargo test --workspace --all-features --locked
+
+faults: ## break the system in every way under load and look what was lost: make faults [FAULT=<name>] [SEED=<n>] [ORDERS=<n>]
+	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
+	cargo build --workspace --all-features --locked
+	$(TARGET)/debug/stacks faults --report $(TARGET)/faults.json $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))
+
+mutants: ## give the services one bug after the other and see whether `make faults` catches it
+	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
+	cargo build --workspace --all-features --locked
+	$(TARGET)/debug/stacks faults --mutants --report $(TARGET)/mutants.json $(if $(SEED),--seed $(SEED))
 
 # Instrumented as nightly's cargo-fuzz would, without its sanitizers: there is no unsafe code of ours to watch.
 fuzz: ## let libFuzzer look for input that breaks a promise: make fuzz [FUZZ_SECONDS=30], for each target

@@ -130,11 +130,16 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
             return Ok(ExitCode::from(postgres::run(&command, has_server).await?));
         }
         Command::Faults(wanted) => {
-            return Ok(if faults::run(&options, &wanted).await? {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            });
+            let mut interruptions = Interruptions::new()?;
+            let good = tokio::select! {
+                good = faults::run(&options, &wanted) => good?,
+                signal = interruptions.next() => {
+                    // Its owner was dropped with the branch above, and that stopped it.
+                    eprintln!("stacks: interrupted; what was started is stopped again");
+                    return Ok(ExitCode::from(128 + signal.as_raw() as u8));
+                }
+            };
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }

@@ -29,6 +29,8 @@ const LOAD: Duration = Duration::from_secs(20);
 const QUIET: Duration = Duration::from_secs(3);
 /// How long the system may take to work off what it has accepted.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same for one that has a bug, and may never get there.
+const IMPATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Spreads the letters of a name over a seed (FNV-1a).
@@ -43,6 +45,7 @@ pub(crate) struct Campaign {
     seed: u64,
     /// How many orders are to be accepted while a fault is there.
     orders: usize,
+    patience: Duration,
     round: usize,
     evidence: Evidence,
     /// All rounds as one, and what was wrong in them.
@@ -54,7 +57,7 @@ impl Campaign {
     /// A run on this system.
     pub(crate) fn new(system: System, seed: u64, orders: usize) -> Self {
         let (evidence, reported) = (Evidence::default(), BTreeSet::new());
-        Self { system, seed, orders, round: 0, evidence, whole: None, reported }
+        Self { system, seed, orders, patience: PATIENCE, round: 0, evidence, whole: None, reported }
     }
 
     /// Inflicts a fault under load, heals it, and judges what was seen.
@@ -73,15 +76,14 @@ impl Campaign {
         Ok(row)
     }
 
-    /// The same with a bug in a service, which is taken away again.
+    /// The same with a bug in a service, on a system that remembers nothing of the bugs before.
     ///
     /// # Errors
     /// As above.
     pub(crate) async fn run_mutant(&mut self, mutant: &Mutant, fault: Named) -> Result<Row> {
-        self.system.restart_with(mutant.service, &[(BUGS, Some(mutant.bug))]).await?;
-        let row = self.run(fault).await?;
-        self.system.restart_with(mutant.service, &[(BUGS, None)]).await?;
-        Ok(row)
+        self.patience = IMPATIENCE;
+        self.system.begin_anew(&[(BUGS, Some(mutant.bug))]).await?;
+        self.run(fault).await
     }
 
     /// Judges all rounds as one: what came when its round had been judged already.
@@ -128,7 +130,7 @@ impl Campaign {
     /// Waits until nothing is under way any more; what is, when that takes too long.
     async fn drain(&self, operations: &[Operation]) -> Result<Backlog> {
         let customers = || operations.iter().filter(|one| one.settled().is_some()).map(|one| &one.recipient);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut quiet: Option<Instant> = None;
         loop {
             let backlog = self.system.backlog().await?;

@@ -43,8 +43,8 @@ use self::{
 };
 use crate::{local::Options, progress::Progress, style::Style};
 
-/// Orders that a mutant gets: enough to show its bug.
-const ORDERS_OF_MUTANT: usize = 60;
+/// Orders that are accepted during each fault, and where it has to be quick or there is a bug to be shown.
+const ORDERS: (usize, usize) = (250, 60);
 
 /// Which faults are asked for.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,15 +55,18 @@ pub struct FaultsWanted {
     /// Repeats the schedule of an earlier run [default: a new one, which is shown]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Orders that are accepted during each fault, at least
-    #[arg(long, default_value_t = 250, value_name = "N")]
-    pub orders: usize,
+    /// Orders that are accepted during each fault, at least [default: 250, or 60 for --quick and --mutants]
+    #[arg(long, value_name = "N")]
+    pub orders: Option<usize>,
     /// A few faults and a few mutants
     #[arg(long)]
     pub quick: bool,
     /// Give the services bugs instead, and see whether the checker catches each of them
     #[arg(long)]
     pub mutants: bool,
+    /// This bug alone, without a run that lacks it
+    #[arg(long = "bug", value_name = "NAME", conflicts_with = "faults")]
+    pub bugs: Vec<String>,
     /// Where to write the rows
     #[arg(long, default_value = "target/faults.json", value_name = "FILE")]
     pub report: PathBuf,
@@ -79,7 +82,7 @@ pub async fn run(options: &Options, wanted: &FaultsWanted) -> Result<bool> {
         show(&(names.join("\n") + "\n"))?;
         return Ok(true);
     }
-    let faults = chosen(wanted)?;
+    let faults = chosen_faults(wanted)?;
     let seed = wanted.seed.unwrap_or_else(|| Uuid::new_v4().as_u128() as u64 >> 16);
     let dir = std::env::temp_dir().join(format!("omnitrace-faults-{}", Uuid::new_v4().simple()));
     std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
@@ -108,21 +111,19 @@ async fn breaks(
     progress.begin("system");
     let system = System::start(dir, options.binaries.clone(), &options.env).await?;
     progress.done("three services, RabbitMQ, a mail server");
-    let mutants: Vec<&Mutant> = match (wanted.mutants, wanted.quick) {
-        (true, _) => MUTANTS.iter().collect(),
-        (false, true) => MUTANTS.iter().filter(|mutant| mutants::QUICK.contains(&mutant.bug)).collect(),
-        (false, false) => Vec::new(),
-    };
-    let orders = if wanted.mutants { ORDERS_OF_MUTANT } else { wanted.orders };
-    let mut campaign = Campaign::new(system, seed, orders);
+    let mutants = chosen_mutants(wanted)?;
+    let usual = if mutants.is_empty() { ORDERS.0 } else { ORDERS.1 };
+    let mut campaign = Campaign::new(system, seed, wanted.orders.unwrap_or(usual));
     let mut rows = Vec::new();
     for named in faults {
         rows.push(staged(progress, named.0, campaign.run(*named)).await?);
     }
     rows.extend(campaign.afterwards());
     let mut good = rows.iter().all(Row::is_good);
-    show(&report::table(&rows, Style::for_stdout()))?;
-    report::write(&rows, &wanted.report)?;
+    if !rows.is_empty() {
+        show(&report::table(&rows, Style::for_stdout()))?;
+        report::write(&rows, &wanted.report)?;
+    }
     good &= catches(&mut campaign, &mutants, progress).await?;
     Ok(good)
 }
@@ -150,19 +151,35 @@ async fn staged(progress: &mut Progress, name: &str, run: impl Future<Output = R
     Ok(row)
 }
 
-fn chosen(wanted: &FaultsWanted) -> Result<Vec<Named>> {
-    let is_chosen = |(name, _): &&Named| match (wanted.quick, wanted.mutants) {
-        _ if !wanted.faults.is_empty() => wanted.faults.iter().any(|one| one == name),
-        // The scenarios of the mutants, without any of them.
-        (_, true) => MUTANTS.iter().any(|mutant| mutant.fault == *name),
-        (true, false) => catalogue::QUICK.contains(name),
-        (false, false) => true,
+fn chosen_faults(wanted: &FaultsWanted) -> Result<Vec<Named>> {
+    let is_chosen = |(name, _): &&Named| match wanted {
+        FaultsWanted { faults, .. } if !faults.is_empty() => faults.iter().any(|one| one == name),
+        FaultsWanted { bugs, .. } if !bugs.is_empty() => false,
+        // What is caught with a bug must be good without it.
+        FaultsWanted { mutants: true, .. } => MUTANTS.iter().any(|mutant| mutant.fault == *name),
+        FaultsWanted { quick: true, .. } => catalogue::QUICK.contains(name),
+        _ => true,
     };
     let unknown = wanted.faults.iter().find(|name| catalogue::find(name).is_none());
     if let Some(unknown) = unknown {
         bail!("there is no fault `{unknown}`; `stacks faults --list` names them");
     }
     Ok(FAULTS.iter().filter(is_chosen).copied().collect())
+}
+
+fn chosen_mutants(wanted: &FaultsWanted) -> Result<Vec<&'static Mutant>> {
+    let is_chosen = |mutant: &&Mutant| match wanted {
+        FaultsWanted { bugs, .. } if !bugs.is_empty() => bugs.iter().any(|one| one == mutant.bug),
+        FaultsWanted { mutants: true, .. } => true,
+        FaultsWanted { quick: true, faults, .. } => faults.is_empty() && mutants::QUICK.contains(&mutant.bug),
+        _ => false,
+    };
+    let unknown = wanted.bugs.iter().find(|bug| !MUTANTS.iter().any(|mutant| mutant.bug == **bug));
+    if let Some(unknown) = unknown {
+        let known: Vec<&str> = MUTANTS.iter().map(|mutant| mutant.bug).collect();
+        bail!("there is no bug `{unknown}`; there are {}", known.join(", "));
+    }
+    Ok(MUTANTS.iter().filter(is_chosen).collect())
 }
 
 fn show(text: &str) -> Result<()> {

@@ -90,6 +90,11 @@ impl Rabbit {
         self.call(Method::DELETE, &format!("queues/%2F/{queue}"), None).await.map(drop)
     }
 
+    /// Throws away what is in a queue.
+    pub(crate) async fn purge(&self, queue: &str) -> Result<()> {
+        self.call(Method::DELETE, &format!("queues/%2F/{queue}/contents"), None).await.map(drop)
+    }
+
     /// Binds a queue for all events.
     pub(crate) async fn bind(&self, queue: &str) -> Result<()> {
         let path = format!("bindings/%2F/e/{EXCHANGE}/q/{queue}");

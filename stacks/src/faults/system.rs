@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -143,6 +144,25 @@ impl System {
         self.revive(&[service]).await
     }
 
+    /// Starts all services with these settings and with nothing that they remember.
+    pub(crate) async fn begin_anew(&mut self, settings: &[(&str, Option<&str>)]) -> Result<()> {
+        self.kill(&Component::SERVICES)?;
+        for (key, value) in settings {
+            self.stack.set(key, *value);
+        }
+        let var = self.stack.dir().join("var");
+        for file in fs::read_dir(&var).with_context(|| format!("cannot list {}", var.display()))? {
+            let file = file?.path();
+            if file.to_string_lossy().contains(".db") {
+                fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+            }
+        }
+        for queue in [QUEUE, UNROUTED, PARKING] {
+            self.rabbit.purge(queue).await?;
+        }
+        self.revive(&Component::SERVICES).await
+    }
+
     /// Moves both databases to a small disk, where they begin anew.
     pub(crate) async fn move_to_small_disk(&mut self) -> Result<()> {
         self.small_disk = Some(SmallDisk::mount(self.stack.dir().join("var/small"))?);
@@ -173,7 +193,7 @@ impl System {
         let deadline = Instant::now() + limit;
         while self.stack.process(service).is_some() {
             if Instant::now() > deadline {
-                bail!("{service} was to kill itself within {} s, and lives", limit.as_secs());
+                bail!("{service} lives after {} s: was it built with `--all-features`?", limit.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
