@@ -36,6 +36,8 @@ const LEASE: Duration = smtp::LONGEST.saturating_add(Duration::from_secs(30));
 /// How often the inbox is looked at without being told to, and what became of an e-mail is written down again where
 /// that has failed.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How often old e-mails are looked for.
+const FORGET_PERIOD: Duration = Duration::from_secs(60 * 60);
 
 /// There may be something due in the inbox.
 #[derive(Message)]
@@ -137,6 +139,14 @@ impl Actor for Postman {
             actix::spawn(async move {
                 if let Ok(queued) = store.queued().await {
                     metrics.inbox_queued.set(queued);
+                }
+            });
+        });
+        context.run_interval(FORGET_PERIOD, |postman, _| {
+            let Round { store, log, .. } = postman.round.clone();
+            actix::spawn(async move {
+                if let Err(error) = store.forget_old().await {
+                    warn!(log, "old e-mails can't be forgotten yet"; "error.message" => Chain(&error));
                 }
             });
         });

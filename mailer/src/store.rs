@@ -2,6 +2,7 @@
 
 mod attempts;
 mod dead_letters;
+mod forget;
 mod receive;
 mod rows;
 

@@ -26,3 +26,4 @@ CREATE TABLE inbox (
 
 CREATE INDEX inbox_due ON inbox (due_at) WHERE state = 'queued';
 CREATE INDEX inbox_dead_letters ON inbox (received_at) WHERE state IN ('dead', 'uncertain');
+CREATE INDEX inbox_sent ON inbox (sent_at) WHERE state = 'sent';

@@ -2,3 +2,5 @@
 -- `uncertain` is 1 once a mail server may have taken a copy without anybody hearing of it; it never goes back.
 ALTER TABLE inbox ADD COLUMN lease TEXT;
 ALTER TABLE inbox ADD COLUMN uncertain INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX inbox_sent ON inbox (sent_at) WHERE state = 'sent';

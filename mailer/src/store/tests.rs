@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use payment_api::event::PaymentEvent;
 use payment_api::testing::paid;
+use store::sqlx::Connection;
 use store::testing::TestDatabase;
 use telemetry::propagation::TraceContext;
 
@@ -193,5 +194,26 @@ async fn what_is_put_back_begins_anew_under_the_context_of_who_did() {
         let due = inbox.claim(10, LEASE).await.unwrap();
         assert_eq!((due.len(), due[0].attempt, due[0].replay_context.as_ref()), (1, 1, Some(&context())));
         assert_eq!(inbox.replay(None, &context()).await.unwrap(), 1);
+    }
+}
+
+#[actix_rt::test]
+async fn an_email_that_was_sent_is_forgotten_after_thirty_days_and_nothing_else_ever() {
+    for (inbox, database) in each().await {
+        receive_new(&inbox, 3).await;
+        let due = inbox.claim(2, LEASE).await.unwrap();
+        inbox.settle(&due[0], Outcome::Sent).await.unwrap();
+        inbox.settle(&due[1], Outcome::Dead { error: "550".into() }).await.unwrap();
+        inbox.forget_old().await.unwrap();
+        assert!(!receive(&inbox, &due[0].event, context()).await, "it is not old yet");
+
+        let url = secrecy::ExposeSecret::expose_secret(&database.url);
+        let mut connection = sqlx::AnyConnection::connect(url).await.unwrap();
+        let month = 30_i64 * 24 * 60 * 60 * 1000;
+        let aged = "UPDATE inbox SET sent_at = sent_at - $1, received_at = received_at - $1";
+        sqlx::query(aged).bind(month).execute(&mut connection).await.unwrap();
+        inbox.forget_old().await.unwrap();
+        assert_eq!((inbox.queued().await.unwrap(), inbox.dead_letters(10).await.unwrap().len()), (1, 1));
+        assert!(receive(&inbox, &due[0].event, context()).await, "it is gone");
     }
 }
