@@ -14,6 +14,7 @@ pub use self::attempts::{Due, Outcome};
 pub use self::receive::Arrival;
 
 const MIGRATIONS: Migrations = Migrations {
+    owner: "mailer",
     sqlite: &[
         ("inbox", include_str!("../migrations/sqlite/0001_inbox.sql")),
         ("fencing", include_str!("../migrations/sqlite/0002_fencing.sql")),

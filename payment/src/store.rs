@@ -17,6 +17,7 @@ pub use self::outbox::{OutboxEvent, Window};
 pub use self::settle::{Known, Settlement};
 
 const MIGRATIONS: Migrations = Migrations {
+    owner: "payment",
     sqlite: &[
         ("payments and outbox", include_str!("../migrations/sqlite/0001_payments_and_outbox.sql")),
         ("idempotency and fencing", include_str!("../migrations/sqlite/0002_idempotency_and_fencing.sql")),

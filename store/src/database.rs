@@ -19,6 +19,8 @@ const READ_DEADLINE: Duration = Duration::from_secs(5);
 /// The steps to the newest schema, in order; a step that was released is never changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Migrations {
+    /// Whose steps these are: services may share one PostgreSQL database, and each counts its own.
+    pub owner: &'static str,
     /// Name and SQL for SQLite.
     pub sqlite: &'static [(&'static str, &'static str)],
     /// Name and SQL for PostgreSQL.
@@ -101,5 +103,10 @@ fn migrator(migrations: Migrations, dialect: Dialect) -> Migrator {
     let step = |(version, (name, sql)): (i64, &(&'static str, &'static str))| {
         Migration::new(version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations((1..).zip(steps).map(step).collect())
+    let mut migrator = Migrator::with_migrations((1..).zip(steps).map(step).collect());
+    if dialect == Dialect::Postgres {
+        // Called dangerous for names that nobody has checked.
+        migrator.dangerous_set_table_name(format!("{}_migrations", migrations.owner));
+    }
+    migrator
 }

@@ -10,7 +10,8 @@ use store::testing::TestDatabase;
 use store::{Database, Dialect, Migrations, Session, StoreError, Write};
 
 const NOTES: &str = "CREATE TABLE notes (id BIGINT PRIMARY KEY, text TEXT NOT NULL)";
-const MIGRATIONS: Migrations = Migrations { sqlite: &[("notes", NOTES)], postgres: &[("notes", NOTES)] };
+const MIGRATIONS: Migrations =
+    Migrations { owner: "notes", sqlite: &[("notes", NOTES)], postgres: &[("notes", NOTES)] };
 
 /// Writes a note, and notes by itself which transaction that was.
 struct Note {

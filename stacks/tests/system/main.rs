@@ -17,6 +17,7 @@ mod lifecycle;
 mod logs;
 mod metrics;
 mod payment;
+mod replicas;
 mod settings;
 mod smtp;
 mod tls;
