@@ -1,7 +1,5 @@
 //! A few of the faults of `make faults` and a few of the mutants of `make mutants`, on the real system.
 
-#![expect(clippy::unwrap_used, reason = "all of this crate is a test")]
-
 use std::process::Command;
 
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! `stacks faults`: breaks the real system under load, in every way that is listed in [`catalogue`], and judges from
+//! `stacks faults`: breaks the real system under load, in every way that `catalogue` lists, and judges from
 //! outside whether anything that was accepted was lost or done twice.
 //!
 //! ```text
