@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lettre::Message;
+use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
@@ -129,18 +130,19 @@ impl Smtp {
         let reached = timeout(REACH, self.server.connection()).await;
         let mut connection = reached
             .map_err(|_| late(REACH))
-            .and_then(|reached| reached.map_err(said))
+            .and_then(|reached| reached.map_err(|error| said(&error, letter.envelope())))
             .map_err(SmtpError::Unreachable)?;
         let content = letter.formatted();
 
         let offered = timeout(self.offer, offer(&mut connection, letter, &content)).await;
-        if let Err(error) = judge(offered, self.offer, SmtpError::Interrupted) {
+        if let Err(error) = judge(offered, self.offer, letter.envelope(), SmtpError::Interrupted) {
             return Err(leave(connection, error).await);
         }
         mark.await?;
         sabotage::point("mailer.before_content");
         let answered = timeout(self.answer, connection.message(&content)).await;
-        match judge(answered.map(|answered| answered.map(drop)), self.answer, SmtpError::Uncertain) {
+        let answered = answered.map(|answered| answered.map(drop));
+        match judge(answered, self.answer, letter.envelope(), SmtpError::Uncertain) {
             Ok(()) => {
                 self.server.keep(connection);
                 Ok(())
@@ -221,13 +223,19 @@ async fn offer(connection: &mut AsyncSmtpConnection, letter: &Message, content: 
 fn judge(
     answered: Result<Result<(), Error>, tokio::time::error::Elapsed>,
     patience: Duration,
+    envelope: &Envelope,
     lost: fn(String) -> SmtpError,
 ) -> Result<(), SmtpError> {
     match answered {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) if error.is_transient() => Err(SmtpError::Deferred(said(error))),
-        Ok(Err(error)) if error.is_permanent() => Err(SmtpError::Refused(said(error))),
-        Ok(Err(error)) => Err(lost(said(error))),
+        Ok(Err(error)) => {
+            let text = said(&error, envelope);
+            Err(match (error.is_transient(), error.is_permanent()) {
+                (true, _) => SmtpError::Deferred(text),
+                (_, true) => SmtpError::Refused(text),
+                _ => lost(text),
+            })
+        }
         Err(_) => Err(lost(late(patience))),
     }
 }
@@ -244,9 +252,13 @@ fn late(patience: Duration) -> String {
     format!("no answer within {} s", patience.as_secs_f64())
 }
 
-/// What went wrong, without the addresses that servers like to repeat.
-fn said(error: Error) -> String {
+/// What went wrong, without the addresses that servers like to repeat, whole or up to the @.
+fn said(error: &Error, envelope: &Envelope) -> String {
+    let is_private = |word: &str| {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        word.contains('@') || envelope.to().iter().any(|to| bare.eq_ignore_ascii_case(to.user()))
+    };
     let text = error.to_string();
-    let words = text.split_whitespace().map(|word| if word.contains('@') { "[redacted]" } else { word });
+    let words = text.split_whitespace().map(|word| if is_private(word) { "[redacted]" } else { word });
     words.collect::<Vec<_>>().join(" ").chars().take(LONGEST_TEXT).collect()
 }

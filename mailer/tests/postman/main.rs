@@ -124,7 +124,7 @@ async fn a_later_is_tried_again_and_arrives_once() {
 
 #[actix_rt::test]
 async fn a_never_is_a_dead_letter_with_its_reason_and_holds_up_nobody() {
-    let never = Answer::Recipient("550 5.1.1 <ada@example.org>: no such user");
+    let never = Answer::Recipient("550 5.1.1 <ada@example.org>: no such user, says Ada");
     let server = SmtpServer::start(&[("ada@example.org", &[never])]).await;
     let office = Office::open(&[]).await;
     office.receive("ada@example.org").await;
@@ -133,7 +133,7 @@ async fn a_never_is_a_dead_letter_with_its_reason_and_holds_up_nobody() {
     let (state, attempts, reason) = office.row().await;
     assert_eq!((state.as_str(), attempts), ("dead", 1));
     assert!(reason.contains("550") && reason.contains("no such user"), "{reason}");
-    assert!(!reason.contains("ada@"), "the reason repeats the address: {reason}");
+    assert!(!reason.to_lowercase().contains("ada"), "the reason repeats the address: {reason}");
 
     office.receive("bob@example.org").await;
     office.until_sent(1).await;
