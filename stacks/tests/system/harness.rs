@@ -33,7 +33,7 @@ use tempfile::TempDir;
 pub(crate) use self::{
     answer::Answer,
     otlp_sink::OtlpSink,
-    program::{Ended, Program, environment, inherited, serving},
+    program::{Ended, Program, database, environment, serving},
     raw::{Connection, ask, request},
     samples::Samples,
     tls::{Authority, Front},

@@ -1,6 +1,6 @@
 //! Two of every service on one PostgreSQL database and one broker: they share the work, and nothing is done twice.
 
-use std::{net::SocketAddr, process::Command};
+use std::net::SocketAddr;
 
 use serde_json::Value;
 use stacks::{
@@ -8,17 +8,7 @@ use stacks::{
     local::{layout::Component, layout::url, ports, secrets},
 };
 
-use crate::harness::{Answer, Program, Samples, System, eventually, inherited, serving};
-
-/// A new database on the server that the test run was lent.
-fn database() -> String {
-    let server = inherited("DATABASE_URL").expect("DATABASE_URL names no server: run `make test`");
-    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-    let create = format!("CREATE DATABASE {name}");
-    let status = Command::new("psql").args(["--quiet", &server, "--command", &create]).status().unwrap();
-    assert!(status.success());
-    format!("{}/{name}", server.rsplit_once('/').unwrap().0)
-}
+use crate::harness::{Answer, Program, Samples, System, database, eventually, serving};
 
 /// A second one of each service, beside those of the system.
 struct Second {

@@ -3,12 +3,12 @@
 
 use reqwest::Url;
 use stacks::{
-    local::{layout::Component::Mailer, ports},
+    local::{layout::Component::Mailer, ports, secrets},
     smtp_server::SmtpServer,
     trace::ORDER,
 };
 
-use crate::harness::{Authority, Front, Program, SETTLE, System, Vhost, eventually, serving};
+use crate::harness::{Authority, Front, Program, SETTLE, System, Vhost, database, eventually, serving};
 
 const HERE: &str = "127.0.0.1";
 /// `AUTH PLAIN` of ada with the password s3same.
@@ -150,4 +150,34 @@ async fn with_nobody_to_trust_a_service_says_what_to_do() {
     let ended = Program::start("payment", &[], dir.path(), &settings).ended().await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("AMQP_URL") && ended.stderr.contains("SSL_CERT_FILE"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_database_is_spoken_to_over_tls_or_not_at_all() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let database: Url = database().parse().unwrap();
+    let server = format!("{HERE}:{}", database.port().unwrap()).parse().unwrap();
+    let front = Front::with_ssl_request(server, authority.acceptor(HERE)).await;
+    let mut through = database.clone();
+    through.set_port(Some(front.address.port())).unwrap();
+    through.set_query(Some("sslmode=verify-full"));
+    let settings = |authority: &Authority| {
+        [("PAYMENT_DATABASE_URL", through.to_string()), ("SSL_CERT_FILE", authority.file())]
+    };
+    let good = settings(&authority);
+    let system = System::with(&good.each_ref().map(|(key, value)| (*key, &**value))).await;
+    let order = system.place().await;
+    assert_eq!(system.order(&order.id).await.text("status"), "paid");
+    assert!(front.accepted() > 0);
+
+    let accepted = front.accepted();
+    let mut env = secrets::read(&system.dir().join(".env")).unwrap();
+    env.extend(settings(&stranger).map(|(key, value)| (key.to_owned(), value)));
+    env.insert("AMQP_URL".to_owned(), system.vhost.amqp_url());
+    let env: Vec<(&str, &str)> = env.iter().map(|(key, value)| (&**key, &**value)).collect();
+    let refused = Program::start("payment", &[], system.dir(), &env).ended().await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("can't open the database"), "{refused:?}");
+    assert!(!refused.stderr.contains(database.password().unwrap()), "{refused:?}");
+    assert_eq!(front.accepted(), accepted);
 }

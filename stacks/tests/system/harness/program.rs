@@ -33,6 +33,16 @@ pub(crate) fn inherited(variable: &str) -> Option<String> {
     Options::new(".").unwrap().env.get(variable).cloned()
 }
 
+/// A new database on the PostgreSQL server that the test run was lent.
+pub(crate) fn database() -> String {
+    let server = inherited("DATABASE_URL").expect("DATABASE_URL names no server: run `make test`");
+    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+    let create = format!("CREATE DATABASE {name}");
+    let mut psql = std::process::Command::new("psql");
+    assert!(psql.args(["--quiet", &server, "--command", &create]).status().unwrap().success());
+    format!("{}/{name}", server.rsplit_once('/').unwrap().0)
+}
+
 /// What any program needs, and no setting of ours.
 pub(crate) fn environment() -> BTreeMap<String, String> {
     ["PATH", "HOME"].into_iter().filter_map(|key| Some((key.to_owned(), inherited(key)?))).collect()

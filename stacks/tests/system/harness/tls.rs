@@ -12,7 +12,7 @@ use std::{
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::{
@@ -60,6 +60,14 @@ impl Authority {
     }
 }
 
+/// What comes before TLS.
+#[derive(Clone, Copy, PartialEq)]
+enum Beginning {
+    AtOnce,
+    StartTls,
+    SslRequest,
+}
+
 #[derive(Default)]
 struct Seen {
     accepted: AtomicUsize,
@@ -76,15 +84,20 @@ pub(crate) struct Front {
 impl Front {
     /// Serves until the runtime of the test ends.
     pub(crate) async fn before(target: SocketAddr, acceptor: TlsAcceptor) -> Self {
-        Self::serve(target, acceptor, false).await
+        Self::serve(target, acceptor, Beginning::AtOnce).await
     }
 
     /// The same for a mail server, where TLS begins once the client has asked for it.
     pub(crate) async fn with_starttls(target: SocketAddr, acceptor: TlsAcceptor) -> Self {
-        Self::serve(target, acceptor, true).await
+        Self::serve(target, acceptor, Beginning::StartTls).await
     }
 
-    async fn serve(target: SocketAddr, acceptor: TlsAcceptor, starttls: bool) -> Self {
+    /// The same for a PostgreSQL server, whose clients ask before anything else.
+    pub(crate) async fn with_ssl_request(target: SocketAddr, acceptor: TlsAcceptor) -> Self {
+        Self::serve(target, acceptor, Beginning::SslRequest).await
+    }
+
+    async fn serve(target: SocketAddr, acceptor: TlsAcceptor, beginning: Beginning) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let front = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
         let seen = front.seen.clone();
@@ -92,10 +105,11 @@ impl Front {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, seen) = (acceptor.clone(), seen.clone());
                 tokio::spawn(async move {
-                    let mut stream = stream;
-                    if starttls {
-                        stream = change_over(stream).await?;
-                    }
+                    let stream = match beginning {
+                        Beginning::AtOnce => stream,
+                        Beginning::StartTls => change_over(stream).await?,
+                        Beginning::SslRequest => agree(stream).await?,
+                    };
                     let mut first = [0];
                     if stream.peek(&mut first).await? > 0 && first[0] != HANDSHAKE {
                         seen.plain.fetch_add(1, Ordering::Relaxed);
@@ -104,7 +118,7 @@ impl Front {
                         Ok(mut inside) => {
                             seen.accepted.fetch_add(1, Ordering::Relaxed);
                             let mut target = BufReader::new(TcpStream::connect(target).await?);
-                            if starttls {
+                            if beginning == Beginning::StartTls {
                                 // The client has been greeted already.
                                 target.read_line(&mut String::new()).await?;
                             }
@@ -154,4 +168,15 @@ async fn change_over(stream: TcpStream) -> std::io::Result<TcpStream> {
         };
         stream.write_all(reply).await?;
     }
+}
+
+/// The part of PostgreSQL's protocol that comes before TLS: eight bytes that ask for it, and a yes.
+async fn agree(mut stream: TcpStream) -> std::io::Result<TcpStream> {
+    let mut request = [0; 8];
+    stream.read_exact(&mut request).await?;
+    if request != [0, 0, 0, 8, 4, 210, 22, 47] {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    }
+    stream.write_all(b"S").await?;
+    Ok(stream)
 }
