@@ -8,7 +8,7 @@ BUILDING := gcc libc6-dev protobuf-compiler
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs trace order dead-letters replay build test faults mutants fuzz lint deny docs clean
+.PHONY: help up down status logs trace order dead-letters replay build test faults mutants bench fuzz lint deny docs clean
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -67,6 +67,11 @@ mutants: ## give the services one bug after the other and see whether `make faul
 	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
 	cargo build --workspace --all-features --locked
 	$(TARGET)/debug/stacks faults --mutants --report $(TARGET)/mutants.json $(if $(SEED),--seed $(SEED))
+
+bench: ## measure what telemetry costs: make bench [ROUNDS=<n>] [SECONDS=<n>]; writes docs/bench.md
+	@$(INSTALL) $(BUILDING) rabbitmq-server
+	@$(MAKE) --no-print-directory build
+	@$(STACKS) bench --report $(TARGET)/bench.json $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 # Instrumented as nightly's cargo-fuzz would, without its sanitizers: there is no unsafe code of ours to watch.
 fuzz: ## let libFuzzer look for input that breaks a promise: make fuzz [FUZZ_SECONDS=30], for each target

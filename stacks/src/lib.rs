@@ -5,6 +5,7 @@
 
 pub mod commands;
 
+pub mod bench;
 pub mod broker;
 pub mod faults;
 pub mod local;

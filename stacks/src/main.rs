@@ -10,6 +10,7 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use stacks::{
+    bench::{self, BenchWanted},
     broker::{self, Interruptions},
     commands::{self, LogsWanted, TraceWanted},
     dead_letters::{self, ReplayWanted},
@@ -68,6 +69,8 @@ enum Command {
     },
     /// Break the system under load, and look whether anything accepted was lost or done twice
     Faults(FaultsWanted),
+    /// Measure what telemetry costs: the services with telemetry off and on, in pairs
+    Bench(BenchWanted),
     /// Serve as the local stack's trace backend
     #[command(hide = true)]
     TraceBackend {
@@ -141,6 +144,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
             };
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Bench(wanted) => bench::run(&options, &wanted).await?,
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }
     Ok(ExitCode::SUCCESS)
