@@ -24,8 +24,8 @@ pub(crate) struct Row {
     pub(crate) doubled: usize,
     /// Those whose e-mail was declared uncertain, and may have come twice.
     pub(crate) uncertain: usize,
-    /// From the end of the fault until everything accepted by then, and one order more, had its e-mail; nothing when
-    /// that never happened.
+    /// From the end of the fault, when whoever was ended is ready again, until everything accepted by then and one order
+    /// more had its e-mail; nothing when that never happened.
     pub(crate) recovered_s: Option<f64>,
     /// What was wrong; none of it may be.
     #[serde(skip_serializing_if = "Vec::is_empty")]

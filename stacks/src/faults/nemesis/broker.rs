@@ -31,8 +31,8 @@ impl Nemesis<'_> {
 
     pub(super) async fn cut_broker(&mut self) -> Result<()> {
         for _ in 0..3 {
-            self.system.line.cut();
             self.wait(400..1200).await;
+            self.system.line.cut();
         }
         Ok(())
     }

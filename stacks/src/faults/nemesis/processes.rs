@@ -14,10 +14,10 @@ const PASSED_WITHIN: Duration = Duration::from_secs(20);
 impl Nemesis<'_> {
     pub(super) async fn kill(&mut self, services: &[Component]) -> Result<()> {
         for _ in 0..2 {
+            self.wait(300..900).await;
             self.system.kill(services)?;
             self.wait(200..600).await;
             self.system.revive(services).await?;
-            self.wait(300..900).await;
         }
         Ok(())
     }
@@ -32,10 +32,10 @@ impl Nemesis<'_> {
     pub(super) async fn kill_at_random(&mut self) -> Result<()> {
         for _ in 0..6 {
             let service = self.dice.choice(Component::SERVICES).unwrap_or(Component::Payment);
+            self.wait(0..600).await;
             self.system.kill(&[service])?;
             self.wait(0..300).await;
             self.system.revive(&[service]).await?;
-            self.wait(0..600).await;
         }
         Ok(())
     }
@@ -59,9 +59,9 @@ impl Nemesis<'_> {
 
     pub(super) async fn end(&mut self, signal: Signal) -> Result<()> {
         for service in Component::SERVICES {
+            self.wait(200..500).await;
             self.system.end(service, signal)?;
             self.system.revive(&[service]).await?;
-            self.wait(200..500).await;
         }
         Ok(())
     }

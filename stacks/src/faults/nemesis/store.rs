@@ -7,7 +7,7 @@ use std::{
     process::{Command as Blocking, Stdio},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
@@ -80,9 +80,7 @@ impl SmallDisk {
         let mut mount = Blocking::new("mount");
         mount.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(&directory);
         let status = mount.status().context("cannot run mount")?;
-        if !status.success() {
-            bail!("cannot mount a small file system to fill: that takes root");
-        }
+        ensure!(status.success(), "cannot mount a small file system at {}", directory.display());
         Ok(Self { directory })
     }
 
