@@ -45,11 +45,17 @@ impl Nemesis<'_> {
         Ok(())
     }
 
+    /// More than once, for it may hit a moment when only a confirm is under way.
     pub(super) async fn lose_broker(&mut self) -> Result<()> {
-        self.system.line.set(Line::Blocked);
-        self.wait(1000..2000).await;
-        self.system.line.cut();
-        self.system.line.set(Line::Good);
+        for _ in 0..4 {
+            self.wait(800..1200).await;
+            self.system.line.set(Line::Blocked);
+            self.wait(300..600).await;
+            self.system.line.cut();
+            // Otherwise what was held up might still slip through.
+            self.wait(50..100).await;
+            self.system.line.set(Line::Good);
+        }
         Ok(())
     }
 

@@ -42,7 +42,7 @@ pub(crate) enum Fault {
     BrokerCut,
     /// Nothing passes between the services and the broker.
     BrokerBlocked,
-    /// The same, and then every connection is reset: what was under way never arrives.
+    /// The same, and then every connection is reset: what was under way never arrives. Four times.
     BrokerVanishes,
     /// Everything takes its time between the services and the broker.
     BrokerSlow,
