@@ -9,7 +9,7 @@ use actix::prelude::*;
 use clap::Parser;
 use mailer::config::Config;
 use mailer::metrics::Metrics;
-use mailer::postman::{Postman, Stop};
+use mailer::postman::{Deliver, Postman, Stop};
 use mailer::smtp::Smtp;
 use mailer::store::{Arrival, Store};
 use mailer::transport::Transport;
@@ -275,4 +275,23 @@ async fn an_inbox_that_is_locked_after_the_answer_makes_no_second_copy() {
     assert_eq!(office.row().await.0, "sent");
     assert_eq!(server.taken().len(), 1);
     assert_eq!(office.metric("emails_uncertain_total{action=\"resent\"}"), 0);
+}
+
+#[actix_rt::test]
+async fn two_looks_at_the_inbox_at_once_do_not_claim_more_than_there_is_room_for() {
+    let slow: Vec<(String, [Answer; 1])> = (0..400)
+        .map(|n| (format!("n{n}@example.org"), [Answer::Accept(Duration::from_millis(500))]))
+        .collect();
+    let script: Vec<(&str, &[Answer])> =
+        slow.iter().map(|(to, answers)| (to.as_str(), &answers[..])).collect();
+    let server = SmtpServer::start(&script).await;
+    let office = Office::open(&[]).await;
+    for (to, _) in &slow {
+        office.receive(to).await;
+    }
+    // Its own first look and this one are due in the same moment.
+    office.postman(&server).try_send(Deliver).unwrap();
+    // What was claimed without room for it would wait for its lease, more than two minutes.
+    office.until_sent(400).await;
+    assert_eq!(server.taken().len(), 400);
 }
