@@ -271,8 +271,7 @@ impl Outbox {
 
     /// The span lasts until its window is judged.
     async fn publish_one(&self, link: &Link, event: &OutboxEvent) -> (Span, Result<Confirmation, PassError>) {
-        let renamed = sabotage::bug("payment.new_event_id_on_retry").then(Uuid::now_v7);
-        let id = renamed.unwrap_or(event.id).to_string();
+        let id = event.id.to_string();
         let to = Destination { exchange: topology::EXCHANGE, routing_key: &event.routing_key };
         let span = publish_span(&event.trace_context, to, &id, event.payload.len());
         let headers = with_context(FieldTable::default(), &TraceContext::of(&span));

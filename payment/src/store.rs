@@ -66,6 +66,9 @@ impl Store {
     /// # Errors
     /// When the database can't be read.
     pub async fn find_by_key(&self, key: &str) -> Result<Option<Known>, StoreError> {
+        if sabotage::bug("payment.idempotency_off") {
+            return Ok(None);
+        }
         let row = sqlx::query(settle::FIND_BY_KEY).bind(key).bind(settle::oldest_kept(rows::now()));
         let row = row.fetch_optional(self.database.reader()).await?;
         Ok(row.map(|row| rows::known(&row)).transpose()?)

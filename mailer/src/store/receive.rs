@@ -4,7 +4,6 @@ use payment_api::event::PaymentEvent;
 use store::sqlx::{self, query};
 use store::{Session, StoreError, Write};
 use telemetry::propagation::TraceContext;
-use uuid::Uuid;
 
 use super::{Store, rows};
 
@@ -26,18 +25,23 @@ impl Write for Receive {
     async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<Vec<bool>> {
         let mut new = Vec::with_capacity(self.0.len());
         for Arrival { event, context } in &self.0 {
-            let id = if sabotage::bug("mailer.dedupe_off") { Uuid::new_v4() } else { event.id };
             let inserted = query(
                 "INSERT INTO inbox (event_id, order_id, payload, trace_context, received_at, queued_at, due_at) \
                  VALUES ($1, $2, $3, $4, $5, $5, $5) ON CONFLICT (event_id) DO NOTHING",
             )
-            .bind(id.to_string())
+            .bind(event.id.to_string())
             .bind(event.data.order_id.to_string())
             .bind(serde_json::to_vec(event).map_err(rows::decode)?)
             .bind(serde_json::to_string(context).map_err(rows::decode)?)
             .bind(session.now)
             .execute(&mut *session.connection)
             .await?;
+            if sabotage::bug("mailer.dedupe_off") {
+                query("UPDATE inbox SET state = 'queued', leased_until = 0 WHERE event_id = $1 AND state = 'sent'")
+                    .bind(event.id.to_string())
+                    .execute(&mut *session.connection)
+                    .await?;
+            }
             new.push(inserted.rows_affected() == 1);
         }
         Ok(new)
