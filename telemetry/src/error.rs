@@ -19,9 +19,20 @@ pub enum Error {
     /// The thread that writes log lines could not be started.
     #[error("can't start the log writer")]
     LogWriter(#[source] std::io::Error),
-    /// The OTLP exporter refused its settings.
-    #[error("can't set up the OTLP exporter: check OTEL_EXPORTER_OTLP_ENDPOINT")]
-    Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
+    /// A header for the receiver has no name, or a name or value that can't be sent.
+    #[error("OTEL_EXPORTER_OTLP_HEADERS is not name=value,name=value with values percent-encoded")]
+    Headers,
+    /// What waits for a receiver could not be kept or read.
+    #[error("can't use the spool {path}: check TELEMETRY_SPOOL_DIR and its permissions")]
+    Spool {
+        /// The directory of one destination, below `TELEMETRY_SPOOL_DIR`.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The thread of a pipeline could not be started.
+    #[error("can't start a pipeline")]
+    Pipeline(#[source] std::io::Error),
     /// TLS is to be spoken, and no certificate authority is trusted.
     #[error("no certificates to trust: install ca-certificates, or name a file of them in SSL_CERT_FILE")]
     NobodyToTrust(#[source] Option<rustls_native_certs::Error>),

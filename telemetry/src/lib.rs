@@ -1,8 +1,8 @@
 //! Traces, logs and metrics of an actix service, owned by one actor.
 //!
 //! ```text
-//!  tracing span ──► SpanQueue ──► pipeline ──► OTLP/HTTP
-//!  slog record  ──► EcsDrain  ──► LogQueue ──► stdout and a file of JSON lines
+//!  tracing span ──► Spans ─────► Pipeline ──► a spool for each OTLP receiver ──► OTLP/HTTP
+//!  slog record  ──► RootDrain ─┴► LogQueue ──► stdout, and a file of JSON lines
 //!  counter, histogram ──► Registry ◄── Gather ◄── GET /metrics
 //! ```
 //!
@@ -14,6 +14,7 @@
 mod error;
 mod log;
 mod observability;
+mod pipeline;
 mod settings;
 mod trace;
 mod traced;

@@ -1,38 +1,130 @@
-//! Logs: one root logger, ECS fields, JSON lines, written behind a bounded queue.
+//! Logs: one root logger; ECS lines for stdout and a file, each behind a queue of its own, and records for OTLP.
 
 mod bridge;
 mod ecs;
+mod file;
 mod queue;
+mod record;
+mod terminal;
 
 pub(crate) use bridge::BridgeLayer;
 pub(crate) use queue::LogQueue;
+pub(crate) use record::Recorded;
 
-use slog::Logger;
+use std::io::IsTerminal;
 
-use crate::metrics::PipelineMetrics;
+use opentelemetry_sdk::Resource;
+use prometheus::Registry;
+use slog::{Drain, Level, Logger, Never, OwnedKVList, Record};
+use tracing_subscriber::filter::Targets;
+
+use self::record::RecordDrain;
+use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
+use crate::settings::Exporter;
 use crate::{Error, Service, Settings};
 
-/// Builds the root logger over the queue that its lines go through.
+/// The root logger, and the far ends of what it writes.
+pub(crate) struct Logs {
+    pub(crate) logger: Logger,
+    pub(crate) lines: LogQueue,
+    pub(crate) records: Option<Intake<Recorded>>,
+}
+
+/// Builds the root logger, and starts what is behind it.
 pub(crate) fn root(
     service: Service,
     settings: &Settings,
+    resource: &Resource,
+    registry: &Registry,
     metrics: &PipelineMetrics,
-) -> Result<(Logger, LogQueue), Error> {
-    let mut sinks: Vec<queue::Sink> = Vec::new();
+) -> Result<Logs, Error> {
+    let mut sinks: Vec<(&str, queue::Sink)> = Vec::new();
     if settings.log_stdout {
-        sinks.push(Box::new(std::io::stdout()));
+        let stdout = std::io::stdout();
+        let is_terminal = stdout.is_terminal();
+        sinks
+            .push(("stdout", if is_terminal { Box::new(terminal::Human(stdout)) } else { Box::new(stdout) }));
     }
     if !settings.log_dir.as_os_str().is_empty() {
-        sinks.push(Box::new(open(&settings.log_dir, service.name)?));
+        let path = settings.log_dir.join(format!("{}.log", service.name));
+        let file = file::LogFile::open(path.clone(), settings.log_file_bytes, settings.log_files);
+        sinks.push(("file", Box::new(file.map_err(|source| Error::LogFile { path, source })?)));
     }
-    let queue = LogQueue::start(sinks, metrics)?;
-    let drain = ecs::EcsDrain::new(service, settings, queue.clone());
-    Ok((Logger::root(drain, slog::o!()), queue))
+    let lines = LogQueue::start(sinks, registry)?;
+    let records = records(service, settings, resource, metrics)?;
+    let drain = RootDrain {
+        levels: settings.log_level.clone(),
+        lines: ecs::EcsDrain::new(service, settings, lines.clone()),
+        records: records.clone().map(RecordDrain),
+    };
+    Ok(Logs { logger: Logger::root(drain, slog::o!()), lines, records })
 }
 
-fn open(directory: &std::path::Path, service: &str) -> Result<std::fs::File, Error> {
-    let path = directory.join(format!("{service}.log"));
-    std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::OpenOptions::new().create(true).append(true).open(&path))
-        .map_err(|source| Error::LogFile { path, source })
+fn records(
+    service: Service,
+    settings: &Settings,
+    resource: &Resource,
+    metrics: &PipelineMetrics,
+) -> Result<Option<Intake<Recorded>>, Error> {
+    let export = &settings.export;
+    if export.otel_logs_exporter == Exporter::None {
+        return Ok(None);
+    }
+    let options = Options {
+        signal: Signal::Logs,
+        uris: export.logs_destinations(),
+        queue: export.otel_blrp_max_queue_size,
+        batch: export.otel_blrp_max_export_batch_size,
+        schedule_delay: export.otel_blrp_schedule_delay,
+    };
+    let pipeline = Pipeline::build(service, options, export, metrics)?;
+    let intake = pipeline.intake();
+    pipeline.start("telemetry-logs", record::encoder(resource, &settings.deployment_environment))?;
+    Ok(Some(intake))
+}
+
+/// Hands what is severe enough to every destination.
+struct RootDrain {
+    levels: Targets,
+    lines: ecs::EcsDrain,
+    records: Option<RecordDrain>,
+}
+
+impl Drain for RootDrain {
+    type Ok = ();
+    type Err = Never;
+
+    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
+        if !self.levels.would_enable(logger_name(record), &tracing_level(record.level())) {
+            return Ok(());
+        }
+        self.lines.log(record, values)?;
+        self.records.as_ref().map_or(Ok(()), |records| records.log(record, values))
+    }
+}
+
+/// Bridged records carry the target of their library as a tag; ours are named by their module.
+fn logger_name<'a>(record: &'a Record<'_>) -> &'a str {
+    if record.tag().is_empty() { record.module() } else { record.tag() }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Critical => "critical",
+        Level::Error => "error",
+        Level::Warning => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
+
+fn tracing_level(level: Level) -> tracing::Level {
+    match level {
+        Level::Critical | Level::Error => tracing::Level::ERROR,
+        Level::Warning => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Trace => tracing::Level::TRACE,
+    }
 }

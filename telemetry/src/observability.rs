@@ -1,4 +1,4 @@
-//! The actor Observability: owns the metric registry, the span pipeline and the log queue.
+//! The actor Observability: owns the metric registry, and the near ends of the pipelines and of the log queue.
 //!
 //! Receives [`Gather`], [`Health`], [`Flush`] and, last of all, [`Shutdown`]. Sends nothing. It lives on an
 //! arbiter of its own, so that a busy service can neither starve nor be held up by its telemetry.
@@ -6,15 +6,15 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures_util::future::join;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use futures_util::future::{OptionFuture, join3};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
 use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector};
 use slog::Logger;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::log::{BridgeLayer, LogQueue};
-use crate::metrics::{PipelineMetrics, register};
-use crate::trace::{Pipeline, PipelineHandle};
+use crate::log::{BridgeLayer, LogQueue, Logs, Recorded};
+use crate::metrics::register;
+use crate::pipeline::{Intake, PipelineMetrics, SignalMetrics};
 use crate::{Error, Settings, log, trace};
 
 /// To write the last line of all.
@@ -42,9 +42,9 @@ pub struct Health;
 /// The answer to [`Health`].
 #[derive(Clone, Copy, Debug, MessageResponse)]
 pub struct HealthReport {
-    /// Spans that wait for export.
-    pub spans_queued: i64,
-    /// Spans and log lines given up since the start.
+    /// Spans and log records that wait for a receiver, in memory or in the spool.
+    pub queued: i64,
+    /// Spans, log records and log lines given up or refused for good since the start.
     pub dropped: u64,
 }
 
@@ -66,12 +66,12 @@ pub struct Shutdown {
 /// The far end of all three signals. Make it first, [`launch`](Self::launch) it, and shut it down last.
 pub struct Observability {
     registry: Registry,
-    metrics: PipelineMetrics,
     log: Logger,
     lines: LogQueue,
+    records: Option<Intake<Recorded>>,
     provider: Option<SdkTracerProvider>,
-    pipeline: Option<Pipeline>,
-    spans: Option<PipelineHandle>,
+    spans: Option<Intake<SpanData>>,
+    has_spool: bool,
 }
 
 impl Observability {
@@ -87,12 +87,14 @@ impl Observability {
             .with_label_values(&[service.name, service.version])
             .set(1);
         let metrics = PipelineMetrics::register(&registry)?;
-        let (log, lines) = log::root(service, settings, &metrics)?;
+        let resource = trace::resource(service, settings);
+        let Logs { logger: log, lines, records } =
+            log::root(service, settings, &resource, &registry, &metrics)?;
         let bridge = BridgeLayer { logger: log.clone() };
-        let (provider, pipeline) = trace::install(service, settings, &metrics, bridge)?;
+        let (provider, spans) = trace::install(service, settings, resource, &metrics, bridge)?.unzip();
         settings.baggage_allowed.let_pass();
-        let spans = pipeline.as_ref().map(Pipeline::handle);
-        Ok(Self { registry, metrics, log, lines, provider, pipeline, spans })
+        let has_spool = !settings.export.telemetry_spool_dir.as_os_str().is_empty();
+        Ok(Self { registry, log, lines, records, provider, spans, has_spool })
     }
 
     /// The root logger.
@@ -105,6 +107,11 @@ impl Observability {
         &self.registry
     }
 
+    fn pipelines(&self) -> impl Iterator<Item = &SignalMetrics> + Clone {
+        let spans = self.spans.as_ref().map(Intake::metrics);
+        spans.into_iter().chain(self.records.as_ref().map(Intake::metrics))
+    }
+
     /// Starts the actor on an arbiter of its own.
     pub fn launch(self) -> Addr<Self> {
         let arbiter = Arbiter::new();
@@ -114,13 +121,6 @@ impl Observability {
 
 impl Actor for Observability {
     type Context = Context<Self>;
-
-    fn started(&mut self, _: &mut Self::Context) {
-        if let Some(pipeline) = self.pipeline.take() {
-            // Not `ctx.spawn`: a stopping context would drop a batch in mid-export.
-            actix::spawn(pipeline.run());
-        }
-    }
 }
 
 impl Handler<Gather> for Observability {
@@ -135,13 +135,10 @@ impl Handler<Health> for Observability {
     type Result = HealthReport;
 
     fn handle(&mut self, _: Health, _: &mut Self::Context) -> HealthReport {
-        let reasons = [PipelineMetrics::QUEUE_FULL, PipelineMetrics::REJECTED];
-        let spans = reasons.map(|reason| self.metrics.spans_dropped.with_label_values(&[reason]).get());
-        let reasons = [PipelineMetrics::QUEUE_FULL, PipelineMetrics::WRITE_FAILED];
-        let lines = reasons.map(|reason| self.metrics.lines_dropped.with_label_values(&[reason]).get());
+        let pipelines = self.pipelines();
         HealthReport {
-            spans_queued: self.metrics.spans_queued.get(),
-            dropped: spans.iter().chain(&lines).sum(),
+            queued: pipelines.clone().map(SignalMetrics::queued).sum(),
+            dropped: pipelines.map(SignalMetrics::lost).sum::<u64>() + self.lines.lost(),
         }
     }
 }
@@ -150,17 +147,14 @@ impl Handler<Flush> for Observability {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Flush, _: &mut Self::Context) -> Self::Result {
-        let (spans, lines) = (self.spans.clone(), self.lines.clone());
+        let (spans, records, lines) = (self.spans.clone(), self.records.clone(), self.lines.clone());
         Box::pin(async move {
             let written = actix_web::rt::task::spawn_blocking(move || lines.flush());
-            let sent = async {
-                if let Some(spans) = spans {
-                    spans.flush().await;
-                }
-            };
-            // Side by side: neither a stuck disk nor a dead receiver may cost the other signal its last moments.
+            let spans = OptionFuture::from(spans.as_ref().map(Intake::flush));
+            let records = OptionFuture::from(records.as_ref().map(Intake::flush));
+            // Side by side: neither a stuck disk nor a dead receiver may cost another signal its last moments.
             // A cancelled write means that the runtime is ending, and with it the process.
-            let _ = join(written, sent).await;
+            let _ = join3(written, spans, records).await;
         })
     }
 }
@@ -170,12 +164,18 @@ impl Handler<Shutdown> for Observability {
 
     fn handle(&mut self, shutdown: Shutdown, context: &mut Self::Context) -> Self::Result {
         let flushed = <Self as Handler<Flush>>::handle(self, Flush, context);
-        let (provider, spans_queued) = (self.provider.clone(), self.metrics.spans_queued.clone());
+        let (provider, has_spool) = (self.provider.clone(), self.has_spool);
         let (log, lines) = (self.log.clone(), self.lines.clone());
+        let queued: Vec<_> = self.pipelines().cloned().collect();
         Box::pin(async move {
             let have_left = timeout_at(shutdown.deadline, flushed).await.is_ok();
             if !have_left {
-                slog::warn!(log, "spans were not taken in time, and are lost"; "spans" => spans_queued.get());
+                let queued: i64 = queued.iter().map(SignalMetrics::queued).sum();
+                if has_spool {
+                    slog::warn!(log, "spans were not taken in time, and wait in the spool"; "queued" => queued);
+                } else {
+                    slog::warn!(log, "spans were not taken in time, and are lost"; "queued" => queued);
+                }
                 let written = actix_web::rt::task::spawn_blocking(move || lines.flush());
                 // A stuck disk must not hold up the end.
                 let _ = timeout(LAST_WORDS, written).await;

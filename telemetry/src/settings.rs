@@ -1,5 +1,9 @@
 //! What telemetry can be told from outside. `OTEL_*` variables mean what the OpenTelemetry specification says.
 
+mod export;
+
+pub(crate) use export::{Compression, ExportSettings};
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,17 +18,9 @@ use crate::propagation::BaggageKeys;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Telemetry")]
 pub struct Settings {
-    /// `otlp` sends spans, `none` records none.
-    #[arg(long, env, value_enum, default_value = "otlp")]
-    pub otel_traces_exporter: TracesExporter,
-
-    /// Base URL of the OTLP/HTTP receiver, http:// or https://; spans go to `/v1/traces` below it.
-    #[arg(long, env, default_value = "http://localhost:4318", value_parser = http_url)]
-    pub otel_exporter_otlp_endpoint: String,
-
-    /// Longest time for one attempt to export a batch, in milliseconds.
-    #[arg(long, env, default_value = "10000", value_parser = milliseconds)]
-    pub otel_exporter_otlp_timeout: Duration,
+    /// What leaves over OTLP.
+    #[command(flatten)]
+    pub export: ExportSettings,
 
     /// Which traces are recorded.
     #[arg(long, env, value_enum, default_value = "parentbased_always_on")]
@@ -33,18 +29,6 @@ pub struct Settings {
     /// Share of traces that a `traceidratio` sampler records, 0 to 1.
     #[arg(long, env, default_value = "1", value_parser = ratio)]
     pub otel_traces_sampler_arg: f64,
-
-    /// Longest wait before a batch of spans leaves, in milliseconds.
-    #[arg(long, env, default_value = "1000", value_parser = milliseconds)]
-    pub otel_bsp_schedule_delay: Duration,
-
-    /// Spans that may wait for export; more are dropped and counted.
-    #[arg(long, env, default_value = "8192", value_parser = positive)]
-    pub otel_bsp_max_queue_size: usize,
-
-    /// Spans in one batch.
-    #[arg(long, env, default_value = "512", value_parser = positive)]
-    pub otel_bsp_max_export_batch_size: usize,
 
     /// Keys of W3C baggage that are carried along, such as tenant,session.id; all else is dropped on arrival.
     #[arg(long, env, default_value = "none")]
@@ -62,17 +46,25 @@ pub struct Settings {
     #[arg(long, env, default_value = "logs", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub log_dir: PathBuf,
 
-    /// Whether log lines go to stdout, too.
+    /// Bytes after which the log file is renamed to `<service name>.log.1`, and a new one is begun.
+    #[arg(long, env, default_value = "67108864", value_parser = positive)]
+    pub log_file_bytes: usize,
+
+    /// Renamed log files that are kept.
+    #[arg(long, env, default_value = "8", value_parser = positive)]
+    pub log_files: usize,
+
+    /// Whether log lines go to stdout, too: JSON, or text for people where that is a terminal.
     #[arg(long, env, default_value = "true", action = clap::ArgAction::Set)]
     pub log_stdout: bool,
 }
 
-/// Where spans go (`OTEL_TRACES_EXPORTER`).
+/// Where a signal goes (`OTEL_TRACES_EXPORTER`, `OTEL_LOGS_EXPORTER`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TracesExporter {
-    /// To an OTLP/HTTP receiver.
+pub enum Exporter {
+    /// To OTLP/HTTP receivers.
     Otlp,
-    /// Nowhere: spans are not recorded.
+    /// Nowhere.
     None,
 }
 
@@ -110,10 +102,6 @@ impl Settings {
             TracesSampler::ParentBasedTraceIdRatio => Sampler::ParentBased(Box::new(share)),
         }
     }
-
-    pub(crate) fn traces_endpoint(&self) -> String {
-        format!("{}/v1/traces", self.otel_exporter_otlp_endpoint.trim_end_matches('/'))
-    }
 }
 
 /// A bare word that is no level would be taken for the name of a module, and all others fall silent.
@@ -122,15 +110,6 @@ fn levels(value: &str) -> Result<Targets, String> {
     match value.parse() {
         Ok(levels) if value.split(',').all(|part| is_level(part.trim())) => Ok(levels),
         _ => Err("expected a level and levels of modules, such as info,payment=debug".to_owned()),
-    }
-}
-
-fn http_url(value: &str) -> Result<String, String> {
-    match value.parse::<actix_web::http::Uri>() {
-        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
-            Ok(value.to_owned())
-        }
-        _ => Err("expected a URL such as http://localhost:4318".to_owned()),
     }
 }
 
@@ -174,8 +153,35 @@ mod tests {
     #[test]
     fn defaults_are_valid() {
         let settings = parse(&[]).unwrap();
-        assert_eq!(settings.traces_endpoint(), "http://localhost:4318/v1/traces");
-        assert_eq!(settings.otel_bsp_schedule_delay, Duration::from_secs(1));
+        assert_eq!(settings.export.traces_destinations(), ["http://localhost:4318/v1/traces"]);
+        assert_eq!(settings.export.logs_destinations(), ["http://localhost:4318/v1/logs"]);
+        assert_eq!(settings.export.otel_bsp_schedule_delay, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_endpoints_of_a_signal_are_taken_as_they_are_and_leave_the_other_alone() {
+        let base = "--otel-exporter-otlp-endpoint=http://base:4318/";
+        let named = "--otel-exporter-otlp-traces-endpoint=http://a:1/in, https://b/v1/traces";
+        let settings = parse(&[base, named]).unwrap().export;
+        assert_eq!(settings.traces_destinations(), ["http://a:1/in", "https://b/v1/traces"]);
+        assert_eq!(settings.logs_destinations(), ["http://base:4318/v1/logs"]);
+    }
+
+    #[test]
+    fn headers_are_decoded_and_bad_ones_are_refused_without_being_quoted() {
+        let headers = |value: &str| {
+            parse(&[&format!("--otel-exporter-otlp-headers={value}")]).unwrap().export.headers()
+        };
+        let read = headers("Authorization=Bearer%20s3cret, x-scope-orgid=shop").unwrap();
+        assert_eq!(
+            (&read["authorization"], &read["x-scope-orgid"]),
+            (&"Bearer s3cret".parse().unwrap(), &"shop".parse().unwrap())
+        );
+        assert!(!format!("{read:?}").contains("s3cret"));
+        for bad in ["s3cret", "na me=s3cret", "name=s3%0Acret"] {
+            let error = headers(bad).unwrap_err().to_string();
+            assert!(error.contains("OTEL_EXPORTER_OTLP_HEADERS") && !error.contains("s3"), "{error}");
+        }
     }
 
     #[test]
@@ -187,6 +193,9 @@ mod tests {
     fn a_bad_value_names_the_variable() {
         for (argument, variable) in [
             ("--otel-exporter-otlp-endpoint=localhost", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+            ("--otel-exporter-otlp-logs-endpoint=http://a,b", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"),
+            ("--telemetry-spool-bytes=0", "TELEMETRY_SPOOL_BYTES"),
+            ("--telemetry-spool-age=long", "TELEMETRY_SPOOL_AGE"),
             ("--otel-traces-sampler-arg=2", "OTEL_TRACES_SAMPLER_ARG"),
             ("--otel-bsp-schedule-delay=0", "OTEL_BSP_SCHEDULE_DELAY"),
             ("--otel-bsp-max-queue-size=-1", "OTEL_BSP_MAX_QUEUE_SIZE"),

@@ -1,47 +1,43 @@
-//! Spans: `tracing` on the way in, a bounded queue, batches over OTLP/HTTP on the way out.
+//! Spans: `tracing` on the way in, a pipeline on the way out.
 
-mod delivery;
-mod pipeline;
-
-pub(crate) use pipeline::{Pipeline, PipelineHandle};
+mod spans;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::{Layer, prelude::*};
 
 use crate::log::BridgeLayer;
-use crate::metrics::PipelineMetrics;
-use crate::settings::TracesExporter;
+use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
+use crate::settings::Exporter;
 use crate::{Error, Service, Settings};
 
-/// Installs the subscriber of the process and builds the pipeline behind it.
+/// Installs the subscriber of the process and starts the pipeline behind it.
 ///
 /// With `OTEL_TRACES_EXPORTER=none` there is no pipeline, and spans cost nothing.
 pub(crate) fn install(
     service: Service,
     settings: &Settings,
+    resource: Resource,
     metrics: &PipelineMetrics,
     bridge: BridgeLayer,
-) -> Result<(Option<SdkTracerProvider>, Option<Pipeline>), Error> {
+) -> Result<Option<(SdkTracerProvider, Intake<SpanData>)>, Error> {
     // What is below `log_level` would be refused by the logger anyway; this spares formatting it.
     let events = bridge.with_filter(settings.log_level.clone());
-    let (provider, pipeline) = match settings.otel_traces_exporter {
-        TracesExporter::None => (None, None),
-        TracesExporter::Otlp => {
-            let resource = resource(service, settings);
-            let (pipeline, processor) = Pipeline::build(settings, &resource, metrics)?;
-            let provider = SdkTracerProvider::builder()
-                .with_resource(resource)
-                .with_sampler(settings.sampler())
-                .with_span_processor(processor)
-                .build();
-            (Some(provider), Some(pipeline))
-        }
+    let pipeline = match settings.export.otel_traces_exporter {
+        Exporter::None => None,
+        Exporter::Otlp => Some(pipeline(service, settings, metrics)?),
     };
+    let provider = pipeline.as_ref().map(|pipeline| {
+        SdkTracerProvider::builder()
+            .with_resource(resource.clone())
+            .with_sampler(settings.sampler())
+            .with_span_processor(spans::Spans(pipeline.intake()))
+            .build()
+    });
     let spans = provider.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer(service.name))
@@ -54,10 +50,27 @@ pub(crate) fn install(
     let subscriber = tracing_subscriber::registry().with(spans).with(events);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::AlreadyInstalled)?;
     tracing_log::LogTracer::init().map_err(|_| Error::AlreadyInstalled)?;
-    if provider.is_some() {
-        crate::propagation::self_test()?;
-    }
-    Ok((provider, pipeline))
+    let Some((provider, pipeline)) = provider.zip(pipeline) else { return Ok(None) };
+    crate::propagation::self_test()?;
+    let intake = pipeline.intake();
+    pipeline.start("telemetry-spans", spans::encoder(&resource))?;
+    Ok(Some((provider, intake)))
+}
+
+fn pipeline(
+    service: Service,
+    settings: &Settings,
+    metrics: &PipelineMetrics,
+) -> Result<Pipeline<SpanData>, Error> {
+    let export = &settings.export;
+    let options = Options {
+        signal: Signal::Traces,
+        uris: export.traces_destinations(),
+        queue: export.otel_bsp_max_queue_size,
+        batch: export.otel_bsp_max_export_batch_size,
+        schedule_delay: export.otel_bsp_schedule_delay,
+    };
+    Pipeline::build(service, options, export, metrics)
 }
 
 /// lapin keeps a span open for as long as it is connected, and opentelemetry must not trace itself.
@@ -70,7 +83,7 @@ fn recorded() -> Targets {
 
 /// Who speaks. The SDK adds what `OTEL_RESOURCE_ATTRIBUTES` names; the four here go before it, because a name
 /// that differs from the one in logs and metrics would cut the signals apart.
-fn resource(service: Service, settings: &Settings) -> Resource {
+pub(crate) fn resource(service: Service, settings: &Settings) -> Resource {
     Resource::builder()
         .with_attributes([
             KeyValue::new("service.name", service.name),

@@ -127,9 +127,9 @@ async fn eight_threads_lose_no_line_and_tear_none() {
     for line in &parallel {
         assert_eq!(line.get("filler").as_str().unwrap().len() as u64, number(line, "line") % 300);
     }
-    let dropped = r#"telemetry_log_lines_dropped_total{reason="queue_full"}"#;
+    let dropped = r#"telemetry_log_lines_dropped_total{destination="file",reason="queue_full"}"#;
     assert_eq!(bench().metric(dropped).await, 0);
-    assert!(bench().metric("telemetry_log_lines_total").await >= 8000);
+    assert!(bench().metric(r#"telemetry_log_lines_total{destination="file"}"#).await >= 8000);
 }
 
 /// A value that gives up in the middle of its line.
@@ -161,6 +161,6 @@ async fn a_value_that_can_not_be_written_costs_its_own_line_only() {
     for message in ["after the broken one", "after the explosive one"] {
         assert_eq!(saying(&lines, message).len(), 1, "{message}");
     }
-    let dropped = r#"telemetry_log_lines_dropped_total{reason="write_failed"}"#;
+    let dropped = r#"telemetry_log_lines_dropped_total{destination="file",reason="write_failed"}"#;
     assert_eq!(bench().metric(dropped).await, 1, "the broken line is not accounted for");
 }

@@ -20,11 +20,13 @@ fn the_readme_lists_every_setting_with_its_default() {
     for setting in settings.get_arguments() {
         let variable = setting.get_env().unwrap().to_str().unwrap();
         let default = setting.get_default_values()[0].to_str().unwrap();
-        let row = format!("| `{variable}` | `{default}` |");
+        let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
+        let row = format!("| `{variable}` | {default} |");
         assert!(README.contains(&row), "no row starts with {row}");
         rows += 1;
     }
-    let listed = README.lines().filter(|line| line.starts_with("| `OTEL_") || line.starts_with("| `LOG_"));
+    let families = ["| `OTEL_", "| `LOG_", "| `TELEMETRY_"];
+    let listed = README.lines().filter(|line| families.iter().any(|family| line.starts_with(family)));
     // And two that are named otherwise.
     assert_eq!(listed.count() + 2, rows, "a row names a setting that does not exist");
 }

@@ -39,6 +39,9 @@ async fn a_shutdown_keeps_its_deadline_delivers_what_ended_before_it_and_records
     assert!(sink.named("after").is_empty());
     let lines = bench.lines_so_far();
     assert_eq!(saying(&lines, "after").len(), 1, "the last words of a service are still written");
-    let exported = async || (bench.metric("telemetry_spans_exported_total").await == 1).then_some(());
+    let exported = async || {
+        (bench.metric(r#"telemetry_exported_total{destination="1",signal="traces"}"#).await == 1)
+            .then_some(())
+    };
     eventually("exactly one span to count as exported", exported).await;
 }

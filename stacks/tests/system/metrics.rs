@@ -79,7 +79,7 @@ async fn every_service_tells_who_it_is_and_how_its_process_is() {
             assert!(samples.get(series) > 0.0, "{series} of {name}");
         }
         assert!(samples.get("process_cpu_seconds_total") >= 0.0);
-        assert_eq!(samples.sum("telemetry_spans_dropped_total", &[]), 0.0, "{name}");
+        assert_eq!(samples.sum("telemetry_dropped_total", &[]), 0.0, "{name}");
         assert_eq!(samples.sum("telemetry_log_lines_dropped_total", &[]), 0.0, "{name}");
     }
 }

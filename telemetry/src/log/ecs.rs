@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
-use slog::{Drain, FnValue, KV, Level, Never, OwnedKV, OwnedKVList, PushFnValue, Record, Serializer, o};
+use slog::{Drain, FnValue, KV, Never, OwnedKV, OwnedKVList, PushFnValue, Record, Serializer, o};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tracing_subscriber::filter::Targets;
 
-use super::LogQueue;
+use super::{LogQueue, level_name, logger_name};
 use crate::{Service, Settings};
 
 /// The version of the schema whose names are used.
@@ -20,7 +19,6 @@ const ECS_VERSION: &str = "9.4.0";
 /// Formats a record on the thread that logs it, where the current span is known, into one queued line.
 pub(super) struct EcsDrain {
     formatter: Mutex<Formatter>,
-    levels: Targets,
 }
 
 struct Formatter {
@@ -50,8 +48,7 @@ impl EcsDrain {
             .add_key_value(o!("log.logger" => PushFnValue(|record, to| to.emit(logger_name(record)))))
             .set_flush(true)
             .build();
-        let formatter = Mutex::new(Formatter { json, begins, queue });
-        Self { formatter, levels: settings.log_level.clone() }
+        Self { formatter: Mutex::new(Formatter { json, begins, queue }) }
     }
 }
 
@@ -60,9 +57,6 @@ impl Drain for EcsDrain {
     type Err = Never;
 
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
-        if !self.levels.would_enable(logger_name(record), &tracing_level(record.level())) {
-            return Ok(());
-        }
         let formatter = self.formatter.lock().unwrap_or_else(PoisonError::into_inner);
         formatter.begins.store(true, Ordering::Relaxed);
         if formatter.json.log(record, values).is_err() {
@@ -112,31 +106,5 @@ impl KV for CurrentSpan {
             to.emit_arguments("trace.id", &format_args!("{}", ids.trace_id()))?;
         }
         Ok(())
-    }
-}
-
-/// Bridged records carry the target of their library as a tag; ours are named by their module.
-fn logger_name<'a>(record: &'a Record<'_>) -> &'a str {
-    if record.tag().is_empty() { record.module() } else { record.tag() }
-}
-
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::Critical => "critical",
-        Level::Error => "error",
-        Level::Warning => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
-    }
-}
-
-fn tracing_level(level: Level) -> tracing::Level {
-    match level {
-        Level::Critical | Level::Error => tracing::Level::ERROR,
-        Level::Warning => tracing::Level::WARN,
-        Level::Info => tracing::Level::INFO,
-        Level::Debug => tracing::Level::DEBUG,
-        Level::Trace => tracing::Level::TRACE,
     }
 }

@@ -66,13 +66,15 @@ async fn a_scrape_is_a_page_in_the_text_format() {
     for series in [
         r#"build_info{service="test-service",version="1.2.3"}"#,
         "process_resident_memory_bytes",
-        "telemetry_spans_exported_total",
-        "telemetry_spans_queued",
-        r#"telemetry_spans_dropped_total{reason="queue_full"}"#,
-        r#"telemetry_spans_dropped_total{reason="rejected"}"#,
-        "telemetry_log_lines_total",
-        r#"telemetry_log_lines_dropped_total{reason="queue_full"}"#,
-        r#"telemetry_log_lines_dropped_total{reason="write_failed"}"#,
+        r#"telemetry_recorded_total{signal="traces"}"#,
+        r#"telemetry_exported_total{destination="1",signal="traces"}"#,
+        r#"telemetry_queued{destination="1",signal="traces"}"#,
+        r#"telemetry_dropped_total{destination="1",reason="queue_full",signal="traces"}"#,
+        r#"telemetry_dropped_total{destination="1",reason="spool_full",signal="traces"}"#,
+        r#"telemetry_rejected_total{destination="1",reason="bad_request",signal="traces"}"#,
+        r#"telemetry_log_lines_total{destination="file"}"#,
+        r#"telemetry_log_lines_dropped_total{destination="file",reason="queue_full"}"#,
+        r#"telemetry_log_lines_dropped_total{destination="file",reason="write_failed"}"#,
     ] {
         assert!(samples.iter().any(|sample| sample.series == series), "{series} is missing");
     }

@@ -39,7 +39,8 @@ struct Command {
 pub(crate) fn settings(arguments: &[&str]) -> Settings {
     let all = ["test", "--otel-traces-exporter=otlp", "--otel-traces-sampler=parentbased_always_on"];
     let quick = ["--otel-bsp-schedule-delay=20", "--otel-exporter-otlp-timeout=5000", "--log-stdout=false"];
-    Command::parse_from(all.iter().chain(&quick).chain(arguments)).telemetry
+    let short_lived = ["--telemetry-spool-dir=", "--otel-logs-exporter=none"];
+    Command::parse_from(all.iter().chain(&quick).chain(&short_lived).chain(arguments)).telemetry
 }
 
 /// The Observability of this process, and what comes out of its far ends.

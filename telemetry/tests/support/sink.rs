@@ -1,16 +1,22 @@
-//! An OTLP/HTTP receiver that answers as the test says, goes away and comes back on the same port.
+//! An OTLP/HTTP receiver of spans and logs that answers as the test says, goes away and comes back on the same port.
 //!
 //! Plain sockets and threads: nothing in it can be traced, logged or held up by what is under test.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
+use flate2::read::GzDecoder;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use socket2::{Domain, Socket, Type};
@@ -20,6 +26,8 @@ use socket2::{Domain, Socket, Type};
 pub(crate) enum Answer {
     /// 200, and the spans are kept.
     Accept,
+    /// 200 with a partial success: so many were refused. The spans are kept all the same.
+    Partially(i64),
     /// 200, and the spans are kept; the connection breaks within the body of the answer.
     AcceptAndBreak,
     /// This status; the spans are thrown away.
@@ -35,6 +43,8 @@ pub(crate) enum Answer {
 pub(crate) struct Attempt {
     pub(crate) at: Instant,
     pub(crate) spans: usize,
+    /// The names of its headers, in lower case, and their values.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 #[derive(Default)]
@@ -43,6 +53,7 @@ struct State {
     otherwise: Option<Answer>,
     attempts: Vec<Attempt>,
     accepted: Vec<Span>,
+    logs: Vec<ResourceLogs>,
     resource: Vec<KeyValue>,
     listener: Option<Arc<Socket>>,
     connections: Vec<TcpStream>,
@@ -63,6 +74,11 @@ impl Sink {
         let sink = Self { _reservation: reservation, address, state: Arc::default() };
         sink.open();
         sink
+    }
+
+    /// Its base URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// The argument that points a service here.
@@ -122,6 +138,11 @@ impl Sink {
         self.state().accepted.clone()
     }
 
+    /// Every group of log records that was accepted.
+    pub(crate) fn logs(&self) -> Vec<ResourceLogs> {
+        self.state().logs.clone()
+    }
+
     pub(crate) fn named(&self, name: &str) -> Vec<Span> {
         self.state().accepted.iter().filter(|span| span.name == name).cloned().collect()
     }
@@ -168,10 +189,17 @@ fn bind(address: SocketAddr) -> Socket {
 fn serve(connection: &TcpStream, state: &Mutex<State>) {
     let mut requests = BufReader::new(connection);
     // An error is a client that hung up, or this sink that closed.
-    while let Ok(body) = read_request(&mut requests) {
-        let Some(answer) = receive(&body, state) else { return };
+    while let Ok(request) = read_request(&mut requests) {
+        let Some(answer) = receive(request, state) else { return };
         let goes_on = match answer {
             Answer::Accept => respond(connection, "200 OK\r\ncontent-length: 0").is_ok(),
+            Answer::Partially(rejected_spans) => {
+                let partial = ExportTracePartialSuccess { rejected_spans, ..Default::default() };
+                let body = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+                let answered = respond(connection, &format!("200 OK\r\ncontent-length: {}", body.len()));
+                let mut connection = connection;
+                answered.and_then(|()| connection.write_all(&body)).is_ok()
+            }
             Answer::AcceptAndBreak => {
                 let _ = respond(connection, "200 OK\r\ncontent-length: 10");
                 let _ = connection.shutdown(Shutdown::Both);
@@ -192,36 +220,56 @@ fn serve(connection: &TcpStream, state: &Mutex<State>) {
     }
 }
 
+struct Request {
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
 /// `None` once the sink is closed.
-fn receive(body: &[u8], state: &Mutex<State>) -> Option<Answer> {
-    let request = ExportTraceServiceRequest::decode(body).expect("not an OTLP request");
+fn receive(Request { path, headers, body }: Request, state: &Mutex<State>) -> Option<Answer> {
     let mut state = state.lock().unwrap();
     state.listener.as_ref()?;
     let answer = state.script.pop_front().or(state.otherwise).unwrap_or(Answer::Accept);
+    let is_taken = matches!(answer, Answer::Accept | Answer::AcceptAndBreak | Answer::Partially(_));
     let mut spans = Vec::new();
-    for sent in request.resource_spans {
-        state.resource = sent.resource.unwrap_or_default().attributes;
-        spans.extend(sent.scope_spans.into_iter().flat_map(|scope| scope.spans));
+    if path == "/v1/logs" {
+        let request = ExportLogsServiceRequest::decode(body.as_slice()).expect("not an OTLP request");
+        state.logs.extend(request.resource_logs.into_iter().filter(|_| is_taken));
+    } else {
+        let request = ExportTraceServiceRequest::decode(body.as_slice()).expect("not an OTLP request");
+        for sent in request.resource_spans {
+            state.resource = sent.resource.unwrap_or_default().attributes;
+            spans.extend(sent.scope_spans.into_iter().flat_map(|scope| scope.spans));
+        }
     }
-    state.attempts.push(Attempt { at: Instant::now(), spans: spans.len() });
-    if matches!(answer, Answer::Accept | Answer::AcceptAndBreak) {
+    state.attempts.push(Attempt { at: Instant::now(), spans: spans.len(), headers });
+    if is_taken {
         state.accepted.append(&mut spans);
     }
     Some(answer)
 }
 
-fn read_request(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
-    let mut length = 0;
+fn read_request(from: &mut impl BufRead) -> io::Result<Request> {
     let mut line = String::new();
-    assert!(next_line(from, &mut line)?.starts_with("POST /v1/traces HTTP/1.1"), "unexpected: {line}");
+    let path = next_line(from, &mut line)?.split(' ').nth(1).unwrap_or_default().to_owned();
+    assert!(
+        ["POST /v1/traces HTTP/1.1", "POST /v1/logs HTTP/1.1"].contains(&line.trim_end()),
+        "unexpected: {line}"
+    );
+    let mut headers = Vec::new();
     while !next_line(from, &mut line)?.is_empty() {
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
+        let (name, value) = line.split_once(':').unwrap();
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut body = vec![0; length];
+    let header = |wanted| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let mut body = vec![0; header("content-length").map_or(0, |length| length.parse().unwrap())];
     from.read_exact(&mut body)?;
-    Ok(body)
+    if header("content-encoding") == Some("gzip") {
+        let zipped = std::mem::take(&mut body);
+        GzDecoder::new(zipped.as_slice()).read_to_end(&mut body)?;
+    }
+    Ok(Request { path, headers, body })
 }
 
 fn next_line<'a>(from: &mut impl BufRead, line: &'a mut String) -> io::Result<&'a str> {

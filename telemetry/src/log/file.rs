@@ -1,0 +1,134 @@
+//! The log file: renamed when it is full, so that whoever follows it reads it to the end, and bounded in number.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// `<name>`, and older ones as `<name>.1`, `<name>.2`, ...
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    limit: u64,
+    older: usize,
+}
+
+impl LogFile {
+    /// Appends to the file at `path`; at `limit` bytes it is renamed, and `older` of its kind are kept.
+    pub(super) fn open(path: PathBuf, limit: usize, older: usize) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let file = append_to(&path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { path, file, size, limit: limit as u64, older })
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        for number in (0..self.older).rev() {
+            match fs::rename(self.named(number), self.named(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.file = append_to(&self.path)?;
+        self.size = 0;
+        Ok(())
+    }
+
+    fn named(&self, number: usize) -> PathBuf {
+        match number {
+            0 => self.path.clone(),
+            _ => PathBuf::from(format!("{}.{number}", self.path.display())),
+        }
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl Write for LogFile {
+    /// Takes whole lines, and all of them or none.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        if self.size > 0 && self.size + lines.len() as u64 > self.limit {
+            // A file that can't be renamed grows; that is better than lines that are lost.
+            let _ = self.rotate();
+        }
+        if let Err(error) = self.file.write_all(lines) {
+            // No line is torn, not even by a disk that is full.
+            let _ = self.file.set_len(self.size);
+            return Err(error);
+        }
+        self.size += lines.len() as u64;
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_full_file_is_renamed_no_line_is_torn_and_only_so_many_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("logs").join("x.log");
+        let mut file = LogFile::open(path.clone(), 10, 2).unwrap();
+        for line in ["1111\n", "2222\n", "33333\n", "longer than a file\n", "4\n"] {
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(names(path.parent().unwrap()), ["x.log", "x.log.1", "x.log.2"]);
+        let read = |number| fs::read_to_string(file.named(number)).unwrap();
+        assert_eq!([read(2), read(1), read(0)], ["33333\n", "longer than a file\n", "4\n"]);
+    }
+
+    #[test]
+    fn a_restart_goes_on_with_the_file_and_its_size() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        LogFile::open(path.clone(), 10, 1).unwrap().write_all(b"1111\n").unwrap();
+        let mut file = LogFile::open(path.clone(), 10, 1).unwrap();
+        file.write_all(b"2222\n").unwrap();
+        file.write_all(b"3\n").unwrap();
+        assert_eq!(fs::read_to_string(file.named(1)).unwrap(), "1111\n2222\n");
+        assert_eq!(fs::read_to_string(path).unwrap(), "3\n");
+    }
+
+    #[test]
+    fn whoever_follows_the_file_reads_the_renamed_one_to_its_end() {
+        use std::io::Read;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let mut file = LogFile::open(path.clone(), 6, 1).unwrap();
+        let mut follower = File::open(&path).unwrap();
+        file.write_all(b"1111\n").unwrap();
+        file.write_all(b"2222\n").unwrap();
+        let mut read = String::new();
+        follower.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "1111\n");
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_renamed_grows() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        // A directory that is not empty is in the way.
+        fs::create_dir_all(directory.path().join("x.log.1").join("there")).unwrap();
+        let mut file = LogFile::open(path.clone(), 6, 1).unwrap();
+        file.write_all(b"1111\n").unwrap();
+        file.write_all(b"2222\n").unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), "1111\n2222\n");
+    }
+}

@@ -1,0 +1,217 @@
+//! What the pipelines say about themselves. For each destination it adds up:
+//! recorded + recovered = exported + rejected + dropped + queued.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::Signal;
+use crate::Error;
+use crate::metrics::register;
+
+/// Why something was given up without the receiver's word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dropped {
+    /// There was no room in memory.
+    QueueFull,
+    /// The spool has grown to its bound, and this was the oldest.
+    SpoolFull,
+    /// It has waited for longer than `TELEMETRY_SPOOL_AGE`.
+    TooOld,
+    /// The spool could not give back what was written.
+    Damaged,
+}
+
+impl Dropped {
+    const ALL: [Self; 4] = [Self::QueueFull, Self::SpoolFull, Self::TooOld, Self::Damaged];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::SpoolFull => "spool_full",
+            Self::TooOld => "too_old",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// Why the receiver would not have something, ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// 400.
+    BadRequest,
+    /// 401 or 403.
+    Unauthorized,
+    /// 413.
+    TooLarge,
+    /// Another answer that is neither success nor "later".
+    Other,
+    /// A part of a request that was taken: `partial_success`.
+    Partial,
+}
+
+impl Rejected {
+    const ALL: [Self; 5] = [Self::BadRequest, Self::Unauthorized, Self::TooLarge, Self::Other, Self::Partial];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
+            Self::TooLarge => "too_large",
+            Self::Other => "other",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+/// The families, with a label for the signal and one for the place of a destination in its list, from 1.
+#[derive(Clone, Debug)]
+pub(crate) struct PipelineMetrics {
+    recorded: IntCounterVec,
+    recovered: IntCounterVec,
+    exported: IntCounterVec,
+    rejected: IntCounterVec,
+    dropped: IntCounterVec,
+    retries: IntCounterVec,
+    damaged: IntCounterVec,
+    queued: IntGaugeVec,
+    spool_bytes: IntGaugeVec,
+}
+
+const PLACE: [&str; 2] = ["signal", "destination"];
+const REASON: [&str; 3] = ["signal", "destination", "reason"];
+
+impl PipelineMetrics {
+    pub(crate) fn register(registry: &Registry) -> Result<Self, Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let gauges =
+            |name: &str, help: &str| register(registry, IntGaugeVec::new(Opts::new(name, help), &PLACE)?);
+        Ok(Self {
+            recorded: counters(
+                "telemetry_recorded_total",
+                "Spans that have ended, and log records, for an OTLP receiver.",
+                &["signal"],
+            )?,
+            recovered: counters(
+                "telemetry_recovered_total",
+                "Those that an earlier process has left in the spool.",
+                &PLACE,
+            )?,
+            exported: counters("telemetry_exported_total", "Those that the receiver has accepted.", &PLACE)?,
+            rejected: counters(
+                "telemetry_rejected_total",
+                "Those that the receiver has refused for good.",
+                &REASON,
+            )?,
+            dropped: counters("telemetry_dropped_total", "Those given up unsent.", &REASON)?,
+            retries: counters(
+                "telemetry_retries_total",
+                "Requests that have to be sent again: no answer, or \"later\".",
+                &PLACE,
+            )?,
+            damaged: counters(
+                "telemetry_spool_damaged_bytes_total",
+                "Bytes of the spool that were no whole record.",
+                &PLACE,
+            )?,
+            queued: gauges("telemetry_queued", "Spans or log records that wait, in memory or in the spool.")?,
+            spool_bytes: gauges("telemetry_spool_bytes", "Bytes in the spool.")?,
+        })
+    }
+
+    /// The series of one signal, all of them there from now on.
+    pub(crate) fn of(&self, signal: Signal, destinations: usize) -> SignalMetrics {
+        let name = signal.name();
+        let destination = |number: usize| {
+            let place = number.to_string();
+            let labels = [name, place.as_str()];
+            let reason = |family: &IntCounterVec, label| family.with_label_values(&[name, &place, label]);
+            DestinationMetrics {
+                recovered: self.recovered.with_label_values(&labels),
+                exported: self.exported.with_label_values(&labels),
+                rejected: Rejected::ALL.map(|why| reason(&self.rejected, why.label())),
+                dropped: Dropped::ALL.map(|why| reason(&self.dropped, why.label())),
+                retries: self.retries.with_label_values(&labels),
+                damaged: self.damaged.with_label_values(&labels),
+                queued: self.queued.with_label_values(&labels),
+                spool_bytes: self.spool_bytes.with_label_values(&labels),
+            }
+        };
+        SignalMetrics {
+            recorded: self.recorded.with_label_values(&[name]),
+            destinations: (1..=destinations).map(destination).collect(),
+        }
+    }
+}
+
+/// The series of one signal.
+#[derive(Clone, Debug)]
+pub(crate) struct SignalMetrics {
+    recorded: IntCounter,
+    pub(super) destinations: Vec<DestinationMetrics>,
+}
+
+impl SignalMetrics {
+    /// Counted before it is handed over: the pipeline may be done with it before this thread goes on.
+    pub(super) fn record(&self) {
+        self.recorded.inc();
+        self.destinations.iter().for_each(|destination| destination.queued.inc());
+    }
+
+    pub(super) fn refuse(&self) {
+        self.destinations.iter().for_each(|destination| destination.drop(1, Dropped::QueueFull));
+    }
+
+    /// What waits, over all destinations.
+    pub(crate) fn queued(&self) -> i64 {
+        self.destinations.iter().map(|destination| destination.queued.get()).sum()
+    }
+
+    /// What was given up or refused, over all destinations.
+    pub(crate) fn lost(&self) -> u64 {
+        let of = |destination: &DestinationMetrics| {
+            let counters = destination.rejected.iter().chain(&destination.dropped);
+            counters.map(IntCounter::get).sum::<u64>()
+        };
+        self.destinations.iter().map(of).sum()
+    }
+}
+
+/// The series of one destination. What is queued leaves by `export`, `reject` or `drop`.
+#[derive(Clone, Debug)]
+pub(super) struct DestinationMetrics {
+    recovered: IntCounter,
+    exported: IntCounter,
+    rejected: [IntCounter; Rejected::ALL.len()],
+    dropped: [IntCounter; Dropped::ALL.len()],
+    pub(super) retries: IntCounter,
+    pub(super) damaged: IntCounter,
+    queued: IntGauge,
+    pub(super) spool_bytes: IntGauge,
+}
+
+impl DestinationMetrics {
+    pub(super) fn recover(&self, items: u64) {
+        self.recovered.inc_by(items);
+        self.queued.add(signed(items));
+    }
+
+    pub(super) fn export(&self, items: u64) {
+        self.exported.inc_by(items);
+        self.queued.sub(signed(items));
+    }
+
+    pub(super) fn reject(&self, items: u64, why: Rejected) {
+        self.rejected[why as usize].inc_by(items);
+        self.queued.sub(signed(items));
+    }
+
+    pub(super) fn drop(&self, items: u64, why: Dropped) {
+        self.dropped[why as usize].inc_by(items);
+        self.queued.sub(signed(items));
+    }
+}
+
+fn signed(items: u64) -> i64 {
+    i64::try_from(items).unwrap_or(i64::MAX)
+}

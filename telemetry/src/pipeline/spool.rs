@@ -1,0 +1,299 @@
+//! What waits for one destination: a queue of segments, each of them one request to be.
+//!
+//! A segment is a file, appended to with one `write(2)` for each group of items, so that it survives the process
+//! however that ends, and unlinked when the receiver has answered. Nothing is synced: a machine that loses power
+//! loses what the kernel had not written yet. Without a directory, or while its disk refuses, segments are kept
+//! in memory, in a smaller bound.
+
+mod segment;
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use self::segment::{Record, decode};
+use super::metrics::{DestinationMetrics, Dropped};
+
+/// Receivers refuse requests above some megabytes.
+const LARGEST_SEGMENT: usize = 1 << 20;
+
+/// How much may wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Items in one request.
+    pub(super) batch: u64,
+    /// Items in memory, where there is no disk.
+    pub(super) memory: u64,
+    /// Bytes on disk.
+    pub(super) bytes: u64,
+    /// How old the oldest may be.
+    pub(super) age: Duration,
+}
+
+/// The queue; what leaves it by [`take`](Spool::take) is still counted until it is settled.
+pub(super) struct Spool {
+    directory: Option<Directory>,
+    limits: Limits,
+    segments: VecDeque<Segment>,
+    next: u64,
+    bytes: u64,
+    in_memory: u64,
+    metrics: DestinationMetrics,
+}
+
+/// The directory of one destination, ours for as long as this lives.
+struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// One request to be.
+pub(super) struct Segment {
+    pub(super) number: u64,
+    pub(super) items: u64,
+    /// Whether an earlier process has left it.
+    pub(super) is_recovered: bool,
+    begun: SystemTime,
+    opened: Instant,
+    is_sealed: bool,
+    bytes: usize,
+    store: Store,
+}
+
+enum Store {
+    Memory(Vec<u8>),
+    Disk { path: PathBuf, file: Option<File> },
+}
+
+/// When there will be something to send.
+pub(super) enum Next {
+    Now(Segment),
+    At(Instant),
+    Never,
+}
+
+impl Spool {
+    /// A queue in memory.
+    pub(super) fn in_memory(limits: Limits, metrics: DestinationMetrics) -> Self {
+        let segments = VecDeque::new();
+        Self { directory: None, limits, segments, next: 0, bytes: 0, in_memory: 0, metrics }
+    }
+
+    /// The queue in `path`, with what an earlier process has left there. In memory when another process has it.
+    pub(super) fn open(path: PathBuf, limits: Limits, metrics: DestinationMetrics) -> io::Result<Self> {
+        fs::create_dir_all(&path)?;
+        let mut spool = Self::in_memory(limits, metrics);
+        let lock = OpenOptions::new().create(true).append(true).open(path.join("lock"))?;
+        match lock.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => return Ok(spool),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+            Ok(()) => {}
+        }
+        let mut left = Vec::new();
+        for entry in fs::read_dir(&path)? {
+            let path = entry?.path();
+            let number = path.file_stem().and_then(|name| name.to_str()?.parse::<u64>().ok());
+            left.extend(number.zip(Some(path)));
+        }
+        left.sort_unstable();
+        spool.next = left.last().map_or(0, |(number, _)| number + 1);
+        spool.directory = Some(Directory { path, _lock: lock });
+        for (number, path) in left {
+            spool.recover(number, path)?;
+        }
+        spool.make_room();
+        Ok(spool)
+    }
+
+    fn recover(&mut self, number: u64, path: PathBuf) -> io::Result<()> {
+        let bytes = fs::read(&path)?;
+        let (records, _) = decode(&bytes);
+        let Some(first) = records.first() else {
+            self.metrics.damaged.inc_by(bytes.len() as u64);
+            return fs::remove_file(path);
+        };
+        let items = records.iter().map(|record| record.items).sum();
+        self.metrics.recover(items);
+        self.weigh(|total| total + bytes.len() as u64);
+        self.segments.push_back(Segment {
+            number,
+            items,
+            is_recovered: true,
+            begun: SystemTime::UNIX_EPOCH + Duration::from_millis(first.written),
+            opened: Instant::now(),
+            is_sealed: true,
+            bytes: bytes.len(),
+            store: Store::Disk { path, file: None },
+        });
+        Ok(())
+    }
+
+    /// The number of the oldest segment, or of the next one.
+    pub(super) fn first(&self) -> u64 {
+        self.segments.front().map_or(self.next, |segment| segment.number)
+    }
+
+    /// Keeps `items` items, encoded as `payload`. Answers whether there is something new to look at for who sends.
+    pub(super) fn append(&mut self, payload: &[u8], items: u64) -> bool {
+        let waited = self.segments.len();
+        if self.write_to_disk(payload, items).is_none() {
+            self.keep_in_memory(payload, items);
+        }
+        self.make_room();
+        let is_full = self
+            .segments
+            .back()
+            .is_some_and(|last| last.items >= self.limits.batch || last.bytes >= LARGEST_SEGMENT);
+        if is_full {
+            self.seal();
+        }
+        is_full || self.segments.len() != waited
+    }
+
+    fn write_to_disk(&mut self, payload: &[u8], items: u64) -> Option<()> {
+        let directory = self.directory.as_ref()?;
+        let now = SystemTime::now();
+        let written = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let record = Record { items, written: u64::try_from(written).ok()?, payload }.encode()?;
+        if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && last.is_on_disk()) {
+            let path = directory.path.join(format!("{:020}", self.next));
+            let file = OpenOptions::new().create_new(true).append(true).open(&path).ok()?;
+            self.begin(Store::Disk { path, file: Some(file) }, now);
+        }
+        let last = self.segments.back_mut()?;
+        let Store::Disk { file: Some(file), .. } = &mut last.store else { return None };
+        if file.write_all(&record).is_err() {
+            // Full, most of all. What is there of the record would be counted as damage.
+            let _ = file.set_len(last.bytes as u64);
+            last.is_sealed = true;
+            if last.items == 0
+                && let Some(Segment { store: Store::Disk { path, .. }, .. }) = self.segments.pop_back()
+            {
+                let _ = fs::remove_file(path);
+            }
+            return None;
+        }
+        last.items += items;
+        last.bytes += record.len();
+        self.weigh(|total| total + record.len() as u64);
+        Some(())
+    }
+
+    fn keep_in_memory(&mut self, payload: &[u8], items: u64) {
+        if self.in_memory >= self.limits.memory {
+            return self.metrics.drop(items, Dropped::QueueFull);
+        }
+        if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && !last.is_on_disk()) {
+            self.begin(Store::Memory(Vec::new()), SystemTime::now());
+        }
+        let Some(last) = self.segments.back_mut() else { return };
+        let Store::Memory(bytes) = &mut last.store else { return };
+        bytes.extend_from_slice(payload);
+        last.items += items;
+        last.bytes += payload.len();
+        self.in_memory += items;
+    }
+
+    fn begin(&mut self, store: Store, begun: SystemTime) {
+        self.seal();
+        self.segments.push_back(Segment {
+            number: self.next,
+            items: 0,
+            is_recovered: false,
+            begun,
+            opened: Instant::now(),
+            is_sealed: false,
+            bytes: 0,
+            store,
+        });
+        self.next += 1;
+    }
+
+    /// Nothing more is added to what is there. Answers with the number of the next segment.
+    pub(super) fn seal(&mut self) -> u64 {
+        if let Some(last) = self.segments.back_mut() {
+            last.is_sealed = true;
+        }
+        self.next
+    }
+
+    fn make_room(&mut self) {
+        while self.bytes > self.limits.bytes
+            && let Some(oldest) = self.segments.pop_front_if(|oldest| oldest.is_sealed)
+        {
+            self.metrics.drop(oldest.items, Dropped::SpoolFull);
+            self.settle(oldest);
+        }
+    }
+
+    /// The oldest segment, once it is full or has been filled for `patience`. It has to be settled.
+    pub(super) fn take(&mut self, patience: Duration) -> Next {
+        let Some(oldest) = self.segments.front() else { return Next::Never };
+        let due = oldest.opened + patience;
+        if !oldest.is_sealed && due > Instant::now() {
+            return Next::At(due);
+        }
+        self.segments.pop_front().map_or(Next::Never, Next::Now)
+    }
+
+    /// Whether more is due already.
+    pub(super) fn has_sealed(&self) -> bool {
+        self.segments.front().is_some_and(|oldest| oldest.is_sealed)
+    }
+
+    /// The request that a segment has become. What can't be read any more is counted as damaged.
+    pub(super) fn read(&self, segment: &mut Segment) -> Vec<u8> {
+        let path = match &mut segment.store {
+            Store::Memory(bytes) => return std::mem::take(bytes),
+            Store::Disk { path, .. } => path,
+        };
+        let bytes = fs::read(path).unwrap_or_default();
+        let (records, lost) = decode(&bytes);
+        let items: u64 = records.iter().map(|record| record.items).sum();
+        self.metrics.damaged.inc_by(lost as u64);
+        self.metrics.drop(segment.items.saturating_sub(items), Dropped::Damaged);
+        segment.items = items.min(segment.items);
+        // One protobuf message after the other is their union.
+        records.iter().flat_map(|record| record.payload).copied().collect()
+    }
+
+    /// Whether it is too old to be worth sending.
+    pub(super) fn has_expired(&self, segment: &Segment) -> bool {
+        segment.begun.elapsed().is_ok_and(|age| age > self.limits.age)
+    }
+
+    /// Forgets a segment that was taken.
+    pub(super) fn settle(&mut self, segment: Segment) {
+        match segment.store {
+            Store::Memory(_) => self.in_memory = self.in_memory.saturating_sub(segment.items),
+            Store::Disk { path, .. } => {
+                // What can't be unlinked is sent again by the next process: twice is better than never.
+                let _ = fs::remove_file(path);
+                self.weigh(|total| total.saturating_sub(segment.bytes as u64));
+            }
+        }
+    }
+
+    fn weigh(&mut self, change: impl FnOnce(u64) -> u64) {
+        self.bytes = change(self.bytes);
+        self.metrics.spool_bytes.set(i64::try_from(self.bytes).unwrap_or(i64::MAX));
+    }
+}
+
+impl Segment {
+    fn has_room(&self, items: u64, limits: Limits) -> bool {
+        !self.is_sealed && self.items + items <= limits.batch
+    }
+
+    fn is_on_disk(&self) -> bool {
+        matches!(self.store, Store::Disk { .. })
+    }
+}
+
+/// Items in the bytes of a segment.
+#[cfg(test)]
+pub(super) fn items(bytes: &[u8]) -> u64 {
+    decode(bytes).0.iter().map(|record| record.items).sum()
+}

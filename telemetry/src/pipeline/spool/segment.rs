@@ -1,0 +1,143 @@
+//! The bytes of a segment: records one after the other, each with its length and checksum, none longer than it says.
+//!
+//! A record is a marker, the length of its payload, a CRC-32 (IEEE) over all that follows it, the number of items,
+//! the time of writing in milliseconds since 1970, and the payload; numbers are little-endian.
+
+/// No UTF-8 text has these bytes, so that nothing a client sends can pass for the beginning of a record.
+const MARKER: [u8; 4] = [0xf5, b'o', b't', 0xfe];
+const HEADER: usize = 28;
+
+/// What one write has put down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    /// Spans or log records in the payload.
+    pub(super) items: u64,
+    /// Milliseconds since 1970.
+    pub(super) written: u64,
+    /// An OTLP request.
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// The bytes of the record; `None` when the payload is too long for its length to be written down.
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        let length = u32::try_from(self.payload.len()).ok()?;
+        let mut bytes = Vec::with_capacity(HEADER + self.payload.len());
+        bytes.extend_from_slice(&MARKER);
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.items.to_le_bytes());
+        bytes.extend_from_slice(&self.written.to_le_bytes());
+        bytes.extend_from_slice(self.payload);
+        let sum = checksum(length, &bytes[12..]).to_le_bytes();
+        bytes[8..12].copy_from_slice(&sum);
+        Some(bytes)
+    }
+
+    /// The record at the beginning of `bytes`, and what comes after it.
+    fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (marker, rest) = bytes.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (sum, rest) = rest.split_first_chunk()?;
+        let length = u32::from_le_bytes(*length);
+        let (summed, after) = rest.split_at_checked(HEADER - 12 + usize::try_from(length).ok()?)?;
+        if *marker != MARKER || u32::from_le_bytes(*sum) != checksum(length, summed) {
+            return None;
+        }
+        let (items, rest) = summed.split_first_chunk()?;
+        let (written, payload) = rest.split_first_chunk()?;
+        let (items, written) = (u64::from_le_bytes(*items), u64::from_le_bytes(*written));
+        Some((Self { items, written, payload }, after))
+    }
+}
+
+fn checksum(length: u32, summed: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length.to_le_bytes());
+    hasher.update(summed);
+    hasher.finalize()
+}
+
+/// Every whole record in `bytes`, in order, and how many bytes belong to none: a torn tail, or damage.
+pub(super) fn decode(bytes: &[u8]) -> (Vec<Record<'_>>, usize) {
+    let (mut records, mut lost, mut rest) = (Vec::new(), 0, bytes);
+    while !rest.is_empty() {
+        if let Some((record, after)) = Record::read(rest) {
+            records.push(record);
+            rest = after;
+        } else {
+            let next = rest[1..].windows(MARKER.len()).position(|window| window == MARKER);
+            let skipped = next.map_or(rest.len(), |at| at + 1);
+            lost += skipped;
+            rest = &rest[skipped..];
+        }
+    }
+    (records, lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORDS: [Record<'static>; 4] = [
+        Record { items: 3, written: 1_700_000_000_000, payload: b"three spans" },
+        Record { items: 0, written: 0, payload: b"" },
+        Record { items: u64::MAX, written: u64::MAX, payload: &MARKER },
+        Record { items: 1, written: 1, payload: &[0; 300] },
+    ];
+
+    fn written() -> (Vec<u8>, Vec<usize>) {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for record in RECORDS {
+            bytes.extend(record.encode().unwrap());
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        assert_eq!(decode(&written().0), (RECORDS.to_vec(), 0));
+    }
+
+    #[test]
+    fn a_segment_torn_at_any_byte_gives_the_records_before_the_tear_and_nothing_else() {
+        let (bytes, ends) = written();
+        for length in 0..=bytes.len() {
+            let whole = ends.iter().filter(|end| **end <= length).count();
+            let tail = length - ends[..whole].last().copied().unwrap_or(0);
+            assert_eq!(decode(&bytes[..length]), (RECORDS[..whole].to_vec(), tail), "torn at {length}");
+        }
+    }
+
+    #[test]
+    fn a_byte_that_has_changed_costs_its_own_record_only() {
+        let (bytes, ends) = written();
+        for at in 0..bytes.len() {
+            let hit = ends.iter().filter(|end| **end <= at).count();
+            for change in [0x01, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= change;
+                let mut kept = RECORDS.to_vec();
+                kept.remove(hit);
+                assert_eq!(decode(&damaged).0, kept, "byte {at} xor {change:#x}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_bytes_are_the_records_and_the_rest_add_up(
+            bytes in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..500),
+            at in 0..300_usize,
+        ) {
+            let (mut all, _) = written();
+            let at = at.min(all.len());
+            all.splice(at..at, bytes);
+            let (records, lost) = decode(&all);
+            let read: usize = records.iter().map(|record| HEADER + record.payload.len()).sum();
+            proptest::prop_assert_eq!(read + lost, all.len());
+            proptest::prop_assert!(records.iter().all(|record| RECORDS.contains(record)));
+        }
+    }
+}
