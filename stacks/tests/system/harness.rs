@@ -2,6 +2,7 @@
 //! own, with a vhost of their own. Dropping it ends them all; after a failure the directory stays.
 
 mod answer;
+mod otlp;
 mod otlp_sink;
 mod program;
 mod raw;
@@ -32,6 +33,7 @@ use tempfile::TempDir;
 
 pub(crate) use self::{
     answer::Answer,
+    otlp::{Mood, Receiver},
     otlp_sink::OtlpSink,
     program::{Ended, Program, database, environment, serving},
     raw::{Connection, ask, request},
