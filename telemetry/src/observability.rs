@@ -20,6 +20,9 @@ use crate::{Error, Settings, log, trace};
 /// To write the last line of all.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// How often the log says that something was given up; the metrics know of what, and why.
+const REPORT: Duration = Duration::from_secs(60);
+
 /// Who is observed: the same name in every signal.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
@@ -72,6 +75,7 @@ pub struct Observability {
     provider: Option<SdkTracerProvider>,
     spans: Option<Intake<SpanData>>,
     has_spool: bool,
+    reported: u64,
 }
 
 impl Observability {
@@ -94,7 +98,7 @@ impl Observability {
         let (provider, spans) = trace::install(service, settings, resource, &metrics, bridge)?.unzip();
         settings.baggage_allowed.let_pass();
         let has_spool = !settings.export.telemetry_spool_dir.as_os_str().is_empty();
-        Ok(Self { registry, log, lines, records, provider, spans, has_spool })
+        Ok(Self { registry, log, lines, records, provider, spans, has_spool, reported: 0 })
     }
 
     /// The root logger.
@@ -107,9 +111,21 @@ impl Observability {
         &self.registry
     }
 
-    fn pipelines(&self) -> impl Iterator<Item = &SignalMetrics> + Clone {
+    fn pipelines(&self) -> impl Iterator<Item = &SignalMetrics> {
         let spans = self.spans.as_ref().map(Intake::metrics);
         spans.into_iter().chain(self.records.as_ref().map(Intake::metrics))
+    }
+
+    fn lost(&self) -> u64 {
+        self.pipelines().map(SignalMetrics::lost).sum::<u64>() + self.lines.lost()
+    }
+
+    fn report(&mut self) {
+        let lost = self.lost();
+        if lost > self.reported {
+            slog::warn!(self.log, "spans or lines were given up"; "number" => lost - self.reported);
+        }
+        self.reported = lost;
     }
 
     /// Starts the actor on an arbiter of its own.
@@ -121,6 +137,10 @@ impl Observability {
 
 impl Actor for Observability {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(REPORT, |observability, _| observability.report());
+    }
 }
 
 impl Handler<Gather> for Observability {
@@ -135,11 +155,7 @@ impl Handler<Health> for Observability {
     type Result = HealthReport;
 
     fn handle(&mut self, _: Health, _: &mut Self::Context) -> HealthReport {
-        let pipelines = self.pipelines();
-        HealthReport {
-            queued: pipelines.clone().map(SignalMetrics::queued).sum(),
-            dropped: pipelines.map(SignalMetrics::lost).sum::<u64>() + self.lines.lost(),
-        }
+        HealthReport { queued: self.pipelines().map(SignalMetrics::queued).sum(), dropped: self.lost() }
     }
 }
 
@@ -186,5 +202,49 @@ impl Handler<Shutdown> for Observability {
             }
             have_left
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        telemetry: Settings,
+    }
+
+    struct Broken;
+
+    impl slog::Value for Broken {
+        fn serialize(
+            &self,
+            _: &slog::Record<'_>,
+            _: slog::Key,
+            _: &mut dyn slog::Serializer,
+        ) -> slog::Result {
+            Err(slog::Error::Other)
+        }
+    }
+
+    #[test]
+    fn what_was_given_up_is_said_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = format!("--log-dir={}", directory.path().display());
+        let arguments = ["test", "--otel-traces-exporter=none", "--log-stdout=false", place.as_str()];
+        let service = Service { name: "s", version: "1" };
+        let settings = Command::parse_from(arguments).telemetry;
+        let mut observability = Observability::new(service, &settings).unwrap();
+        observability.report();
+        slog::info!(observability.log, "broken"; "value" => Broken);
+        observability.report();
+        observability.report();
+        observability.lines.flush();
+        let text = std::fs::read_to_string(directory.path().join("s.log")).unwrap();
+        let said: Vec<_> = text.lines().filter(|line| line.contains("were given up")).collect();
+        assert!(matches!(said[..], [line] if line.contains(r#""number":1"#)), "{text}");
     }
 }

@@ -122,7 +122,6 @@ async fn until_all_has_left(system: &System) {
     for (service, name) in SERVICES {
         eventually(&format!("{name} to have sent everything"), async || {
             let queued = system.metrics(service).await.sum("telemetry_queued", &[]);
-            // What is asked for leaves traces of itself: the last batch may be on its way.
             if queued == 0.0 { Ok(()) } else { Err(format!("{queued} wait")) }
         })
         .await;
@@ -131,7 +130,7 @@ async fn until_all_has_left(system: &System) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_of_the_receiver_loses_nothing_of_an_accepted_order_also_when_services_are_killed() {
-    let seconds = std::env::vars().find(|(name, _)| name == "OUTAGE_SECONDS").map(|(_, value)| value);
+    let seconds = std::env::var_os("OUTAGE_SECONDS").map(|value| value.into_string().unwrap());
     let phase = seconds.map_or(PHASE, |seconds| Duration::from_secs(seconds.parse().unwrap()) / 5);
     let mut receiver = Receiver::start();
     let endpoint = format!("http://{}", receiver.address);
@@ -200,7 +199,8 @@ async fn an_outage_of_the_receiver_loses_nothing_of_an_accepted_order_also_when_
         broken.len()
     );
     assert_eq!(lost, [], "an order has lost what belongs to it");
-    assert!(median_during < median * 2 + Duration::from_millis(20), "orders wait for a dead receiver");
+    // Who waits for a receiver waits for its time-out, of a second; a busy machine is not that slow.
+    assert!(median_during < median * 3 + Duration::from_millis(50), "orders wait for a dead receiver");
     for (before, during) in before.into_iter().zip(during) {
         assert!(
             during - before < 32.0 * 1024.0 * 1024.0,

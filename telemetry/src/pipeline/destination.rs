@@ -72,15 +72,16 @@ impl Destination {
         let mut has_backlog = false;
         loop {
             let mut segment = self.next().await;
-            let (number, begun) = (segment.number, Instant::now());
+            let number = segment.number;
             has_backlog |= segment.is_recovered;
-            has_backlog |= self.deliver(&mut segment).await;
+            let delivered = self.deliver(&mut segment).await;
             self.spool.borrow_mut().settle(segment);
             self.settled.send_replace(number + 1);
+            has_backlog |= delivered.had_to_wait;
             has_backlog &= self.spool.borrow().has_sealed();
             if has_backlog {
                 // At most half of the receiver's time.
-                sleep(begun.elapsed().clamp(SHORTEST_BREATH, LONGEST_DELAY)).await;
+                sleep(delivered.took.max(SHORTEST_BREATH)).await;
             }
         }
     }
@@ -97,45 +98,54 @@ impl Destination {
         }
     }
 
-    /// Sends until the receiver has answered with something other than "later". Tells whether it had to wait.
-    async fn deliver(&self, segment: &mut Segment) -> bool {
-        if self.spool.borrow().has_expired(segment) {
-            self.metrics.drop(segment.items, Dropped::TooOld);
-            return false;
-        }
+    /// Sends until the receiver has answered with something other than "later", or the segment is too old.
+    async fn deliver(&self, segment: &mut Segment) -> Delivered {
+        let mut delivered = Delivered::default();
         let body = self.spool.borrow().read(segment);
         let body = match self.post.wrap(body) {
             Ok(body) if segment.items > 0 => body,
             _ => {
                 self.metrics.drop(segment.items, Dropped::Damaged);
-                return false;
+                return delivered;
             }
         };
-        let (mut delay, mut has_waited) = (FIRST_DELAY, false);
+        let mut delay = FIRST_DELAY;
         loop {
-            let asked = match self.post.send(&body).await {
+            if self.spool.borrow().has_expired(segment) {
+                self.metrics.drop(segment.items, Dropped::TooOld);
+                return delivered;
+            }
+            let begun = Instant::now();
+            let answer = self.post.send(&body).await;
+            delivered.took = begun.elapsed();
+            let asked = match answer {
                 Answer::Taken { rejected } => {
                     let rejected = rejected.min(segment.items);
                     self.metrics.export(segment.items - rejected);
                     self.metrics.reject(rejected, Rejected::Partial);
-                    return has_waited;
+                    return delivered;
                 }
                 Answer::Refused(why) => {
                     self.metrics.reject(segment.items, why);
-                    return has_waited;
+                    return delivered;
                 }
                 Answer::Later(asked) => asked,
             };
-            if self.spool.borrow().has_expired(segment) {
-                self.metrics.drop(segment.items, Dropped::TooOld);
-                return has_waited;
-            }
             self.metrics.retries.inc();
-            has_waited = true;
+            delivered.had_to_wait = true;
             // "Come back at once", for ever, would be a siege; and all at the same moment would be one, too.
             let wait = asked.map_or(delay, |asked| asked.max(FIRST_DELAY));
             sleep(wait.mul_f64(1.0 + fastrand::f64() / 4.0)).await;
             delay = (delay * 2).min(LONGEST_DELAY);
         }
     }
+}
+
+/// How a delivery went.
+#[derive(Default)]
+struct Delivered {
+    /// Whether there was an answer of "later", or none, before the last one.
+    had_to_wait: bool,
+    /// How long the last answer took.
+    took: Duration,
 }

@@ -18,6 +18,8 @@ use super::metrics::{DestinationMetrics, Dropped};
 
 /// Receivers refuse requests above some megabytes.
 const LARGEST_SEGMENT: usize = 1 << 20;
+/// Bytes that may wait in memory, however few items they are.
+const MOST_MEMORY: usize = 32 << 20;
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +41,14 @@ pub(super) struct Spool {
     segments: VecDeque<Segment>,
     next: u64,
     bytes: u64,
-    in_memory: u64,
+    in_memory: Load,
     metrics: DestinationMetrics,
+}
+
+#[derive(Default)]
+struct Load {
+    items: u64,
+    bytes: usize,
 }
 
 /// The directory of one destination, ours for as long as this lives.
@@ -78,7 +86,7 @@ impl Spool {
     /// A queue in memory.
     pub(super) fn in_memory(limits: Limits, metrics: DestinationMetrics) -> Self {
         let segments = VecDeque::new();
-        Self { directory: None, limits, segments, next: 0, bytes: 0, in_memory: 0, metrics }
+        Self { directory: None, limits, segments, next: 0, bytes: 0, in_memory: Load::default(), metrics }
     }
 
     /// The queue in `path`, with what an earlier process has left there. In memory when another process has it.
@@ -182,7 +190,7 @@ impl Spool {
     }
 
     fn keep_in_memory(&mut self, payload: &[u8], items: u64) {
-        if self.in_memory >= self.limits.memory {
+        if self.in_memory.items >= self.limits.memory || self.in_memory.bytes >= MOST_MEMORY {
             return self.metrics.drop(items, Dropped::QueueFull);
         }
         if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && !last.is_on_disk()) {
@@ -193,7 +201,8 @@ impl Spool {
         bytes.extend_from_slice(payload);
         last.items += items;
         last.bytes += payload.len();
-        self.in_memory += items;
+        self.in_memory.items += items;
+        self.in_memory.bytes += payload.len();
     }
 
     fn begin(&mut self, store: Store, begun: SystemTime) {
@@ -267,7 +276,10 @@ impl Spool {
     /// Forgets a segment that was taken.
     pub(super) fn settle(&mut self, segment: Segment) {
         match segment.store {
-            Store::Memory(_) => self.in_memory = self.in_memory.saturating_sub(segment.items),
+            Store::Memory(_) => {
+                self.in_memory.items = self.in_memory.items.saturating_sub(segment.items);
+                self.in_memory.bytes = self.in_memory.bytes.saturating_sub(segment.bytes);
+            }
             Store::Disk { path, .. } => {
                 // What can't be unlinked is sent again by the next process: twice is better than never.
                 let _ = fs::remove_file(path);

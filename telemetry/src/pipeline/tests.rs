@@ -263,6 +263,31 @@ fn a_torn_or_damaged_spool_gives_what_is_whole_and_the_start_succeeds() {
 }
 
 #[test]
+fn a_start_succeeds_wherever_the_last_write_was_torn() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    sink.close();
+    let bench = Bench::start(directory.path(), &[&sink], &[]);
+    for round in 0..3 {
+        bench.push(round * 3..round * 3 + 3);
+        bench.until_written(directory.path(), round * 3 + 3);
+    }
+    bench.stop(directory.path());
+    let files = segments(directory.path());
+    let whole = fs::read(&files[0]).unwrap();
+    let limits = Limits { batch: 10, memory: 10, bytes: 1 << 20, age: Duration::from_secs(3600) };
+    for length in 0..=whole.len() {
+        fs::write(&files[0], &whole[..length]).unwrap();
+        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
+        Spool::open(directory.path().join("s/traces-1"), limits, metrics.destinations[0].clone()).unwrap();
+        assert_eq!(
+            metrics.queued(),
+            i64::try_from(spool::items(&whole[..length])).unwrap(),
+            "torn at {length}"
+        );
+    }
+}
+
+#[test]
 fn a_spool_that_another_process_has_is_left_alone() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     sink.close();
