@@ -5,11 +5,14 @@
 //! loses what the kernel had not written yet. Without a directory, or while its disk refuses, segments are kept
 //! in memory, in a smaller bound.
 
+#[cfg(test)]
+mod model;
 mod segment;
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -91,7 +94,8 @@ impl Spool {
 
     /// The queue in `path`, with what an earlier process has left there. In memory when another process has it.
     pub(super) fn open(path: PathBuf, limits: Limits, metrics: DestinationMetrics) -> io::Result<Self> {
-        fs::create_dir_all(&path)?;
+        // Whoever may read log lines is decided elsewhere.
+        DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
         let mut spool = Self::in_memory(limits, metrics);
         let lock = OpenOptions::new().create(true).append(true).open(path.join("lock"))?;
         match lock.try_lock() {
