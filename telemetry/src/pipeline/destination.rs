@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::metrics::{DestinationMetrics, Dropped, Rejected};
 use super::post::{Answer, Post};
@@ -92,7 +92,7 @@ impl Destination {
             match next {
                 Next::Now(segment) => return segment,
                 // Whichever comes first.
-                Next::At(due) => drop(timeout_at(due.into(), self.changed.notified()).await),
+                Next::In(left) => drop(timeout(left, self.changed.notified()).await),
                 Next::Never => self.changed.notified().await,
             }
         }

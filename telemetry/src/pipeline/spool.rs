@@ -81,7 +81,7 @@ enum Store {
 /// When there will be something to send.
 pub(super) enum Next {
     Now(Segment),
-    At(Instant),
+    In(Duration),
     Never,
 }
 
@@ -126,7 +126,7 @@ impl Spool {
             self.metrics.damaged.inc_by(bytes.len() as u64);
             return fs::remove_file(path);
         };
-        let items = records.iter().map(|record| record.items).sum();
+        let items = count(&records);
         self.metrics.recover(items);
         self.weigh(|total| total + bytes.len() as u64);
         self.segments.push_back(Segment {
@@ -244,9 +244,9 @@ impl Spool {
     /// The oldest segment, once it is full or has been filled for `patience`. It has to be settled.
     pub(super) fn take(&mut self, patience: Duration) -> Next {
         let Some(oldest) = self.segments.front() else { return Next::Never };
-        let due = oldest.opened + patience;
-        if !oldest.is_sealed && due > Instant::now() {
-            return Next::At(due);
+        let left = patience.saturating_sub(oldest.opened.elapsed());
+        if !oldest.is_sealed && !left.is_zero() {
+            return Next::In(left);
         }
         self.segments.pop_front().map_or(Next::Never, Next::Now)
     }
@@ -264,7 +264,7 @@ impl Spool {
         };
         let bytes = fs::read(path).unwrap_or_default();
         let (records, lost) = decode(&bytes);
-        let items: u64 = records.iter().map(|record| record.items).sum();
+        let items = count(&records);
         self.metrics.damaged.inc_by(lost as u64);
         self.metrics.drop(segment.items.saturating_sub(items), Dropped::Damaged);
         segment.items = items.min(segment.items);
@@ -308,8 +308,13 @@ impl Segment {
     }
 }
 
+/// No file can make the sum overflow.
+fn count(records: &[Record<'_>]) -> u64 {
+    records.iter().fold(0, |sum, record| sum.saturating_add(record.items))
+}
+
 /// Items in the bytes of a segment.
 #[cfg(test)]
 pub(super) fn items(bytes: &[u8]) -> u64 {
-    decode(bytes).0.iter().map(|record| record.items).sum()
+    count(&decode(bytes).0)
 }
