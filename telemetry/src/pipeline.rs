@@ -23,7 +23,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use opentelemetry::Context;
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::sleep;
 
@@ -120,7 +120,7 @@ impl<T: Send + 'static> Pipeline<T> {
         settings: &ExportSettings,
         metrics: &PipelineMetrics,
     ) -> Result<Self, Error> {
-        let (queue, entries) = mpsc::channel(options.queue);
+        let (queue, entries) = mpsc::channel(options.queue.min(Semaphore::MAX_PERMITS));
         let metrics = metrics.of(options.signal, options.uris.len());
         let limits = Limits {
             batch: options.batch as u64,

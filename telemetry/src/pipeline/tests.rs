@@ -20,6 +20,8 @@ use crate::Settings;
 #[path = "../../tests/support/sink.rs"]
 mod sink;
 
+const QUEUE: usize = 1000;
+
 #[derive(Parser)]
 struct Command {
     #[command(flatten)]
@@ -34,6 +36,12 @@ struct Bench {
 
 impl Bench {
     fn start(directory: &Path, sinks: &[&Sink], arguments: &[&str]) -> Self {
+        let (bench, pipeline) = Self::build(directory, sinks, arguments);
+        pipeline.start("test-pipeline", encode).unwrap();
+        bench
+    }
+
+    fn build(directory: &Path, sinks: &[&Sink], arguments: &[&str]) -> (Self, Pipeline<u64>) {
         let urls: Vec<_> = sinks.iter().map(|sink| sink.url() + "/v1/traces").collect();
         let urls = format!("--otel-exporter-otlp-traces-endpoint={}", urls.join(","));
         let spool = format!("--telemetry-spool-dir={}", directory.display());
@@ -44,7 +52,7 @@ impl Bench {
         let options = Options {
             signal: Signal::Traces,
             uris: settings.traces_destinations(),
-            queue: 1000,
+            queue: QUEUE,
             batch: 10,
             // What leaves is a full batch, or was flushed.
             schedule_delay: Duration::from_secs(600),
@@ -52,9 +60,7 @@ impl Bench {
         let metrics = PipelineMetrics::register(&registry).unwrap();
         let service = Service { name: "s", version: "1" };
         let pipeline = Pipeline::build(service, options, &settings, &metrics).unwrap();
-        let intake = Some(pipeline.intake());
-        pipeline.start("test-pipeline", encode).unwrap();
-        Self { intake, registry }
+        (Self { intake: Some(pipeline.intake()), registry }, pipeline)
     }
 
     fn push(&self, numbers: impl IntoIterator<Item = u64>) {
@@ -310,6 +316,21 @@ fn a_disk_that_refuses_costs_the_spool_and_not_the_spans() {
     bench.push(0..25);
     bench.flush();
     assert_eq!(arrived(&sink), (0..25).collect::<Vec<_>>());
+    bench.assert_all_is_accounted_for(1);
+}
+
+#[test]
+fn a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    // A pipeline that has not begun to write is as far as one whose write does not return.
+    let (bench, pipeline) = Bench::build(directory.path(), &[&sink], &[]);
+    bench.push(0..1007);
+    assert_eq!(bench.sum("telemetry_dropped_total", 1), 7.0);
+    assert_eq!(bench.sum("telemetry_queued", 1), QUEUE as f64);
+    bench.assert_all_is_accounted_for(1);
+    pipeline.start("test-pipeline", encode).unwrap();
+    bench.flush();
+    assert_eq!(arrived(&sink), (0..1000).collect::<Vec<_>>());
     bench.assert_all_is_accounted_for(1);
 }
 
