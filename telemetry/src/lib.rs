@@ -1,8 +1,9 @@
 //! Traces, logs and metrics of an actix service, owned by one actor.
 //!
 //! ```text
-//!  tracing span ──► Spans ─────► Pipeline ──► a spool for each OTLP receiver ──► OTLP/HTTP
-//!  slog record  ──► RootDrain ─┴► LogQueue ──► stdout, and a file of JSON lines
+//!  tracing span ──► Spans ───────┬► Pipeline ──► Spool ──► OTLP/HTTP, for each receiver
+//!  slog record  ──► RecordDrain ─┘
+//!  slog record  ──► EcsDrain ────► LogQueue ──► stdout, and a file of JSON lines
 //!  counter, histogram ──► Registry ◄── Gather ◄── GET /metrics
 //! ```
 //!
