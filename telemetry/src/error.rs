@@ -19,6 +19,9 @@ pub enum Error {
     /// The thread that writes log lines could not be started.
     #[error("can't start the log writer")]
     LogWriter(#[source] std::io::Error),
+    /// The OTLP exporter refused its settings.
+    #[error("can't set up the OTLP exporter: check the OTEL_EXPORTER_OTLP_* variables")]
+    Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
     /// A header for the receiver has no name, or a name or value that can't be sent.
     #[error("OTEL_EXPORTER_OTLP_HEADERS is not name=value,name=value with values percent-encoded")]
     Headers,

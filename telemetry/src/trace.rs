@@ -1,5 +1,6 @@
 //! Spans: `tracing` on the way in, a pipeline on the way out.
 
+mod encoder;
 mod spans;
 
 use opentelemetry::KeyValue;
@@ -53,7 +54,7 @@ pub(crate) fn install(
     let Some((provider, pipeline)) = provider.zip(pipeline) else { return Ok(None) };
     crate::propagation::self_test()?;
     let intake = pipeline.intake();
-    pipeline.start("telemetry-spans", spans::encoder(&resource))?;
+    pipeline.start("telemetry-spans", encoder::encoder(&resource)?)?;
     Ok(Some((provider, intake)))
 }
 
