@@ -53,7 +53,7 @@ build: ## build everything in release mode
 	@cargo build --release --locked
 
 test: ## everything that must hold: format, lints, docs, dependencies, all tests; installs what it needs
-	@$(INSTALL) $(BUILDING) rabbitmq-server postgresql prometheus sqlite3
+	@$(INSTALL) $(BUILDING) rabbitmq-server postgresql prometheus python3-prometheus-client sqlite3
 	@$(MAKE) --no-print-directory lint docs deny
 	cargo build --workspace --all-features --locked
 	$(TARGET)/debug/stacks broker -- $(TARGET)/debug/stacks postgres -- cargo test --workspace --all-features --locked

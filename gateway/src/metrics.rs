@@ -1,7 +1,10 @@
 //! What the gateway counts.
 
-use prometheus::{IntCounter, IntGauge, Registry};
-use telemetry::metrics::{counter, gauge};
+use std::time::Duration;
+
+use payment_api::http::{PAYMENT, PROCESS_PAYMENT};
+use prometheus::{IntCounter, IntGauge};
+use telemetry::metrics::{Durations, Label, Registry, counter, gauge};
 
 /// The metrics of this service; cheap to clone.
 #[derive(Clone)]
@@ -10,14 +13,38 @@ pub struct Metrics {
     pub orders_created: IntCounter,
     /// 1 while orders are refused because payment does not answer.
     pub circuit_breaker_open: IntGauge,
+    calls: Durations<3>,
 }
 
+const CALLS: [(&str, &str); 2] = [("POST", PROCESS_PAYMENT), ("GET", PAYMENT)];
+
 impl Metrics {
+    /// How a call of payment can end; `answered` is a payment, whether it succeeded or was declined.
+    pub const OUTCOMES: [&str; 7] =
+        ["answered", "refused", "in_progress", "unavailable", "connect", "timeout", "contract"];
+
     /// Registers all of them.
     ///
     /// # Errors
     /// When a name is taken.
     pub fn register(registry: &Registry) -> Result<Self, telemetry::Error> {
+        let calls = Durations::register(
+            registry,
+            (
+                "http_client_request_duration_seconds",
+                "Time of one attempt to call payment, by route template and outcome.",
+            ),
+            [
+                Label::closed("method", &CALLS.map(|(method, _)| method)),
+                Label::closed("route", &CALLS.map(|(_, route)| route)),
+                Label::closed("outcome", &Self::OUTCOMES),
+            ],
+        )?;
+        for (method, route) in CALLS {
+            for outcome in Self::OUTCOMES {
+                calls.expect([method, route, outcome]);
+            }
+        }
         Ok(Self {
             orders_created: counter(
                 registry,
@@ -29,6 +56,12 @@ impl Metrics {
                 "circuit_breaker_open",
                 "1 while orders are refused because payment does not answer, else 0.",
             )?,
+            calls,
         })
+    }
+
+    /// One attempt to call payment has ended; within its span.
+    pub fn called(&self, method: &str, route: &str, outcome: &str, took: Duration) {
+        self.calls.observe([method, route, outcome], took);
     }
 }

@@ -62,6 +62,7 @@ pub struct Payments {
     /// A call outlives the client that hung up on it, and so must its permit.
     in_flight: Arc<Semaphore>,
     circuit: Circuit,
+    metrics: Metrics,
     log: Logger,
 }
 
@@ -108,6 +109,7 @@ impl Payments {
             deadline: config.payment_deadline,
             in_flight: Arc::new(Semaphore::new(config.gateway_max_in_flight.get() as usize)),
             circuit: Circuit::new(metrics.circuit_breaker_open.clone(), &log),
+            metrics: metrics.clone(),
             log,
         })
     }
@@ -166,7 +168,13 @@ impl Payments {
             let answer = if self.circuit.admit() {
                 let span = client_span(&method, template, &url, resends);
                 let request = build(self.client.request(method.clone(), url.clone()), resends);
-                self.attempt(request, deadline, span.clone()).instrument(span).await
+                let attempt = async {
+                    let (started, answer) = (Instant::now(), self.attempt(request, deadline, &span).await);
+                    let outcome = answer.as_ref().map_or_else(PayError::outcome, |_| "answered");
+                    self.metrics.called(method.as_str(), template, outcome, started.elapsed());
+                    answer
+                };
+                attempt.instrument(span.clone()).await
             } else {
                 Err(PayError::CircuitOpen)
             };
@@ -190,9 +198,9 @@ impl Payments {
         &self,
         request: RequestBuilder,
         deadline: Instant,
-        span: Span,
+        span: &Span,
     ) -> Result<Payment, PayError> {
-        let answer = timeout_at(deadline, self.exchange(request, &span)).await;
+        let answer = timeout_at(deadline, self.exchange(request, span)).await;
         let answer = answer.unwrap_or(Err(PayError::OutcomeUnknown(None)));
         self.circuit.note(!answer.as_ref().is_err_and(PayError::is_silence));
         if let Err(error) = &answer {

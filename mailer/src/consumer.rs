@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use futures_util::StreamExt;
@@ -19,9 +19,8 @@ use payment_api::event::{PaymentEvent, Unreadable};
 use payment_api::topology;
 use slog::{Logger, error, info, warn};
 use telemetry::Chain;
-use telemetry::amqp::{Destination, context_of, process_span};
+use telemetry::amqp::{Destination, context_of, process_span, since_publish};
 use telemetry::propagation::TraceContext;
-use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -194,6 +193,9 @@ struct Received {
     event: PaymentEvent,
     /// Lasts until the delivery is acknowledged.
     span: Span,
+    /// When it was taken up, and how long it had waited by then.
+    started: Instant,
+    waited: Option<Duration>,
 }
 
 impl Inbox {
@@ -212,7 +214,9 @@ impl Inbox {
 
     /// Reads a delivery, or parks it.
     async fn read(&self, delivery: Delivery) -> Option<Received> {
+        let started = Instant::now();
         let properties = &delivery.properties;
+        let waited = since_publish(properties.headers().as_ref());
         let producer = context_of(properties.headers().as_ref());
         let message_id = properties.message_id().as_ref().map(|id| id.as_str());
         let from =
@@ -221,10 +225,11 @@ impl Inbox {
         match PaymentEvent::read(&delivery.data, message_id) {
             Ok(event) => {
                 span.set_attribute("order.id", event.data.order_id.to_string());
-                Some(Received { delivery, event, span })
+                Some(Received { delivery, event, span, started, waited })
             }
             Err(error) => {
                 self.park(&delivery, &error, &span).await;
+                span.in_scope(|| self.metrics.processed(Delivered::Parked, started.elapsed()));
                 None
             }
         }
@@ -247,14 +252,13 @@ impl Inbox {
                 }
             }
         };
-        for (Received { event, span, .. }, is_new) in received.iter().zip(&new) {
-            self.metrics.delivery(if *is_new { Delivered::Accepted } else { Delivered::Duplicate });
-            if *is_new {
-                let wait = OffsetDateTime::now_utc() - event.time;
-                self.metrics.queue_wait.observe(wait.as_seconds_f64().max(0.0));
-            }
-            // In its span, which tells the log line its trace.
+        for (Received { event, span, waited, .. }, is_new) in received.iter().zip(&new) {
+            self.metrics.delivery(delivered(*is_new));
+            // In its span, which tells the log line and the measurement their trace.
             span.in_scope(|| {
+                if let (true, Some(waited)) = (is_new, waited) {
+                    self.metrics.waited(*waited);
+                }
                 info!(self.log, "event received";
                     "event.duplicate" => !is_new, "event.type" => event.kind.as_str(),
                     "message.id" => %event.id, "order.id" => %event.data.order_id);
@@ -266,6 +270,9 @@ impl Inbox {
         }
         sabotage::point("mailer.before_ack");
         self.acknowledge(received).await;
+        for (Received { span, started, .. }, is_new) in received.iter().zip(&new) {
+            span.in_scope(|| self.metrics.processed(delivered(*is_new), started.elapsed()));
+        }
     }
 
     /// One answer for all: deliveries of one channel are numbered, and everything before the last of these is in the
@@ -300,6 +307,10 @@ impl Inbox {
             }
         }
     }
+}
+
+fn delivered(is_new: bool) -> Delivered {
+    if is_new { Delivered::Accepted } else { Delivered::Duplicate }
 }
 
 impl From<&Received> for Arrival {

@@ -1,16 +1,18 @@
 //! What the mailer counts.
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Registry};
-use telemetry::metrics::{DURATION_BUCKETS, counters, gauge, register};
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use telemetry::metrics::{Counters, Durations, Label, Registry, counters, gauge};
 
 /// The metrics of this service; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    emails: IntCounterVec,
-    deliveries: IntCounterVec,
-    uncertain: IntCounterVec,
-    /// Time from the settlement of a payment until its event is in the inbox, in seconds.
-    pub queue_wait: Histogram,
+    emails: Counters,
+    deliveries: Counters,
+    uncertain: Counters,
+    queue_wait: Durations<0>,
+    process_duration: Durations<1>,
     /// Events in the inbox whose e-mail is not sent yet.
     pub inbox_queued: IntGauge,
     /// 1 while there is a link to the broker, else 0.
@@ -48,16 +50,37 @@ pub enum Delivered {
     Parked,
 }
 
+const DELIVERED: [&str; 3] =
+    [Delivered::Accepted.as_str(), Delivered::Duplicate.as_str(), Delivered::Parked.as_str()];
+
+impl Delivered {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Parked => "parked",
+        }
+    }
+}
+
 impl Metrics {
     /// Registers all of them.
     ///
     /// # Errors
     /// When a name is taken.
     pub fn register(registry: &Registry) -> Result<Self, telemetry::Error> {
-        let wait = HistogramOpts::new(
-            "messaging_queue_wait_seconds",
-            "Time from the settlement of a payment until its event is in the inbox.",
-        );
+        let wait = "Time from publishing an event until the mailer takes it up.";
+        let queue_wait = Durations::register(registry, ("messaging_queue_wait_seconds", wait), [])?;
+        queue_wait.expect([]);
+        let process = "Time from taking up a delivery until it is answered, by what became of it.";
+        let process_duration = Durations::register(
+            registry,
+            ("messaging_process_duration_seconds", process),
+            [Label::closed("outcome", &DELIVERED)],
+        )?;
+        for outcome in DELIVERED {
+            process_duration.expect([outcome]);
+        }
         Ok(Self {
             emails: counters(
                 registry,
@@ -69,7 +92,7 @@ impl Metrics {
                 registry,
                 ("messaging_received_total", "Deliveries from the broker, by what became of them."),
                 "outcome",
-                &["accepted", "duplicate", "parked"],
+                &DELIVERED,
             )?,
             uncertain: counters(
                 registry,
@@ -80,7 +103,8 @@ impl Metrics {
                 "action",
                 &["resent", "held"],
             )?,
-            queue_wait: register(registry, Histogram::with_opts(wait.buckets(DURATION_BUCKETS.to_vec()))?)?,
+            queue_wait,
+            process_duration,
             inbox_queued: gauge(
                 registry,
                 "inbox_queued",
@@ -115,11 +139,16 @@ impl Metrics {
 
     /// Counts a delivery.
     pub fn delivery(&self, outcome: Delivered) {
-        let label = match outcome {
-            Delivered::Accepted => "accepted",
-            Delivered::Duplicate => "duplicate",
-            Delivered::Parked => "parked",
-        };
-        self.deliveries.with_label_values(&[label]).inc();
+        self.deliveries.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// An event has waited so long between publisher and mailer; within the span of its delivery.
+    pub fn waited(&self, wait: Duration) {
+        self.queue_wait.observe([], wait);
+    }
+
+    /// A delivery is answered; within its span.
+    pub fn processed(&self, outcome: Delivered, took: Duration) {
+        self.process_duration.observe([outcome.as_str()], took);
     }
 }

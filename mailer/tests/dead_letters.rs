@@ -21,11 +21,11 @@ use payment_api::broker::Broker;
 use payment_api::event::PaymentEvent;
 use payment_api::testing::{Vhost, paid};
 use payment_api::topology;
-use prometheus::Registry;
 use slog::{Discard, Logger, o};
 use store::testing::TestDatabase;
 use telemetry::Traced;
 use telemetry::amqp::with_context;
+use telemetry::metrics::Registry;
 use telemetry::propagation::TraceContext;
 use tempfile::TempDir;
 

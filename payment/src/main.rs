@@ -30,7 +30,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
 
     // The path of a payment, far end first: each stage is given the address of the next.
     let store = Store::open(&config.payment_database_url).await?;
-    metrics.outbox_pending.set(store.pending());
+    metrics.waiting(store.backlog().await?);
     let broker = Broker::new(config.amqp_url.expose_secret())?;
     let publisher = Publisher::new(store.clone(), broker, metrics.clone(), &log);
     let connected = publisher.connected();

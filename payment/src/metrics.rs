@@ -1,20 +1,27 @@
 //! What payment counts.
 
+use std::time::Duration;
+
 use payment_api::http::Outcome;
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Registry};
-use telemetry::metrics::{DURATION_BUCKETS, counters, gauge, register};
+use prometheus::{Gauge, IntGauge};
+use telemetry::metrics::{Counters, Durations, Label, Registry, counters, gauge, register};
+
+use crate::store::Backlog;
 
 /// The metrics of this service; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    payments: IntCounterVec,
-    events: IntCounterVec,
+    payments: Counters,
+    events: Counters,
     /// Events in the outbox that the broker has not confirmed.
     pub outbox_pending: IntGauge,
+    outbox_oldest_age: Gauge,
     /// 1 while there is a link to the broker, else 0.
     pub broker_connected: IntGauge,
-    publish_duration: Histogram,
+    publish_duration: Durations<1>,
 }
+
+const CONFIRMED: &str = "confirmed";
 
 const FAILED: &str = "failed";
 
@@ -24,10 +31,16 @@ impl Metrics {
     /// # Errors
     /// When a name is taken.
     pub fn register(registry: &Registry) -> Result<Self, telemetry::Error> {
-        let publish = HistogramOpts::new(
-            "messaging_publish_duration_seconds",
-            "Time from handing an event to the broker until it is confirmed.",
-        );
+        let publish_duration = Durations::register(
+            registry,
+            (
+                "messaging_publish_duration_seconds",
+                "Time from handing an event to the broker until it is confirmed or given up, by outcome.",
+            ),
+            [Label::closed("outcome", &[CONFIRMED, FAILED])],
+        )?;
+        publish_duration.expect([CONFIRMED]);
+        publish_duration.expect([FAILED]);
         Ok(Self {
             payments: counters(
                 registry,
@@ -39,22 +52,26 @@ impl Metrics {
                 registry,
                 ("messaging_published_total", "Attempts to publish an event, by what the broker made of it."),
                 "outcome",
-                &["confirmed", FAILED],
+                &[CONFIRMED, FAILED],
             )?,
             outbox_pending: gauge(
                 registry,
                 "outbox_pending",
                 "Events in the outbox that the broker has not confirmed.",
             )?,
+            outbox_oldest_age: register(
+                registry,
+                Gauge::new(
+                    "outbox_oldest_age_seconds",
+                    "How long the oldest event in the outbox has waited for the broker; 0 while it is empty.",
+                )?,
+            )?,
             broker_connected: gauge(
                 registry,
                 "broker_connected",
                 "1 while the broker is reachable, else 0.",
             )?,
-            publish_duration: register(
-                registry,
-                Histogram::with_opts(publish.buckets(DURATION_BUCKETS.to_vec()))?,
-            )?,
+            publish_duration,
         })
     }
 
@@ -68,12 +85,16 @@ impl Metrics {
         self.payments.with_label_values(&[FAILED]).inc();
     }
 
-    /// A window of events came back from the broker after `seconds`.
-    pub fn published(&self, confirmed: usize, failed: usize, seconds: f64) {
-        self.events.with_label_values(&["confirmed"]).inc_by(confirmed as u64);
-        self.events.with_label_values(&[FAILED]).inc_by(failed as u64);
-        for _ in 0..confirmed {
-            self.publish_duration.observe(seconds);
-        }
+    /// An event came back from the broker; within its span.
+    pub fn published(&self, is_confirmed: bool, took: Duration) {
+        let outcome = if is_confirmed { CONFIRMED } else { FAILED };
+        self.events.with_label_values(&[outcome]).inc();
+        self.publish_duration.observe([outcome], took);
+    }
+
+    /// Somebody has looked into the outbox.
+    pub fn waiting(&self, backlog: Backlog) {
+        self.outbox_pending.set(backlog.pending);
+        self.outbox_oldest_age.set(backlog.oldest_age.as_secs_f64());
     }
 }

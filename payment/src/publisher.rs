@@ -19,7 +19,7 @@ use payment_api::{event, topology};
 use slog::{Logger, debug, info, warn};
 use store::StoreError;
 use telemetry::Chain;
-use telemetry::amqp::{Destination, publish_span, with_context};
+use telemetry::amqp::{Destination, publish_span, with_context, with_publish_time};
 use telemetry::propagation::{TraceContext, annotate};
 use tokio::time::timeout;
 use tracing::{Instrument, Span};
@@ -71,6 +71,13 @@ struct Line {
     link: Link,
     /// When events that no queue took were looked for last.
     looked_at: Option<Instant>,
+}
+
+/// What came of handing one event to the broker.
+struct Published {
+    span: Span,
+    answer: Result<Confirmation, PassError>,
+    took: Duration,
 }
 
 /// The one who talks to the broker.
@@ -187,8 +194,8 @@ impl Outbox {
     /// Publishes window after window until the outbox is empty.
     async fn relay(&self, line: &mut Option<Line>) -> Result<(), PassError> {
         let outcome = self.relay_windows(line).await;
-        if let Ok(pending) = self.store.count_pending().await {
-            self.metrics.outbox_pending.set(pending);
+        if let Ok(backlog) = self.store.backlog().await {
+            self.metrics.waiting(backlog);
         }
         outcome
     }
@@ -218,11 +225,9 @@ impl Outbox {
         if sabotage::bug("payment.mark_before_publish") {
             self.store.finish(window.clone(), Vec::new()).await?;
         }
-        let started = Instant::now();
         let unconfirmed = self.publish(link, &window.events).await;
         sabotage::point("payment.after_confirm");
         let failed = unconfirmed.len();
-        self.metrics.published(window.events.len() - failed, failed, started.elapsed().as_secs_f64());
         self.store.finish(window, unconfirmed).await?;
         if failed > 0 { Err(PassError::Unconfirmed(failed)) } else { Ok(()) }
     }
@@ -248,11 +253,13 @@ impl Outbox {
     async fn publish(&self, link: &Link, window: &[OutboxEvent]) -> Vec<Uuid> {
         let answers = join_all(window.iter().map(|event| self.publish_one(link, event))).await;
         let returned: HashSet<Uuid> =
-            answers.iter().filter_map(|(_, answer)| returned_id(answer.as_ref().ok()?)).collect();
+            answers.iter().filter_map(|published| returned_id(published.answer.as_ref().ok()?)).collect();
         let mut unconfirmed = Vec::new();
-        for (event, (span, answer)) in window.iter().zip(&answers) {
-            let is_taken = matches!(answer, Ok(confirmation) if confirmation.is_ack());
-            if is_taken && !returned.contains(&event.id) {
+        for (event, Published { span, answer, took }) in window.iter().zip(&answers) {
+            let is_acked = matches!(answer, Ok(confirmation) if confirmation.is_ack());
+            let is_taken = is_acked && !returned.contains(&event.id);
+            span.in_scope(|| self.metrics.published(is_taken, *took));
+            if is_taken {
                 // In its span, which tells the log line its trace.
                 span.in_scope(|| {
                     info!(self.log, "event published"; "event.type" => &event.routing_key,
@@ -270,11 +277,12 @@ impl Outbox {
     }
 
     /// The span lasts until its window is judged.
-    async fn publish_one(&self, link: &Link, event: &OutboxEvent) -> (Span, Result<Confirmation, PassError>) {
+    async fn publish_one(&self, link: &Link, event: &OutboxEvent) -> Published {
+        let started = Instant::now();
         let id = event.id.to_string();
         let to = Destination { exchange: topology::EXCHANGE, routing_key: &event.routing_key };
         let span = publish_span(&event.trace_context, to, &id, event.payload.len());
-        let headers = with_context(FieldTable::default(), &TraceContext::of(&span));
+        let headers = with_publish_time(with_context(FieldTable::default(), &TraceContext::of(&span)));
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_content_type(event::CONTENT_TYPE.into())
@@ -301,7 +309,8 @@ impl Outbox {
             Ok(confirm.await?)
         };
         let answer = timeout(CONFIRM_DEADLINE, confirmed.instrument(span.clone())).await;
-        (span, answer.unwrap_or(Err(PassError::Unconfirmed(1))))
+        let answer = answer.unwrap_or(Err(PassError::Unconfirmed(1)));
+        Published { span, answer, took: started.elapsed() }
     }
 }
 

@@ -6,6 +6,7 @@ mod settle;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use payment_api::http::Payment;
 use secrecy::SecretString;
@@ -34,6 +35,15 @@ pub struct Store {
     database: Database,
     /// Events that wait for the broker, as of the last count, and those that were added since.
     pending: Arc<AtomicI64>,
+}
+
+/// What waits for the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Events that the broker has not confirmed.
+    pub pending: i64,
+    /// How long the oldest of them has waited; zero where there is none.
+    pub oldest_age: Duration,
 }
 
 impl Store {
@@ -95,10 +105,22 @@ impl Store {
     /// # Errors
     /// When the database can't be read.
     pub async fn count_pending(&self) -> Result<i64, StoreError> {
-        let row = sqlx::query("SELECT count(*) FROM outbox WHERE published_at IS NULL");
-        let pending = row.fetch_one(self.database.reader()).await?.try_get(0)?;
+        Ok(self.backlog().await?.pending)
+    }
+
+    /// Looks at the events that the broker has not confirmed.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        let now = rows::now();
+        let query = "SELECT count(*), coalesce(min(created_at), $1) FROM outbox WHERE published_at IS NULL";
+        let row = sqlx::query(query).bind(now).fetch_one(self.database.reader()).await?;
+        let (pending, oldest): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         self.pending.store(pending, Ordering::Relaxed);
-        Ok(pending)
+        // Another replica may have put it there, by a clock that is ahead.
+        let oldest_age = Duration::from_millis(u64::try_from(now - oldest).unwrap_or(0));
+        Ok(Backlog { pending, oldest_age })
     }
 }
 

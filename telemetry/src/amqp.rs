@@ -1,10 +1,16 @@
-//! AMQP: trace context in message headers, and spans by the messaging semantic conventions.
+//! AMQP: trace context and time of publishing in message headers, and spans by the messaging semantic conventions.
+
+use std::time::{Duration, SystemTime};
 
 use lapin::types::{AMQPValue, FieldTable};
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::propagation::TraceContext;
+
+/// The header with the time of publishing, in milliseconds since the Unix epoch. The property `timestamp` of AMQP
+/// has whole seconds only, and a message waits for less.
+pub const PUBLISHED_AT: &str = "published-at-ms";
 
 /// Where a message goes, or came from.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +37,24 @@ pub fn context_of(headers: Option<&FieldTable>) -> TraceContext {
         AMQPValue::ShortString(value) => Some(value.to_string()),
         _ => None,
     })
+}
+
+/// `headers`, with the time of now as that of publishing.
+pub fn with_publish_time(mut headers: FieldTable) -> FieldTable {
+    let now = i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX);
+    headers.insert(PUBLISHED_AT.into(), AMQPValue::LongLongInt(now));
+    headers
+}
+
+/// How long ago a message was published, by the clocks of both sides: zero where they disagree, and `None` where its
+/// headers don't tell.
+pub fn since_publish(headers: Option<&FieldTable>) -> Option<Duration> {
+    let AMQPValue::LongLongInt(at) = headers?.inner().get(PUBLISHED_AT)? else { return None };
+    Some(since_epoch().saturating_sub(Duration::from_millis(u64::try_from(*at).ok()?)))
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The PRODUCER span of one message, a child of `parent`: the context in which it was decided to send it.
@@ -92,6 +116,21 @@ mod tests {
         let mut short = FieldTable::default();
         short.insert("traceparent".into(), AMQPValue::ShortString(PARENT.into()));
         assert_eq!(context_of(Some(&short)), context);
+    }
+
+    #[test]
+    fn a_message_tells_how_long_ago_it_was_published() {
+        let wait = since_publish(Some(&with_publish_time(FieldTable::default())));
+        assert!(wait.is_some_and(|wait| wait < Duration::from_secs(10)), "{wait:?}");
+
+        let mut headers = FieldTable::default();
+        for (at, wait) in [(i64::MAX, Some(Duration::ZERO)), (-1, None)] {
+            headers.insert(PUBLISHED_AT.into(), AMQPValue::LongLongInt(at));
+            assert_eq!(since_publish(Some(&headers)), wait, "{at}");
+        }
+        headers.insert(PUBLISHED_AT.into(), AMQPValue::LongString("yesterday".into()));
+        assert_eq!(since_publish(Some(&headers)), None);
+        assert_eq!(since_publish(None), None);
     }
 
     #[test]

@@ -34,6 +34,10 @@ use crate::problem::Problem;
 /// What the conventions call a method that they don't know.
 const OTHER_METHOD: &str = "_OTHER";
 
+/// The methods of the conventions, and the one that stands for all others.
+const METHODS: [&str; 10] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", OTHER_METHOD];
+
 /// A resource that answers OPTIONS with `Allow: {allowed}`, and methods it has no route for with 405 and the same.
 pub fn resource(path: &str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move |method: Method| async move {
@@ -64,10 +68,7 @@ fn route(request: &actix_web::HttpRequest) -> Option<String> {
 
 /// A method is client input: anything unheard of must become neither a label nor the name of a span.
 fn known_method(method: &str) -> &'static str {
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
-        .into_iter()
-        .find(|known| *known == method)
-        .unwrap_or(OTHER_METHOD)
+    METHODS.into_iter().find(|known| *known == method).unwrap_or(OTHER_METHOD)
 }
 
 /// What a client chose, short enough to be kept by the thousand while a receiver is away.

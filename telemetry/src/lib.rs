@@ -27,6 +27,8 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod problem;
 pub mod propagation;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tls;
 
 pub use error::{Chain, Error};

@@ -1,9 +1,46 @@
-//! The metric families that every service has, and how label sets are born at start-up.
+//! The metric families that every service has, how label sets are born at start-up, and what keeps them small.
+//!
+//! ```
+//! use std::time::Duration;
+//! use telemetry::metrics::{Durations, Format, Label, OTHER, Registry, counters};
+//!
+//! # fn main() -> Result<(), telemetry::Error> {
+//! let registry = Registry::new();
+//! let parcels = counters(&registry, ("parcels_total", "Parcels by outcome."), "outcome", &["sent", "lost"])?;
+//! parcels.with_label_values(&["sent"]).inc();
+//!
+//! let help = "Time to pack a parcel.";
+//! let packing = Durations::register(
+//!     &registry,
+//!     ("packing_duration_seconds", help),
+//!     [Label::closed("size", &["small", "large"])],
+//! )?;
+//! packing.expect(["large"]);
+//! packing.observe(["small"], Duration::from_millis(3));
+//! packing.observe(["what somebody typed"], Duration::from_millis(3));
+//! assert_eq!(packing.count([OTHER]), 1);
+//! assert!(registry.encode(Format::OpenMetrics)?.ends_with("# EOF\n"));
+//! # Ok(())
+//! # }
+//! ```
+
+mod counters;
+mod durations;
+mod exemplar;
+mod openmetrics;
+mod registry;
+
+pub use counters::Counters;
+pub use durations::{Durations, Label};
+pub use registry::{Format, Registry};
 
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntGauge};
 
 use crate::Error;
+
+/// The value of a label in place of every unexpected one, so that no input can make a series.
+pub const OTHER: &str = "other";
 
 /// Bucket bounds in seconds that the HTTP semantic conventions advise for durations.
 pub const DURATION_BUCKETS: [f64; 14] =
@@ -13,7 +50,10 @@ pub const DURATION_BUCKETS: [f64; 14] =
 ///
 /// # Errors
 /// When the name is taken.
-pub fn register<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> Result<M, Error> {
+pub fn register<M: Collector + Clone + 'static>(
+    registry: &prometheus::Registry,
+    metric: M,
+) -> Result<M, Error> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
@@ -22,7 +62,7 @@ pub fn register<M: Collector + Clone + 'static>(registry: &Registry, metric: M) 
 ///
 /// # Errors
 /// When the name is taken or not valid.
-pub fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
+pub fn counter(registry: &prometheus::Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
     register(registry, IntCounter::new(name, help)?)
 }
 
@@ -30,7 +70,7 @@ pub fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter
 ///
 /// # Errors
 /// When the name is taken or not valid.
-pub fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
+pub fn gauge(registry: &prometheus::Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
     register(registry, IntGauge::new(name, help)?)
 }
 
@@ -40,28 +80,10 @@ pub fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Er
 /// # Errors
 /// When the name is taken or not valid.
 pub fn counters(
-    registry: &Registry,
-    (name, help): (&str, &str),
+    registry: &prometheus::Registry,
+    name_and_help: (&str, &str),
     label: &str,
     values: &[&str],
-) -> Result<IntCounterVec, Error> {
-    let family = register(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)?;
-    for value in values {
-        family.with_label_values(&[value]);
-    }
-    Ok(family)
-}
-
-/// A histogram of seconds over [`DURATION_BUCKETS`].
-///
-/// # Errors
-/// When the name is taken or not valid.
-pub fn durations(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<HistogramVec, Error> {
-    let options = HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec());
-    register(registry, HistogramVec::new(options, labels)?)
+) -> Result<Counters, Error> {
+    Counters::register(registry, name_and_help, label, values)
 }

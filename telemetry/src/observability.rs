@@ -8,12 +8,12 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures_util::future::{OptionFuture, join3};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
-use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector};
+use prometheus::{IntGaugeVec, Opts, process_collector::ProcessCollector};
 use slog::Logger;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::log::{BridgeLayer, LogQueue, Logs, Recorded};
-use crate::metrics::register;
+use crate::metrics::{Format, Registry, register};
 use crate::pipeline::{Intake, PipelineMetrics, SignalMetrics};
 use crate::{Error, Settings, log, trace};
 
@@ -32,10 +32,10 @@ pub struct Service {
     pub version: &'static str,
 }
 
-/// The metrics of this moment, in the Prometheus text format.
+/// The metrics of this moment.
 #[derive(Message)]
 #[rtype(result = "Result<String, Error>")]
-pub struct Gather;
+pub struct Gather(pub Format);
 
 /// How the pipelines are doing.
 #[derive(Message)]
@@ -146,8 +146,8 @@ impl Actor for Observability {
 impl Handler<Gather> for Observability {
     type Result = Result<String, Error>;
 
-    fn handle(&mut self, _: Gather, _: &mut Self::Context) -> Self::Result {
-        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    fn handle(&mut self, Gather(format): Gather, _: &mut Self::Context) -> Self::Result {
+        self.registry.encode(format)
     }
 }
 

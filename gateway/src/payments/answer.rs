@@ -55,6 +55,18 @@ impl PayError {
         }
     }
 
+    /// One of [`Metrics::OUTCOMES`](crate::metrics::Metrics::OUTCOMES), of an attempt that was made.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::InProgress(_) => "in_progress",
+            Self::Contract(_) => "contract",
+            Self::Busy | Self::CircuitOpen | Self::Unavailable(None) => "unavailable",
+            Self::Unavailable(Some(_)) => "connect",
+            Self::OutcomeUnknown(_) => "timeout",
+        }
+    }
+
     /// `error.type` of a span.
     pub(super) fn kind(&self) -> String {
         match self {

@@ -3,20 +3,23 @@
 use actix_web::ResponseError;
 use clap::Parser;
 use payment_api::{Currency, Customer, Email};
-use prometheus::Registry;
-use slog::{Discard, o};
 use telemetry::problem::Problem;
+use telemetry::testing::{Capture, attribute};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
 
 fn client(port: u16) -> Addr<Payments> {
+    observed(port, &Capture::start())
+}
+
+fn observed(port: u16, seen: &Capture) -> Addr<Payments> {
     let url = format!("http://127.0.0.1:{port}");
     let settings =
         ["gateway", "--payment-token", "0123456789abcdef", "--payment-url", &url, "--payment-deadline", "3s"];
-    let metrics = Metrics::register(&Registry::new()).unwrap();
-    Payments::new(&Config::parse_from(settings), &metrics, &Logger::root(Discard, o!())).unwrap().start()
+    let metrics = Metrics::register(seen.registry()).unwrap();
+    Payments::new(&Config::parse_from(settings), &metrics, &seen.log()).unwrap().start()
 }
 
 async fn pay(payments: &Addr<Payments>) -> Result<Payment, PayError> {
@@ -63,8 +66,12 @@ async fn a_payment_that_never_answers_is_given_up_at_the_deadline() {
 
 /// A payment that gives these answers, one on each connection, and then falls silent.
 async fn answering(answers: &'static [&'static str]) -> Addr<Payments> {
+    answering_before(&Capture::start(), answers).await
+}
+
+async fn answering_before(seen: &Capture, answers: &'static [&'static str]) -> Addr<Payments> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let payments = client(listener.local_addr().unwrap().port());
+    let payments = observed(listener.local_addr().unwrap().port(), seen);
     actix_rt::spawn(async move {
         for answer in answers {
             let (mut connection, _) = listener.accept().await.unwrap();
@@ -159,6 +166,21 @@ async fn a_payment_that_is_gone_is_not_asked_by_everybody_and_found_again_when_i
         let _ = pay(&payments).await;
         assert!(back.elapsed() < Duration::from_secs(5), "nobody asks it again");
     }
+}
+
+#[actix_rt::test]
+async fn every_attempt_is_a_span_and_a_duration_by_how_it_ended() {
+    let seen = Capture::start();
+    let answer = pay(&answering_before(&seen, &[NOTHING, UNKNOWN, PAID]).await).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    for (outcome, number) in [("answered", 1.0), ("timeout", 2.0), ("connect", 0.0), ("refused", 0.0)] {
+        let labels = format!("method=\"POST\",outcome=\"{outcome}\",route=\"/process-payment\"");
+        let series = format!("http_client_request_duration_seconds_count{{{labels}}}");
+        assert_eq!(seen.metric(&series), number, "{series}");
+    }
+    let resends: Vec<_> =
+        seen.spans().iter().map(|span| attribute(span, "http.request.resend_count")).collect();
+    assert_eq!(resends, [None, Some("1".to_owned()), Some("2".to_owned())]);
 }
 
 #[actix_rt::test]

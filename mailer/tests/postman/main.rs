@@ -14,11 +14,11 @@ use mailer::smtp::Smtp;
 use mailer::store::{Arrival, Store};
 use mailer::transport::Transport;
 use payment_api::testing::paid;
-use prometheus::{Encoder, Registry, TextEncoder};
 use slog::{Discard, Logger, o};
 use smtp_server::{Answer, SmtpServer};
 use store::sqlx::{AnyConnection, Connection, Row, query, raw_sql};
 use store::testing::TestDatabase;
+use telemetry::metrics::{Format, Registry};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
@@ -59,9 +59,7 @@ impl Office {
     }
 
     fn metric(&self, name: &str) -> u64 {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).unwrap();
-        let text = String::from_utf8(text).unwrap();
+        let text = self.registry.encode(Format::Text).unwrap();
         let line =
             text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}\n{text}"));
         line.rsplit_once(' ').unwrap().1.parse().unwrap()

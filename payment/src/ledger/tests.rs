@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use payment_api::http::Outcome;
 use payment_api::{Currency, Customer, Email, Item};
-use prometheus::Registry;
-use slog::{Discard, o};
 use store::testing::TestDatabase;
+use telemetry::testing::Capture;
 
 use super::*;
 
@@ -29,7 +28,7 @@ struct Fixture {
     ledger: Addr<Ledger>,
     store: Store,
     told: Arc<AtomicUsize>,
-    registry: Registry,
+    seen: Capture,
     _database: TestDatabase,
 }
 
@@ -38,11 +37,10 @@ async fn fixture(rules: Rules) -> Fixture {
     let store = Store::open(&database.url).await.unwrap();
     let told = Arc::new(AtomicUsize::new(0));
     let probe = Probe(told.clone()).start();
-    let registry = Registry::new();
-    let metrics = Metrics::register(&registry).unwrap();
-    let log = Logger::root(Discard, o!());
-    let ledger = Ledger::new(store.clone(), rules, probe.recipient(), metrics, &log).start();
-    Fixture { ledger, store, told, registry, _database: database }
+    let seen = Capture::start();
+    let metrics = Metrics::register(seen.registry()).unwrap();
+    let ledger = Ledger::new(store.clone(), rules, probe.recipient(), metrics, &seen.log()).start();
+    Fixture { ledger, store, told, seen, _database: database }
 }
 
 impl Fixture {
@@ -51,10 +49,7 @@ impl Fixture {
     }
 
     fn counted(&self, outcome: &str) -> f64 {
-        let families = self.registry.gather();
-        let payments = families.iter().find(|f| f.name() == "payment_processed_total").unwrap();
-        let sample = payments.get_metric().iter().find(|m| m.get_label()[0].value() == outcome);
-        sample.unwrap().get_counter().get_value()
+        self.seen.metric(&format!("payment_processed_total{{outcome=\"{outcome}\"}}"))
     }
 }
 

@@ -134,6 +134,21 @@ async fn a_published_event_is_done() {
 }
 
 #[actix_rt::test]
+async fn the_backlog_is_as_old_as_its_oldest_event() {
+    for (store, _database) in each().await {
+        assert_eq!(store.backlog().await.unwrap(), Backlog { pending: 0, oldest_age: Duration::ZERO });
+        for (key, age) in [("k1", 5), ("k2", 90), ("k3", 0)] {
+            let mut settlement = settlement(key);
+            settlement.payment.settled_at -= Duration::from_secs(age);
+            store.settle(settlement).await.unwrap();
+        }
+        let Backlog { pending, oldest_age } = store.backlog().await.unwrap();
+        assert_eq!(pending, 3);
+        assert!((90..150).contains(&oldest_age.as_secs()), "{oldest_age:?}");
+    }
+}
+
+#[actix_rt::test]
 async fn who_slept_past_his_lease_does_not_mark_what_is_somebody_elses_by_now() {
     for (store, _database) in each().await {
         store.settle(settlement("k")).await.unwrap();

@@ -16,6 +16,7 @@ mod journey;
 mod lifecycle;
 mod logs;
 mod metrics;
+mod openmetrics;
 mod outage;
 mod payment;
 mod replicas;

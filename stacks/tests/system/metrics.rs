@@ -35,15 +35,17 @@ async fn counters_grow_by_what_happened() {
             "http_request_duration_seconds_count{method=\"POST\",route=\"/create-order\",status=\"201\"}",
             "http_request_duration_seconds_count{method=\"POST\",route=\"/create-order\",status=\"402\"}",
             "http_request_duration_seconds_count{method=\"POST\",route=\"/create-order\",status=\"503\"}",
+            "http_client_request_duration_seconds_count{method=\"POST\",outcome=\"answered\",route=\"/process-payment\"}",
             "orders_created_total",
         ],
     );
-    assert_eq!(gateway.values().collect::<Vec<_>>(), [&3.0, &1.0, &0.0, &3.0], "{gateway:?}");
+    assert_eq!(gateway.values().collect::<Vec<_>>(), [&4.0, &3.0, &1.0, &0.0, &3.0], "{gateway:?}");
     let payment = growth(
         &before[1],
         &system.metrics(Payment).await,
         &[
             "http_request_duration_seconds_count{method=\"POST\",route=\"/process-payment\",status=\"200\"}",
+            "messaging_publish_duration_seconds_count{outcome=\"confirmed\"}",
             "messaging_published_total{outcome=\"confirmed\"}",
             "messaging_published_total{outcome=\"failed\"}",
             "payment_processed_total{outcome=\"declined\"}",
@@ -51,7 +53,11 @@ async fn counters_grow_by_what_happened() {
             "payment_processed_total{outcome=\"succeeded\"}",
         ],
     );
-    assert_eq!(payment.values().collect::<Vec<_>>(), [&4.0, &4.0, &0.0, &1.0, &0.0, &3.0], "{payment:?}");
+    assert_eq!(
+        payment.values().collect::<Vec<_>>(),
+        [&4.0, &4.0, &4.0, &0.0, &1.0, &0.0, &3.0],
+        "{payment:?}"
+    );
     let mailer = growth(
         &before[2],
         &system.metrics(Mailer).await,
@@ -59,12 +65,13 @@ async fn counters_grow_by_what_happened() {
             "emails_sent_total{outcome=\"dead\"}",
             "emails_sent_total{outcome=\"retried\"}",
             "emails_sent_total{outcome=\"sent\"}",
+            "messaging_process_duration_seconds_count{outcome=\"accepted\"}",
             "messaging_queue_wait_seconds_count",
             "messaging_received_total{outcome=\"accepted\"}",
             "messaging_received_total{outcome=\"duplicate\"}",
         ],
     );
-    assert_eq!(mailer.values().collect::<Vec<_>>(), [&0.0, &0.0, &4.0, &4.0, &4.0, &0.0], "{mailer:?}");
+    assert_eq!(mailer.values().collect::<Vec<_>>(), [&0.0, &0.0, &4.0, &4.0, &4.0, &4.0, &0.0], "{mailer:?}");
 }
 
 #[tokio::test]

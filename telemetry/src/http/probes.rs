@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use actix::Addr;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::http::header::{self, Header};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
+use crate::metrics::Format;
 use crate::problem::Problem;
 use crate::{Gather, Observability};
 
@@ -59,11 +61,33 @@ pub fn probe_routes(config: &mut web::ServiceConfig) {
         .service(super::resource("/readyz", "GET, HEAD").route(super::get().to(ready)));
 }
 
-async fn metrics(probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {
-    match probes.observability.send(Gather).await {
-        Ok(Ok(text)) => Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)),
+async fn metrics(request: HttpRequest, probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {
+    let format = wanted(&request);
+    match probes.observability.send(Gather(format)).await {
+        Ok(Ok(text)) => Ok(HttpResponse::Ok()
+            .content_type(format.content_type())
+            .insert_header((header::VARY, "Accept"))
+            .body(text)),
         Ok(Err(_)) => Err(Problem::internal()),
         Err(_) => Err(Problem::unavailable("The metrics are gone: restart the service.")),
+    }
+}
+
+/// OpenMetrics where the scraper names a version of it that we write, and likes no text better.
+fn wanted(request: &HttpRequest) -> Format {
+    let accepted = header::Accept::parse(request).map(|accept| accept.0).unwrap_or_default();
+    let best = |kinds: &[&str]| {
+        let kept = accepted.iter().filter(|range| {
+            let version = range.item.get_param("version").map(|version| version.as_str());
+            kinds.contains(&range.item.essence_str())
+                && (range.item.type_() == "text" || matches!(version, None | Some("1.0.0")))
+        });
+        kept.map(|range| range.quality).reduce(|one, other| if other > one { other } else { one })
+    };
+    let text = best(&["text/plain"]).or_else(|| best(&["text/*", "*/*"])).unwrap_or(header::Quality::MIN);
+    match best(&["application/openmetrics-text"]) {
+        Some(quality) if quality > header::Quality::ZERO && quality >= text => Format::OpenMetrics,
+        _ => Format::Text,
     }
 }
 

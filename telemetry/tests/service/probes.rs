@@ -2,9 +2,10 @@
 
 use telemetry::http::Check;
 
+use crate::support::eventually;
 use crate::support::exposition;
 use crate::support::lines::of_trace;
-use crate::{Request, observed};
+use crate::{Request, client, observed};
 
 #[actix_rt::test]
 async fn probes_and_scrapes_are_neither_traced_nor_logged_nor_measured() {
@@ -79,6 +80,57 @@ async fn a_scrape_is_a_page_in_the_text_format() {
         assert!(samples.iter().any(|sample| sample.series == series), "{series} is missing");
     }
     assert!(samples.iter().all(|sample| sample.value.is_finite()));
+}
+
+#[actix_rt::test]
+async fn a_scraper_gets_the_format_that_it_likes_best() {
+    let open = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let text = "text/plain; version=0.0.4";
+    let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+        text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+        application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+        text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+    for (accept, expected) in [
+        (prometheus_2, open),
+        (prometheus_3, open),
+        ("application/openmetrics-text", open),
+        ("APPLICATION/OpenMetrics-Text; version=1.0.0, text/plain", open),
+        ("application/openmetrics-text;q=0.2, text/plain;q=0.3", text),
+        ("application/openmetrics-text;q=0.2, */*;q=0.3", text),
+        ("application/openmetrics-text;q=0.2, text/plain;q=0.1, */*;q=0.3", open),
+        ("application/openmetrics-text;q=0", text),
+        ("application/openmetrics-text;version=2.0.0, */*;q=0.1", text),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", text),
+        ("*/*", text),
+        ("application/json", text),
+        ("application/openmetrics-text;;q", text),
+    ] {
+        let request = client().get(format!("{}/metrics", observed().url)).header("accept", accept);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], expected, "{accept}");
+        assert_eq!(response.headers()["vary"], "Accept");
+        let ends = response.text().await.unwrap().ends_with("\n# EOF\n");
+        assert_eq!(ends, expected == open, "{accept}");
+    }
+}
+
+#[actix_rt::test]
+async fn the_duration_of_a_request_leads_to_its_trace() {
+    let mut request = Request::new("GET", "/orders/42");
+    let trace = format!("trace_id=\"{}\"", request.trace);
+    // Another test may ask for the same route meanwhile, and be the newest then.
+    eventually("the trace among the exemplars", async || {
+        request.send().await;
+        let scrape = client()
+            .get(format!("{}/metrics", observed().url))
+            .header("accept", "application/openmetrics-text");
+        let page = scrape.send().await.unwrap().text().await.unwrap();
+        page.lines()
+            .any(|line| line.contains("route=\"/orders/{id}\"") && line.contains(&trace))
+            .then_some(())
+    })
+    .await;
 }
 
 #[actix_rt::test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use clap::Parser;
 use slog::Logger;
-use telemetry::prometheus::Registry;
+use telemetry::metrics::{Format, Registry};
 use telemetry::{Flush, Gather, Health, HealthReport, Observability, Service, Settings, slog};
 
 use exposition::Sample;
@@ -82,7 +82,7 @@ impl Bench {
     }
 
     pub(crate) async fn gather(&self) -> String {
-        within("the metrics", self.observability.send(Gather)).await.unwrap().unwrap()
+        within("the metrics", self.observability.send(Gather(Format::Text))).await.unwrap().unwrap()
     }
 
     /// The value of one series; 0 where it does not exist, as `increase()` sees it.

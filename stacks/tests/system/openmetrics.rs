@@ -1,0 +1,195 @@
+//! OpenMetrics, judged by those it is for: a parser that is not ours, and a Prometheus that stores exemplars. And the
+//! documents, judged by what the services say.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Stdio, time::SystemTime};
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use serde_json::{Map, Value, json};
+use stacks::{
+    http,
+    local::{
+        layout::Component::{self, Gateway, Mailer, Payment},
+        ports,
+    },
+};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, Command},
+};
+
+use crate::harness::{Placed, System, eventually};
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The families of an order's way, and who has them.
+const WAY: [(Component, &str); 6] = [
+    (Gateway, "http_request_duration_seconds"),
+    (Gateway, "http_client_request_duration_seconds"),
+    (Payment, "http_request_duration_seconds"),
+    (Payment, "messaging_publish_duration_seconds"),
+    (Mailer, "messaging_queue_wait_seconds"),
+    (Mailer, "messaging_process_duration_seconds"),
+];
+
+/// Reads a page from stdin, and says the type, unit and exemplars of each family.
+const PARSER: &str = "
+import json, sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as families
+def exemplars(family):
+    return [sample.exemplar.labels['trace_id'] for sample in family.samples if sample.exemplar]
+page = sys.stdin.read()
+print(json.dumps({f.name: {'type': f.type, 'unit': f.unit, 'traces': exemplars(f)} for f in families(page)}))
+";
+
+async fn openmetrics(system: &System, service: Component) -> String {
+    let request = http::client().unwrap().get(system.url(service) + "/metrics").header(ACCEPT, OPENMETRICS);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.headers()[CONTENT_TYPE], OPENMETRICS);
+    answer.text().await.unwrap()
+}
+
+/// What the parser of prometheus_client makes of a page.
+async fn parsed(page: &str) -> Map<String, Value> {
+    let hint = "needs the parser of python3-prometheus-client: run `make test`";
+    let debian = "/usr/bin/python3";
+    let python = if Path::new(debian).exists() { debian } else { "python3" };
+    let mut command = Command::new(python);
+    command.args(["-c", PARSER]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut parser = command.kill_on_drop(true).spawn().expect(hint);
+    parser.stdin.take().unwrap().write_all(page.as_bytes()).await.expect(hint);
+    let output = parser.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{hint}: {}\n{page}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// An order that went all its way, and is measured everywhere.
+async fn measured(system: &System) -> Placed {
+    let order = system.place().await;
+    for outcome in [
+        "messaging_process_duration_seconds_count{outcome=\"accepted\"}",
+        "emails_sent_total{outcome=\"sent\"}",
+    ] {
+        system.reaches(Mailer, outcome, 1.0).await;
+    }
+    let confirmed = "messaging_publish_duration_seconds_count{outcome=\"confirmed\"}";
+    system.reaches(Payment, confirmed, 1.0).await;
+    order
+}
+
+#[tokio::test]
+async fn a_parser_that_is_not_ours_reads_every_page_and_finds_the_trace_of_an_order() {
+    let system = System::start().await;
+    let order = measured(&system).await;
+    for (service, name) in WAY {
+        let families = parsed(&openmetrics(&system, service).await).await;
+        assert_eq!(
+            (&families[name]["type"], &families[name]["unit"]),
+            (&json!("histogram"), &json!("seconds"))
+        );
+        let traces = families[name]["traces"].as_array().unwrap();
+        assert!(
+            traces.contains(&json!(order.trace)),
+            "{name} leads to {traces:?} and not to {}",
+            order.trace
+        );
+        assert_eq!(families["process_cpu_seconds"]["type"], "counter");
+        assert_eq!(families["telemetry_spans_exported"]["type"], "counter");
+    }
+}
+
+/// A Prometheus that scrapes the three services each second.
+struct Prometheus {
+    url: String,
+    _process: Child,
+}
+
+impl Prometheus {
+    fn start(system: &System) -> Self {
+        let targets: Vec<String> =
+            Component::SERVICES.iter().map(|service| system.url(*service).replace("http://", "")).collect();
+        let config = json!({
+            "global": {"scrape_interval": "1s"},
+            "scrape_configs": [{"job_name": "checkout", "static_configs": [{"targets": targets}]}],
+        });
+        let file = system.dir().join("prometheus.yml");
+        // JSON is YAML.
+        fs::write(&file, config.to_string()).unwrap();
+        let address = ports::free().unwrap();
+        let process = Command::new("prometheus")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", system.dir().join("prometheus").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .args(["--enable-feature=exemplar-storage", "--log.level=error"])
+            .kill_on_drop(true)
+            .spawn()
+            .expect("prometheus is missing: run `make test`");
+        Self { url: format!("http://{address}"), _process: process }
+    }
+
+    /// The exemplars of a family by trace and span, as soon as there is one of this trace.
+    async fn exemplars(&self, family: &str, trace: &str) -> Vec<(String, String)> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let range = format!("start={}&end={}", now - 600, now + 600);
+        let url = format!("{}/api/v1/query_exemplars?query={family}_bucket&{range}", self.url);
+        let client = http::client().unwrap();
+        eventually(&format!("an exemplar of {family} with trace {trace}"), async || {
+            let answer = client.get(&url).send().await.map_err(|error| error.to_string())?;
+            let answer: Value = answer.json().await.map_err(|error| error.to_string())?;
+            let series = answer["data"].as_array().ok_or(answer.to_string())?;
+            let labels = series.iter().flat_map(|series| series["exemplars"].as_array().unwrap());
+            let id = |labels: &Value, name: &str| labels["labels"][name].as_str().unwrap().to_owned();
+            let ids: Vec<_> = labels.map(|found| (id(found, "trace_id"), id(found, "span_id"))).collect();
+            if ids.iter().any(|(found, _)| found == trace) { Ok(ids) } else { Err(format!("{ids:?}")) }
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn prometheus_leads_from_every_histogram_to_a_span_in_the_trace_backend() {
+    let system = System::start().await;
+    let order = measured(&system).await;
+    let trace = system.trace(&order.trace).await;
+    let prometheus = Prometheus::start(&system);
+    for (_, family) in WAY {
+        for (id, span) in prometheus.exemplars(family, &order.trace).await {
+            assert_eq!(id, order.trace, "{family}: there is only one order");
+            assert!(
+                trace.spans.iter().any(|known| known.id == span),
+                "{family}: no span {span} in {trace:?}"
+            );
+        }
+    }
+}
+
+/// What stands between backticks and looks like a metric.
+fn named(document: &str) -> BTreeSet<&str> {
+    const ENDS: [&str; 8] =
+        ["_total", "_seconds", "_bytes", "_info", "_requests", "_queued", "_pending", "_connected"];
+    let quoted = document.split('`').skip(1).step_by(2).map(|text| text.split('{').next().unwrap());
+    quoted.filter(|name| ENDS.iter().any(|end| name.ends_with(end)) && !name.contains([' ', '/'])).collect()
+}
+
+#[tokio::test]
+async fn the_documents_name_every_metric_and_none_that_does_not_exist() {
+    let system = System::start().await;
+    let mut pages = String::new();
+    for service in Component::SERVICES {
+        pages += &system.metrics_text(service).await;
+    }
+    let there: BTreeSet<&str> =
+        pages.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let documents = [
+        ("README.md", include_str!("../../../README.md")),
+        ("docs/metrics.md", include_str!("../../../docs/metrics.md")),
+        ("telemetry/README.md", include_str!("../../../telemetry/README.md")),
+    ];
+    for (file, document) in documents {
+        let missing: Vec<_> = named(document).into_iter().filter(|name| !there.contains(name)).collect();
+        assert!(missing.is_empty(), "{file} names what no service has: {missing:?}");
+    }
+    let ours = there.iter().filter(|name| !name.starts_with("process_"));
+    let listed = |name: &str| documents[1..].iter().any(|(_, text)| text.contains(&format!("| `{name}` |")));
+    let unlisted: Vec<_> = ours.filter(|name| !listed(name)).collect();
+    assert!(unlisted.is_empty(), "no table has a row for {unlisted:?}");
+}

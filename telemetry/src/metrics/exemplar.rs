@@ -1,0 +1,46 @@
+//! Exemplars: for each bucket of a histogram the newest measurement that belongs to a trace somebody can open.
+
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::{SpanId, TraceContextExt, TraceId};
+
+/// One measurement, and the span in which it was made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Exemplar {
+    pub(super) trace: TraceId,
+    pub(super) span: SpanId,
+    pub(super) seconds: f64,
+    pub(super) at: SystemTime,
+}
+
+/// The newest of each bucket; the last bucket is that of what is above every bound.
+pub(super) struct Exemplars(Box<[Mutex<Option<Exemplar>>]>);
+
+impl Exemplars {
+    /// None yet, for buckets with `bounds` upper bounds and the one above them.
+    pub(super) fn none(bounds: usize) -> Self {
+        Self((0..=bounds).map(|_| Mutex::default()).collect())
+    }
+
+    /// Keeps a measurement where the current span is sampled: any other trace would be a dead link.
+    pub(super) fn offer(&self, bounds: &[f64], took: Duration) {
+        let ids = opentelemetry::Context::map_current(|context| {
+            let span = context.span();
+            let ids = span.span_context();
+            ids.is_sampled().then(|| (ids.trace_id(), ids.span_id()))
+        });
+        let Some((trace, span)) = ids else { return };
+        let seconds = took.as_secs_f64();
+        let bucket = bounds.partition_point(|bound| *bound < seconds);
+        // Whoever holds it is writing one that is as new, or reading: not worth waiting for.
+        if let Some(Ok(mut newest)) = self.0.get(bucket).map(Mutex::try_lock) {
+            *newest = Some(Exemplar { trace, span, seconds, at: SystemTime::now() });
+        }
+    }
+
+    /// In the order of the buckets.
+    pub(super) fn all(&self) -> Vec<Option<Exemplar>> {
+        self.0.iter().map(|newest| newest.lock().ok().and_then(|newest| *newest)).collect()
+    }
+}
