@@ -21,12 +21,11 @@ use payment_api::broker::Broker;
 use payment_api::event::PaymentEvent;
 use payment_api::testing::{Vhost, paid};
 use payment_api::topology;
-use slog::{Discard, Logger, o};
 use store::testing::TestDatabase;
 use telemetry::Traced;
-use telemetry::amqp::with_context;
-use telemetry::metrics::Registry;
+use telemetry::amqp::{with_context, with_publish_time};
 use telemetry::propagation::TraceContext;
+use telemetry::testing::Capture;
 use tempfile::TempDir;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -40,6 +39,7 @@ struct Mailer {
     consumer: Addr<Consumer>,
     dead_letters: Addr<DeadLetters>,
     directory: TempDir,
+    seen: Capture,
     _database: TestDatabase,
 }
 
@@ -61,14 +61,14 @@ impl Mailer {
         let store = Store::open(&database.url).await.unwrap();
         let config = Config::parse_from(["mailer", "--mailer-token=0123456789abcdef", "--mail-latency=0s"]);
         let transport = Transport::new(None, directory.path().join("mail")).unwrap();
-        let metrics = Metrics::register(&Registry::new()).unwrap();
-        let log = Logger::root(Discard, o!());
+        let seen = Capture::start();
+        let (metrics, log) = (Metrics::register(seen.registry()).unwrap(), seen.log());
         let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
         let broker = Arc::new(Broker::new(&vhost.url).unwrap());
         let deliver: Recipient<Deliver> = postman.clone().recipient();
         let dead_letters = DeadLetters::new(store.clone(), broker.clone(), deliver.clone(), &log).start();
         let consumer = Consumer::new(broker, store.clone(), deliver, metrics, &log).start();
-        Self { vhost, store, postman, consumer, dead_letters, directory, _database: database }
+        Self { vhost, store, postman, consumer, dead_letters, directory, seen, _database: database }
     }
 
     async fn list(&self) -> Vec<DeadLetter> {
@@ -94,7 +94,7 @@ impl Mailer {
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_message_id(id.into())
-            .with_headers(with_context(Default::default(), &context()));
+            .with_headers(with_publish_time(with_context(Default::default(), &context())));
         let options = BasicPublishOptions::default();
         let (exchange, key) = (topology::EXCHANGE.into(), "payment.succeeded".into());
         self.vhost.channel().basic_publish(exchange, key, options, body, properties).await.unwrap();
@@ -153,6 +153,26 @@ async fn an_unreadable_message_is_parked_listed_and_put_back_with_its_bytes() {
     }
     bodies.sort();
     assert_eq!(bodies, [UNREADABLE, b"\xff\x00 no JSON"]);
+    mailer.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_time_in_the_queue_begins_when_an_event_is_published_and_not_when_its_payment_was_settled() {
+    let mailer = Mailer::start().await;
+    let mut event = event();
+    event.time -= Duration::from_secs(3600);
+    mailer.publish(&event.id.to_string(), &serde_json::to_vec(&event).unwrap()).await;
+    let processed = "messaging_process_duration_seconds_count{outcome=\"accepted\"}";
+    for _ in 0..200 {
+        if mailer.seen.metric(processed) > 0.0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(mailer.seen.metric(processed), 1.0);
+    assert_eq!(mailer.seen.metric("messaging_queue_wait_seconds_count"), 1.0);
+    let seconds = mailer.seen.metric("messaging_queue_wait_seconds_sum");
+    assert!((0.0..600.0).contains(&seconds), "it waited {seconds} s");
     mailer.stop().await;
 }
 

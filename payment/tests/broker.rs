@@ -13,7 +13,7 @@ use payment_api::testing::Vhost;
 use payment_api::{Currency, Money, topology};
 use slog::{Discard, Logger, o};
 use store::testing::TestDatabase;
-use telemetry::amqp::context_of;
+use telemetry::amqp::{context_of, since_publish};
 use telemetry::metrics::Registry;
 use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
@@ -86,6 +86,8 @@ async fn an_event_arrives_as_the_contract_says() {
     assert_eq!(properties.content_type().as_ref().map(|t| t.as_str()), Some("application/cloudevents+json"));
     // Nothing records spans in this process, so that there is no span to name as the sender.
     assert!(!context_of(properties.headers().as_ref()).span_context().is_valid());
+    let waited = since_publish(properties.headers().as_ref());
+    assert!(waited.is_some_and(|waited| waited < Duration::from_secs(60)), "{waited:?}");
     until_pending(&store, 0).await;
     publisher.send(Drain).await.unwrap();
     vhost.delete().await;
