@@ -93,7 +93,7 @@ async fn a_parser_that_is_not_ours_reads_every_page_and_finds_the_trace_of_an_or
             order.trace
         );
         assert_eq!(families["process_cpu_seconds"]["type"], "counter");
-        assert_eq!(families["telemetry_spans_exported"]["type"], "counter");
+        assert_eq!(families["telemetry_exported"]["type"], "counter");
     }
 }
 
