@@ -171,3 +171,28 @@ async fn what_no_queue_took_is_brought_back_and_arrives() {
     publisher.send(Drain).await.unwrap();
     vhost.delete().await;
 }
+
+#[actix_rt::test]
+async fn a_full_queue_refuses_and_the_event_waits_until_there_is_room() {
+    let (store, _database) = store().await;
+    let vhost = Vhost::create().await;
+    let publisher = publisher(&store, &vhost.url);
+    publisher.send(Relay).await.unwrap();
+    vhost.limit_queue(topology::MAILER_QUEUE, Some(1)).await;
+    // The limit holds a moment after it is set: settle until the queue has refused.
+    let mut settled = 0;
+    while store.count_pending().await.unwrap() == 0 {
+        assert!(settled < 200, "nothing was refused");
+        settle(&store).await;
+        publisher.send(Relay).await.unwrap();
+        settled += 1;
+    }
+    vhost.limit_queue(topology::MAILER_QUEUE, None).await;
+    until_pending(&store, 0).await;
+    let mut arrived = std::collections::BTreeSet::new();
+    while arrived.len() < settled {
+        arrived.insert(vhost.next_message(topology::MAILER_QUEUE).await.delivery.data);
+    }
+    publisher.send(Drain).await.unwrap();
+    vhost.delete().await;
+}

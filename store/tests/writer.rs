@@ -189,3 +189,17 @@ async fn what_is_damaged_or_no_database_is_refused_with_what_to_do() {
     std::fs::write(test.file(), whole).unwrap();
     assert!(Database::open(&test.url, MIGRATIONS).await.is_ok(), "and the whole file still opens");
 }
+
+#[tokio::test]
+async fn a_file_that_can_only_be_read_is_refused_at_the_start() {
+    let test = TestDatabase::sqlite();
+    drop(Database::open(&test.url, MIGRATIONS).await.unwrap());
+    let read_only = format!("sqlite://{}?mode=ro", test.file().display()).into();
+    const MORE: Migrations = Migrations {
+        owner: "notes",
+        sqlite: &[("notes", NOTES), ("more", "CREATE TABLE more (id BIGINT PRIMARY KEY)")],
+        postgres: &[],
+    };
+    let error = Database::open(&read_only, MORE).await.err().expect("it can't be written");
+    assert!(matches!(error, StoreError::Migrate(_) | StoreError::Open(_)), "{error:?}");
+}

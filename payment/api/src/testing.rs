@@ -105,6 +105,23 @@ impl Vhost {
         panic!("no queue {queue} for ten seconds");
     }
 
+    /// From now on a queue takes no more than so many messages, and refuses the rest; without a number, all again.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    #[expect(clippy::expect_used, reason = "tests only")]
+    pub async fn limit_queue(&self, queue: &str, messages: Option<u32>) {
+        let url = format!("{}/api/policies/{}/limit", self.management, self.name);
+        let request = match messages {
+            Some(messages) => Client::new().put(&url).header("content-type", "application/json").body(format!(
+                r#"{{"pattern": "^{queue}$", "apply-to": "queues", "definition": {{"max-length": {messages}}}}}"#
+            )),
+            None => Client::new().delete(&url),
+        };
+        let answer = request.send().await.expect("the management API answers");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
     /// Deletes a queue, with what is in it.
     ///
     /// # Panics
