@@ -8,7 +8,17 @@ use serde_json::Value;
 
 /// A client that never goes through a proxy and never waits long: everything is on loopback.
 pub fn client() -> Result<Client> {
-    let client = Client::builder().no_proxy().timeout(Duration::from_secs(5)).build();
+    client_with_patience(Duration::from_secs(5))
+}
+
+/// The same, for RabbitMQ's management API: a node that has just been killed, or moves dead letters, pauses for
+/// several seconds.
+pub fn patient_client() -> Result<Client> {
+    client_with_patience(Duration::from_secs(30))
+}
+
+fn client_with_patience(patience: Duration) -> Result<Client> {
+    let client = Client::builder().no_proxy().timeout(patience).build();
     client.context("cannot make an HTTP client")
 }
 

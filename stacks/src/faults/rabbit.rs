@@ -38,7 +38,7 @@ pub(crate) struct Message {
 impl Rabbit {
     /// The management API of this node.
     pub(crate) fn new(node: &Node) -> Result<Self> {
-        Ok(Self { client: http::client()?, api: format!("{}/api", node.management_url()) })
+        Ok(Self { client: http::patient_client()?, api: format!("{}/api", node.management_url()) })
     }
 
     /// How many messages are in a queue, delivered or not.

@@ -1,8 +1,6 @@
 //! A vhost of its own on the broker that the test run was lent, with a user of its own, by RabbitMQ's management
 //! API. Deleting it is an outage of the broker for those who use it, and for nobody else.
 
-use std::time::Duration;
-
 use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 use stacks::http;
@@ -29,8 +27,7 @@ impl Vhost {
         let name = format!("test-{}", Uuid::new_v4().simple());
         let password = Uuid::new_v4().simple().to_string();
         amqp.set_path(&name);
-        // RabbitMQ 4.0 pauses for five seconds after every 32 dead letters: patience for a few of them.
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+        let client = http::patient_client().unwrap();
         amqp.set_username(&name).unwrap();
         amqp.set_password(Some(&password)).unwrap();
         let vhost = Self { name, password, amqp, management, client };
