@@ -229,6 +229,7 @@ impl Round {
                 if due.handed_over {
                     self.declare(&SendError::Abandoned, &log);
                 }
+                info!(log, "sending e-mail"; "email.transport" => self.transport.name());
                 self.hand_over(&due).await
             }
         };

@@ -14,7 +14,7 @@ use crate::harness::{Placed, Program, System, books, eventually, serving};
 const SAID: [(&str, &[&str]); 3] = [
     ("order-gateway", &["payment answered", "order placed", "request answered"]),
     ("payment-service", &["payment settled", "request answered", "event published"]),
-    ("email-service", &["event received", "e-mail sent"]),
+    ("email-service", &["event received", "sending e-mail", "e-mail sent"]),
 ];
 
 /// A JSON object as written: in order, with what occurs twice.
