@@ -16,8 +16,6 @@ use store::StoreError;
 use telemetry::Chain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
-use tracing::instrument::{WithDispatch, WithSubscriber};
-use tracing::subscriber::NoSubscriber;
 use tracing::{Instrument, Span, field::Empty, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -239,7 +237,7 @@ impl Round {
         let outcome = self.judge(&due, &sent, &log);
         sabotage::point("mailer.after_answer");
         // To forget it would make an e-mail uncertain whose fate is known.
-        while let Err(error) = unseen(self.store.settle(&due, outcome.clone())).await {
+        while let Err(error) = self.store.settle(&due, outcome.clone()).await {
             error!(log, "the inbox can't be written: what became of an e-mail is written down again";
                 "error.message" => Chain(&error));
             sleep(PERIOD).await;
@@ -296,18 +294,12 @@ impl Round {
         let letter = letter::write(&due.event, &self.from)?;
         sleep(self.latency).await;
         sabotage::point("mailer.before_smtp");
-        let mark = unseen(async {
+        let mark = async {
             if sabotage::bug("mailer.sent_before_answer") {
                 return Ok(self.store.settle(due, Outcome::Sent).await?);
             }
             if self.store.hand_over(due).await? { Ok(()) } else { Err(NotMarked::Lost) }
-        });
+        };
         Ok(self.transport.send(letter, &due.event.data.order_id.to_string(), mark).await?)
     }
-}
-
-/// Work of the store, without the current span: sqlx lends that to a thread of its own, which lets go of it at its
-/// leisure. The span must have ended when the permit is given back, for then the last flush may begin.
-fn unseen<F: Future>(work: F) -> WithDispatch<F> {
-    work.with_subscriber(NoSubscriber::default())
 }

@@ -31,21 +31,33 @@ const EAGER_COUNTS: &str = "[{rabbit, [{quorum_tick_interval, 500}, {collect_sta
 /// Runs a command with `AMQP_URL` and `RABBITMQ_MANAGEMENT_URL` set and returns its exit code.
 /// When the caller has a broker already, the command simply runs.
 pub async fn run(command: &[String], has_broker: bool) -> Result<u8> {
-    let (program, arguments) = command.split_first().context("say which command needs the broker")?;
+    let start = async {
+        let broker = Broker::start().await?;
+        let names =
+            [("AMQP_URL", broker.node.amqp_url()), ("RABBITMQ_MANAGEMENT_URL", broker.node.management_url())];
+        Ok((broker, names.to_vec()))
+    };
+    lend(command, (!has_broker).then_some(start)).await
+}
+
+/// Runs a command and returns its exit code. `start` starts a server that lives as long as the command does, and says
+/// which variables name it.
+pub(crate) async fn lend<S>(
+    command: &[String],
+    start: Option<impl Future<Output = Result<(S, Vec<(&'static str, String)>)>>>,
+) -> Result<u8> {
+    let (program, arguments) = command.split_first().context("say which command to run")?;
     let mut command = Command::new(program);
     command.args(arguments);
     let mut interruptions = Interruptions::new()?;
-    if has_broker {
-        return Ok(code(supervise(&mut command, &mut interruptions).await?));
-    }
-    let broker = tokio::select! {
-        broker = Broker::start() => broker?,
+    let Some(start) = start else { return Ok(code(supervise(&mut command, &mut interruptions).await?)) };
+    let (server, names) = tokio::select! {
+        started = start => started?,
         signal = interruptions.next() => return Ok(128 + signal.as_raw() as u8),
     };
-    command.env("AMQP_URL", broker.node.amqp_url());
-    command.env("RABBITMQ_MANAGEMENT_URL", broker.node.management_url());
+    command.envs(names);
     let status = supervise(&mut command, &mut interruptions).await;
-    drop(broker);
+    drop(server);
     Ok(code(status?))
 }
 
@@ -152,10 +164,7 @@ impl Drop for Broker {
 }
 
 /// Runs a command to its end, and hands on the signals that ask us to end.
-pub(crate) async fn supervise(
-    command: &mut Command,
-    interruptions: &mut Interruptions,
-) -> Result<ExitStatus> {
+async fn supervise(command: &mut Command, interruptions: &mut Interruptions) -> Result<ExitStatus> {
     let mut child: Child =
         command.spawn().with_context(|| format!("cannot run {:?}", command.as_std().get_program()))?;
     let process = child.id().and_then(|pid| Process::of(pid).ok());
@@ -170,7 +179,7 @@ pub(crate) async fn supervise(
 }
 
 /// As a shell reports it: a signal is 128 and its number.
-pub(crate) fn code(status: ExitStatus) -> u8 {
+fn code(status: ExitStatus) -> u8 {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     u8::try_from(code).unwrap_or(1)
 }

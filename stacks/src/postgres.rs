@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::{
-    broker::{Interruptions, code, supervise},
+    broker::lend,
     local::ports,
     process::{Process, Signal, append, spawn_detached},
 };
@@ -28,21 +28,12 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// Runs a command with `DATABASE_URL` set and returns its exit code. When the caller has a server already, the
 /// command simply runs.
 pub async fn run(command: &[String], has_server: bool) -> Result<u8> {
-    let (program, arguments) = command.split_first().context("say which command needs the server")?;
-    let mut command = tokio::process::Command::new(program);
-    command.args(arguments);
-    let mut interruptions = Interruptions::new()?;
-    if has_server {
-        return Ok(code(supervise(&mut command, &mut interruptions).await?));
-    }
-    let server = tokio::select! {
-        server = Server::start() => server?,
-        signal = interruptions.next() => return Ok(128 + signal.as_raw() as u8),
+    let start = async {
+        let server = Server::start().await?;
+        let names = vec![("DATABASE_URL", server.url())];
+        Ok((server, names))
     };
-    command.env("DATABASE_URL", server.url());
-    let status = supervise(&mut command, &mut interruptions).await;
-    drop(server);
-    Ok(code(status?))
+    lend(command, (!has_server).then_some(start)).await
 }
 
 /// A server in a directory of its own; both go when this is dropped.

@@ -215,18 +215,21 @@ async fn a_service_that_died_after_the_hand_over_declares_it_at_its_next_start()
     }
 }
 
-#[actix_rt::test]
-async fn slow_answers_are_waited_for_side_by_side() {
-    let slow: Vec<(String, [Answer; 1])> = (0..200)
-        .map(|n| (format!("n{n}@example.org"), [Answer::Accept(Duration::from_millis(100))]))
-        .collect();
-    let script: Vec<(&str, &[Answer])> =
-        slow.iter().map(|(to, answers)| (to.as_str(), &answers[..])).collect();
-    let server = SmtpServer::start(&script).await;
-    let office = Office::open(&[]).await;
-    for (to, _) in &slow {
+/// So many e-mails in the inbox, each taken by the server after this time.
+async fn slow_answers(number: usize, delay: Duration) -> (SmtpServer, Office) {
+    let addresses: Vec<String> = (0..number).map(|n| format!("n{n}@example.org")).collect();
+    let answers = [Answer::Accept(delay)];
+    let script: Vec<(&str, &[Answer])> = addresses.iter().map(|to| (to.as_str(), &answers[..])).collect();
+    let (server, office) = (SmtpServer::start(&script).await, Office::open(&[]).await);
+    for to in &addresses {
         office.receive(to).await;
     }
+    (server, office)
+}
+
+#[actix_rt::test]
+async fn slow_answers_are_waited_for_side_by_side() {
+    let (server, office) = slow_answers(200, Duration::from_millis(100)).await;
     let begun = Instant::now();
     office.postman(&server);
     office.until_sent(200).await;
@@ -277,16 +280,7 @@ async fn an_inbox_that_is_locked_after_the_answer_makes_no_second_copy() {
 
 #[actix_rt::test]
 async fn two_looks_at_the_inbox_at_once_do_not_claim_more_than_there_is_room_for() {
-    let slow: Vec<(String, [Answer; 1])> = (0..400)
-        .map(|n| (format!("n{n}@example.org"), [Answer::Accept(Duration::from_millis(500))]))
-        .collect();
-    let script: Vec<(&str, &[Answer])> =
-        slow.iter().map(|(to, answers)| (to.as_str(), &answers[..])).collect();
-    let server = SmtpServer::start(&script).await;
-    let office = Office::open(&[]).await;
-    for (to, _) in &slow {
-        office.receive(to).await;
-    }
+    let (server, office) = slow_answers(400, Duration::from_millis(500)).await;
     // Its own first look and this one are due in the same moment.
     office.postman(&server).try_send(Deliver).unwrap();
     // What was claimed without room for it would wait for its lease, more than two minutes.
