@@ -8,7 +8,7 @@ BUILDING := gcc libc6-dev protobuf-compiler
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs trace order dead-letters replay build test faults mutants bench fuzz lint deny docs clean
+.PHONY: help up down status logs trace order dead-letters replay build test check-stacks faults mutants bench fuzz lint deny docs clean
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -53,10 +53,16 @@ build: ## build everything in release mode
 	@cargo build --release --locked
 
 test: ## everything that must hold: format, lints, docs, dependencies, all tests; installs what it needs
-	@$(INSTALL) $(BUILDING) rabbitmq-server postgresql prometheus python3-prometheus-client sqlite3
+	@$(INSTALL) $(BUILDING) rabbitmq-server postgresql prometheus prometheus-alertmanager python3-prometheus-client sqlite3
 	@$(MAKE) --no-print-directory lint docs deny
 	cargo build --workspace --all-features --locked
+	$(TARGET)/debug/stacks check
 	$(TARGET)/debug/stacks broker -- $(TARGET)/debug/stacks postgres -- cargo test --workspace --all-features --locked
+
+check-stacks: ## rules, alerts, dashboards and runbooks: do they fit together, and fit what the services really say
+	@$(INSTALL) $(BUILDING) rabbitmq-server prometheus prometheus-alertmanager
+	cargo build --workspace --all-features --locked
+	$(TARGET)/debug/stacks check
 
 faults: ## break the system in every way under load and look what was lost: make faults [FAULT=<name>] [SEED=<n>] [ORDERS=<n>]
 	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3

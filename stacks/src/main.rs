@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use stacks::{
     bench::{self, BenchWanted},
     broker::{self, Interruptions},
+    check,
     commands::{self, LogsWanted, TraceWanted},
     dead_letters::{self, ReplayWanted},
     faults::{self, FaultsWanted},
@@ -69,6 +70,8 @@ enum Command {
     },
     /// Break the system under load, and look whether anything accepted was lost or done twice
     Faults(FaultsWanted),
+    /// Check whether rules, dashboards and documents fit together, and fit what the services say
+    Check,
     /// Measure what telemetry costs: the services with telemetry off and on, in pairs
     Bench(BenchWanted),
     /// Serve as the local stack's trace backend
@@ -136,6 +139,18 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
             let mut interruptions = Interruptions::new()?;
             let good = tokio::select! {
                 good = faults::run(&options, &wanted) => good?,
+                signal = interruptions.next() => {
+                    // Its owner was dropped with the branch above, and that stopped it.
+                    eprintln!("stacks: interrupted; what was started is stopped again");
+                    return Ok(ExitCode::from(128 + signal.as_raw() as u8));
+                }
+            };
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Check => {
+            let mut interruptions = Interruptions::new()?;
+            let good = tokio::select! {
+                good = check::run(&options) => good?,
                 signal = interruptions.next() => {
                     // Its owner was dropped with the branch above, and that stopped it.
                     eprintln!("stacks: interrupted; what was started is stopped again");

@@ -1,0 +1,123 @@
+//! The files of the repository that the checks are about: read once, and well formed or found wanting.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::Findings;
+
+/// Directories that are not written by people.
+const NOT_OURS: [&str; 7] = [".git", "corpus", "logs", "node_modules", "recorded", "target", "var"];
+
+/// The JSON, YAML and Markdown of a repository, by path from its root.
+pub struct Tree {
+    root: PathBuf,
+    texts: BTreeMap<String, String>,
+    values: BTreeMap<String, Vec<Value>>,
+}
+
+impl Tree {
+    /// Reads all of it; what is not well formed is a finding.
+    pub(super) fn read(root: &Path, findings: &mut Findings) -> Result<Self> {
+        let stacks = root.join("stacks");
+        ensure!(
+            stacks.is_dir(),
+            "there is no {}: run this in the root directory of the repository",
+            stacks.display()
+        );
+        let mut tree = Self { root: root.into(), texts: BTreeMap::new(), values: BTreeMap::new() };
+        tree.descend(root, findings)?;
+        Ok(tree)
+    }
+
+    fn descend(&mut self, directory: &Path, findings: &mut Findings) -> Result<()> {
+        let cannot = || format!("cannot read {}", directory.display());
+        for entry in fs::read_dir(directory).with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
+            let (path, name) = (entry.path(), entry.file_name());
+            let kind = entry.file_type().with_context(cannot)?;
+            if kind.is_dir() && !NOT_OURS.iter().any(|other| name == *other) {
+                self.descend(&path, findings)?;
+            } else if kind.is_file() {
+                self.add(&path, findings)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: &Path, findings: &mut Findings) -> Result<()> {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if !["json", "md", "ndjson", "yaml", "yml"].contains(&extension) {
+            return Ok(());
+        }
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let name = path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
+        let parsed: Result<Vec<Value>, String> = match extension {
+            "json" => serde_json::from_str(&text).map(|value| vec![value]).map_err(|error| error.to_string()),
+            "ndjson" => {
+                let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+                let read = |(at, line)| {
+                    serde_json::from_str(line).map_err(|error| format!("line {}: {error}", at + 1))
+                };
+                lines.map(read).collect()
+            }
+            "yaml" | "yml" => {
+                serde_saphyr::from_str(&text).map(|value| vec![value]).map_err(|error| error.to_string())
+            }
+            _ => Ok(Vec::new()),
+        };
+        match parsed {
+            Ok(values) => self.values.insert(name.clone(), values).map_or((), drop),
+            Err(error) => findings.add(&name, format!("is not well formed: {error}")),
+        }
+        self.texts.insert(name, text);
+        Ok(())
+    }
+
+    /// Where the repository lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// How many files were read.
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The text of a file.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.texts.get(path).map(String::as_str)
+    }
+
+    /// Paths and texts below a path.
+    pub fn texts<'a>(&'a self, below: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let there = self.texts.iter().filter(move |(path, _)| path.starts_with(below));
+        there.map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+
+    /// Paths and documents below a path; those that are not well formed are left out.
+    pub fn values<'a>(&'a self, below: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let there = self.values.iter().filter(move |(path, _)| path.starts_with(below));
+        there.flat_map(|(path, values)| values.iter().map(|value| (path.as_str(), value)))
+    }
+}
+
+/// Visits a value and all that is in it.
+pub(super) fn visit<'a>(value: &'a Value, look: &mut impl FnMut(&'a Value)) {
+    look(value);
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| visit(item, look)),
+        Value::Object(fields) => fields.values().for_each(|field| visit(field, look)),
+        _ => {}
+    }
+}

@@ -1,0 +1,170 @@
+//! What is named in queries and documents, held against what the running services really say.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{
+    Findings,
+    files::Tree,
+    grafana,
+    promql::selectors,
+    queries::{blocks, compared, quoted},
+    rules::rules,
+};
+use crate::trace::Trace;
+
+/// Metrics that Prometheus makes itself, or that backends make of the spans: Tempo the first six, Jaeger the others.
+const MADE_ELSEWHERE: [&str; 11] = [
+    "up",
+    "ALERTS",
+    "scrape_duration_seconds",
+    "traces_service_graph_request_total",
+    "traces_service_graph_request_failed_total",
+    "traces_service_graph_request_server_seconds_bucket",
+    "traces_service_graph_request_client_seconds_bucket",
+    "traces_spanmetrics_calls_total",
+    "traces_spanmetrics_latency_bucket",
+    "traces_span_metrics_calls_total",
+    "traces_span_metrics_duration_milliseconds_bucket",
+];
+
+/// Labels and metadata that Loki adds to a record, beside its attributes.
+const LOKI: [&str; 6] = ["service_name", "environment", "level", "trace_id", "span_id", "severity_text"];
+
+/// What TraceQL knows of every span.
+const INTRINSIC: [&str; 7] = ["span", "trace", "name", "status", "kind", "duration", "resource.service.name"];
+
+/// How the names of metrics end, in prose.
+const ENDS: [&str; 10] = [
+    "_total",
+    "_seconds",
+    "_bytes",
+    "_info",
+    "_requests",
+    "_queued",
+    "_pending",
+    "_connected",
+    "_watermark",
+    "_fds",
+];
+
+/// Documents about the past may name what is gone.
+const HISTORY: &str = "CHANGELOG.md";
+
+/// What the running system says about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// The names of all metrics, those of families and of samples.
+    pub metrics: BTreeSet<String>,
+    /// The names of all fields of log lines.
+    pub fields: BTreeSet<String>,
+    /// The names of all attributes of spans.
+    pub attributes: BTreeSet<String>,
+}
+
+impl Evidence {
+    /// Takes note of a page of metrics, in the text format of Prometheus.
+    pub fn note_page(&mut self, page: &str) {
+        for line in page.lines().filter(|line| !line.is_empty()) {
+            let name = match line.strip_prefix("# TYPE ") {
+                Some(family) => family.split(' ').next(),
+                None if line.starts_with('#') => None,
+                None => line.split(['{', ' ']).next(),
+            };
+            self.metrics.extend(name.map(str::to_owned));
+        }
+    }
+
+    /// Takes note of a log line.
+    pub fn note_line(&mut self, line: &str) {
+        if let Ok(Value::Object(fields)) = serde_json::from_str(line) {
+            self.fields.extend(fields.into_iter().map(|(name, _)| name));
+        }
+    }
+
+    /// Takes note of a trace.
+    pub fn note_trace(&mut self, trace: &Trace) {
+        self.attributes.extend(trace.spans.iter().flat_map(|span| span.attributes.keys().cloned()));
+    }
+
+    fn unknown_in_logql<'a>(&self, query: &'a str) -> Option<&'a str> {
+        let is_known = |name: &str| {
+            LOKI.contains(&name) || self.fields.iter().any(|field| field.replace('.', "_") == name)
+        };
+        compared(query).into_iter().find(|name| !is_known(name))
+    }
+
+    fn unknown_in_traceql<'a>(&self, query: &'a str) -> Option<&'a str> {
+        let is_known = |name: &str| {
+            INTRINSIC.contains(&name)
+                || name.strip_prefix("span.").is_some_and(|name| self.attributes.contains(name))
+        };
+        compared(query).into_iter().find(|name| !is_known(name))
+    }
+
+    fn unknown_in_kql<'a>(&self, query: &'a str) -> Option<&'a str> {
+        compared(query).into_iter().find(|name| !self.fields.contains(*name))
+    }
+}
+
+/// Every metric, field and attribute that a dashboard, a rule or a document names exists.
+pub(super) fn check(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
+    let rules = rules(tree);
+    let recorded: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
+    let is_metric = |name: &str| {
+        evidence.metrics.contains(name) || recorded.contains(name) || MADE_ELSEWHERE.contains(&name)
+    };
+    let promql = |file: &str, place: &str, expression: &str, findings: &mut Findings| {
+        for selector in selectors(expression).iter().filter(|selector| !is_metric(&selector.metric)) {
+            findings
+                .add(file, format!("{place} asks for {}, and nothing has such a metric", selector.metric));
+        }
+    };
+    for rule in &rules {
+        let name = rule.alert.as_ref().or(rule.record.as_ref()).map_or("a rule", String::as_str);
+        promql(&rule.file, name, &rule.expr, findings);
+    }
+    for query in grafana::queries(tree) {
+        let place = format!("the panel {:?}", query.panel);
+        match query.source.as_str() {
+            "metrics" => promql(&query.file, &place, &query.text.replace("$__", ""), findings),
+            "logs" => unknown(&query.file, evidence.unknown_in_logql(&query.text), findings),
+            _ => {}
+        }
+    }
+    for stack in grafana::STACKS {
+        let file = format!("stacks/grafana/{stack}/datasources.yaml");
+        for (_, value) in tree.values(&file) {
+            super::files::visit(value, &mut |value| {
+                let expression = value["query"].as_str().filter(|text| text.contains("$$__tags"));
+                if let Some(expression) = expression {
+                    promql(&file, "a link", &expression.replace("$$__tags", ""), findings);
+                }
+            });
+        }
+    }
+    for (file, text) in tree.texts("").filter(|(file, _)| file.ends_with(".md") && *file != HISTORY) {
+        blocks(text, "promql").for_each(|query| promql(file, "a query", query, findings));
+        blocks(text, "logql").for_each(|query| unknown(file, evidence.unknown_in_logql(query), findings));
+        blocks(text, "traceql").for_each(|query| unknown(file, evidence.unknown_in_traceql(query), findings));
+        blocks(text, "kql").for_each(|query| unknown(file, evidence.unknown_in_kql(query), findings));
+        for name in quoted(text).filter_map(metric).filter(|name| !is_metric(name)) {
+            findings.add(file, format!("names {name}, and nothing has such a metric"));
+        }
+    }
+}
+
+fn unknown(file: &str, name: Option<&str>, findings: &mut Findings) {
+    if let Some(name) = name {
+        findings.add(file, format!("a query compares {name}, which no log line or span has"));
+    }
+}
+
+/// The name in front of braces, if it looks like that of a metric.
+fn metric(quoted: &str) -> Option<&str> {
+    let name = quoted.split('{').next()?;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    (name.chars().all(plain) && ENDS.iter().any(|end| name.len() > end.len() && name.ends_with(end)))
+        .then_some(name)
+}
