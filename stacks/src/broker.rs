@@ -28,13 +28,16 @@ const STOP: Duration = Duration::from_secs(30);
 /// By default a node counts the messages in its queues every five seconds: too seldom for who waits for them.
 const EAGER_COUNTS: &str = "[{rabbit, [{quorum_tick_interval, 500}, {collect_statistics_interval, 500}]}].\n";
 
-/// Runs a command with `AMQP_URL` and `RABBITMQ_MANAGEMENT_URL` set and returns its exit code.
+/// Runs a command with `AMQP_URL`, `RABBITMQ_MANAGEMENT_URL` and `RABBITMQ_METRICS_URL` set and returns its exit code.
 /// When the caller has a broker already, the command simply runs.
 pub async fn run(command: &[String], has_broker: bool) -> Result<u8> {
     let start = async {
         let broker = Broker::start().await?;
-        let names =
-            [("AMQP_URL", broker.node.amqp_url()), ("RABBITMQ_MANAGEMENT_URL", broker.node.management_url())];
+        let names = [
+            ("AMQP_URL", broker.node.amqp_url()),
+            ("RABBITMQ_MANAGEMENT_URL", broker.node.management_url()),
+            ("RABBITMQ_METRICS_URL", broker.node.metrics_url()),
+        ];
         Ok((broker, names.to_vec()))
     };
     lend(command, (!has_broker).then_some(start)).await

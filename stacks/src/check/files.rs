@@ -23,7 +23,7 @@ pub struct Tree {
 
 impl Tree {
     /// Reads all of it; what is not well formed is a finding.
-    pub(super) fn read(root: &Path, findings: &mut Findings) -> Result<Self> {
+    pub fn read(root: &Path, findings: &mut Findings) -> Result<Self> {
         let stacks = root.join("stacks");
         ensure!(
             stacks.is_dir(),

@@ -30,8 +30,8 @@ pub struct Query {
     pub source: String,
     /// What it asks; empty where the data source needs no words.
     pub text: String,
-    /// Whether it asks for one value each, and not for their course.
-    pub is_instant: bool,
+    /// Whether it asks for exemplars, too.
+    pub with_exemplars: bool,
 }
 
 /// The queries of all dashboards, those of their annotations among them.
@@ -46,7 +46,7 @@ pub fn queries(tree: &Tree) -> Vec<Query> {
                 panel: panel[title].as_str().unwrap_or_default().to_owned(),
                 source: source.unwrap_or_default().to_owned(),
                 text: text.unwrap_or_default().to_owned(),
-                is_instant: target["instant"] == true,
+                with_exemplars: target["exemplar"] == true,
             });
         };
         for panel in list(board, "panels") {

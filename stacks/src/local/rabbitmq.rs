@@ -111,6 +111,11 @@ impl Node {
         format!("http://{USER}:{}@127.0.0.1:{}", self.password, self.ports.management)
     }
 
+    /// Its metrics, for Prometheus.
+    pub fn metrics_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.metrics)
+    }
+
     /// Refuses early what would fail late: a missing package, a password that no URL can hold as it is.
     pub fn check(&self) -> Result<()> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);

@@ -5,6 +5,7 @@ mod answer;
 mod otlp;
 mod otlp_sink;
 mod program;
+mod prometheus;
 mod raw;
 mod samples;
 mod tls;
@@ -35,7 +36,8 @@ pub(crate) use self::{
     answer::Answer,
     otlp::{Mood, Receiver},
     otlp_sink::OtlpSink,
-    program::{Ended, Program, database, environment, serving},
+    program::{Ended, Program, database, environment, inherited, serving},
+    prometheus::Prometheus,
     raw::{Connection, ask, request},
     samples::Samples,
     tls::{Authority, Front},
@@ -141,6 +143,11 @@ impl System {
 
     pub(crate) fn url(&self, service: Component) -> String {
         url(self.stack.layout().listens(service)[0].0)
+    }
+
+    /// Host and port of a service, as a target of Prometheus.
+    pub(crate) fn address(&self, service: Component) -> String {
+        self.url(service).replace("http://", "")
     }
 
     /// The token that payment accepts.

@@ -26,3 +26,4 @@ mod tls;
 mod too_much;
 mod trace;
 mod up;
+mod watched;

@@ -1,7 +1,7 @@
 //! OpenMetrics, judged by those it is for: a parser that is not ours, and a Prometheus that stores exemplars. And the
 //! documents, judged by what the services say.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Stdio, time::SystemTime};
+use std::{collections::BTreeSet, path::Path, process::Stdio};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Map, Value, json};
@@ -12,12 +12,9 @@ use stacks::{
         ports,
     },
 };
-use tokio::{
-    io::AsyncWriteExt as _,
-    process::{Child, Command},
-};
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::harness::{Placed, System, eventually};
+use crate::harness::{Placed, Prometheus, System};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -98,51 +95,13 @@ async fn a_parser_that_is_not_ours_reads_every_page_and_finds_the_trace_of_an_or
 }
 
 /// A Prometheus that scrapes the three services each second.
-struct Prometheus {
-    url: String,
-    _process: Child,
-}
-
-impl Prometheus {
-    fn start(system: &System) -> Self {
-        let targets: Vec<String> =
-            Component::SERVICES.iter().map(|service| system.url(*service).replace("http://", "")).collect();
-        let config = json!({
-            "global": {"scrape_interval": "1s"},
-            "scrape_configs": [{"job_name": "checkout", "static_configs": [{"targets": targets}]}],
-        });
-        let file = system.dir().join("prometheus.yml");
-        // JSON is YAML.
-        fs::write(&file, config.to_string()).unwrap();
-        let address = ports::free().unwrap();
-        let process = Command::new("prometheus")
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", system.dir().join("prometheus").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(["--enable-feature=exemplar-storage", "--log.level=error"])
-            .kill_on_drop(true)
-            .spawn()
-            .expect("prometheus is missing: run `make test`");
-        Self { url: format!("http://{address}"), _process: process }
-    }
-
-    /// The exemplars of a family by trace and span, as soon as there is one of this trace.
-    async fn exemplars(&self, family: &str, trace: &str) -> Vec<(String, String)> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        let range = format!("start={}&end={}", now - 600, now + 600);
-        let url = format!("{}/api/v1/query_exemplars?query={family}_bucket&{range}", self.url);
-        let client = http::client().unwrap();
-        eventually(&format!("an exemplar of {family} with trace {trace}"), async || {
-            let answer = client.get(&url).send().await.map_err(|error| error.to_string())?;
-            let answer: Value = answer.json().await.map_err(|error| error.to_string())?;
-            let series = answer["data"].as_array().ok_or(answer.to_string())?;
-            let labels = series.iter().flat_map(|series| series["exemplars"].as_array().unwrap());
-            let id = |labels: &Value, name: &str| labels["labels"][name].as_str().unwrap().to_owned();
-            let ids: Vec<_> = labels.map(|found| (id(found, "trace_id"), id(found, "span_id"))).collect();
-            if ids.iter().any(|(found, _)| found == trace) { Ok(ids) } else { Err(format!("{ids:?}")) }
-        })
-        .await
-    }
+fn prometheus(system: &System) -> Prometheus {
+    let targets: Vec<String> = Component::SERVICES.iter().map(|service| system.address(*service)).collect();
+    let config = json!({
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [{"job_name": "checkout", "static_configs": [{"targets": targets}]}],
+    });
+    Prometheus::start(system.dir(), ports::free().unwrap(), &config)
 }
 
 #[tokio::test]
@@ -150,9 +109,9 @@ async fn prometheus_leads_from_every_histogram_to_a_span_in_the_trace_backend() 
     let system = System::start().await;
     let order = measured(&system).await;
     let trace = system.trace(&order.trace).await;
-    let prometheus = Prometheus::start(&system);
+    let prometheus = prometheus(&system);
     for (_, family) in WAY {
-        for (id, span) in prometheus.exemplars(family, &order.trace).await {
+        for (id, span) in prometheus.exemplars_of(family, &order.trace).await {
             assert_eq!(id, order.trace, "{family}: there is only one order");
             assert!(
                 trace.spans.iter().any(|known| known.id == span),
