@@ -261,7 +261,7 @@ impl Inbox {
                 }
                 info!(self.log, "event received";
                     "event.duplicate" => !is_new, "event.type" => event.kind.as_str(),
-                    "message.id" => %event.id, "order.id" => %event.data.order_id);
+                    "event.id" => %event.id, "order.id" => %event.data.order_id);
             });
         }
         if new.contains(&true) {

@@ -202,7 +202,7 @@ impl Round {
             otel.status_code = Empty,
             email.transport = self.transport.name(),
             email.attempt = due.attempt,
-            message.id = %due.event.id,
+            messaging.message.id = %due.event.id,
             order.id = %due.event.data.order_id,
             error.type = Empty,
         );
@@ -219,7 +219,7 @@ impl Round {
     async fn attempt(self, due: Due) {
         let order = due.event.data.order_id;
         let log =
-            self.log.new(slog::o!("email.attempt" => due.attempt, "message.id" => due.event.id.to_string(),
+            self.log.new(slog::o!("email.attempt" => due.attempt, "event.id" => due.event.id.to_string(),
             "order.id" => order.to_string()));
         let sent = match self.policy {
             Policy::Hold if due.handed_over => Err(SendError::Abandoned),

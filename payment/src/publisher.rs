@@ -263,7 +263,7 @@ impl Outbox {
                 // In its span, which tells the log line its trace.
                 span.in_scope(|| {
                     info!(self.log, "event published"; "event.type" => &event.routing_key,
-                        "message.id" => %event.id, "order.id" => %event.order_id);
+                        "event.id" => %event.id, "order.id" => %event.order_id);
                 });
                 continue;
             }

@@ -132,7 +132,7 @@ async fn spans_over_the_broker_say_what_the_conventions_ask() {
         &[
             ("email.transport", "file"),
             ("email.attempt", "1"),
-            ("message.id", message.as_str()),
+            ("messaging.message.id", message.as_str()),
             ("order.id", order.id.as_str()),
         ],
     );
