@@ -7,7 +7,7 @@ use gateway::config::Config;
 use gateway::metrics::Metrics;
 use gateway::payments::Payments;
 use gateway::{SERVICE, http};
-use telemetry::http::{Check, Observer, Probes};
+use telemetry::http::{Check, Observer, Probes, healthcheck};
 use telemetry::{Observability, lifecycle};
 
 #[actix::main]
@@ -16,6 +16,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    if config.telemetry.healthcheck {
+        return Ok(healthcheck(config.gateway_listen));
+    }
     // Sight first: whatever is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();

@@ -16,7 +16,7 @@ use mailer::transport::Transport;
 use mailer::{SERVICE, http};
 use payment_api::broker::Broker;
 use secrecy::ExposeSecret;
-use telemetry::http::{Check, Observer, Probes};
+use telemetry::http::{Check, Observer, Probes, healthcheck};
 use telemetry::{Observability, lifecycle};
 
 #[actix::main]
@@ -25,6 +25,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    if config.telemetry.healthcheck {
+        return Ok(healthcheck(config.mailer_listen));
+    }
     // Sight first: whatever is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();

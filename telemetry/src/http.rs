@@ -15,12 +15,14 @@
 
 mod body;
 mod connections;
+mod healthcheck;
 mod observe;
 mod probes;
 mod span;
 
 pub use body::read_json;
 pub use connections::guard_connection;
+pub use healthcheck::healthcheck;
 pub use observe::{Incoming, Observer, observe};
 pub use probes::{Check, Probes, probe_routes};
 pub use span::{ServerSpan, server_spans};

@@ -10,6 +10,7 @@ mod bad_messages;
 mod breaker;
 mod canaries;
 mod durability;
+mod healthcheck;
 mod idempotency;
 mod injection;
 mod journey;
