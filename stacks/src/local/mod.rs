@@ -124,7 +124,7 @@ impl Stack {
         progress.done(&if written.is_empty() {
             "as in .env".into()
         } else {
-            format!("wrote {} to .env", written.join(", "))
+            format!("wrote {} secrets to .env", written.len())
         });
         stack.check(progress).await?;
         for component in stack.layout().components() {

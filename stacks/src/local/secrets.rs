@@ -13,13 +13,20 @@ use uuid::Uuid;
 
 use super::rabbitmq::USER;
 
-const SECRETS: [(&str, &str); 3] = [
+const SECRETS: [(&str, &str); 10] = [
     ("PAYMENT_TOKEN", "payment accepts only who presents this; the gateway does"),
     (
         "MAILER_TOKEN",
-        "the mailer shows and replays dead letters only for who presents this; `make dead-letters` does",
+        "the mailer shows and replays dead letters, and simulates trouble, only for who presents this",
     ),
+    ("ALERTS_TOKEN", "the gateway's alert log takes alerts from, and shows them to, who presents this"),
     ("AMQP_PASSWORD", "of RabbitMQ's user omnitrace, also for its management page"),
+    ("GRAFANA_PASSWORD", "of Grafana's user admin, when its volume is new"),
+    ("ELASTIC_PASSWORD", "of Elasticsearch's and Kibana's user elastic, when the volume is new"),
+    ("KIBANA_PASSWORD", "by which Kibana knows itself to Elasticsearch"),
+    ("KIBANA_ENCRYPTION_KEY", "what Kibana keeps secret is encrypted with this"),
+    ("LOGSTASH_PASSWORD", "by which Logstash knows itself to Elasticsearch"),
+    ("APM_PASSWORD", "by which APM Server knows itself to Elasticsearch"),
 ];
 
 /// Whether a secret is short, or little is left of it without the words that everybody tries.
@@ -84,7 +91,7 @@ mod tests {
     fn secrets_are_made_once_for_the_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".env");
-        assert_eq!(complete(&file).unwrap(), ["PAYMENT_TOKEN", "MAILER_TOKEN", "AMQP_PASSWORD"]);
+        assert_eq!(complete(&file).unwrap(), SECRETS.map(|(key, _)| key));
         let first = fs::read_to_string(&file).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read(&file).unwrap()["PAYMENT_TOKEN"].len(), 64);
@@ -109,7 +116,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".env");
         fs::write(&file, "GATEWAY_LISTEN=127.0.0.1:8000\nPAYMENT_TOKEN=mine").unwrap();
-        assert_eq!(complete(&file).unwrap(), ["MAILER_TOKEN", "AMQP_PASSWORD"]);
+        assert_eq!(complete(&file).unwrap(), SECRETS.map(|(key, _)| key)[1..]);
         let settings = read(&file).unwrap();
         assert_eq!(settings["PAYMENT_TOKEN"], "mine");
         assert_eq!(settings["GATEWAY_LISTEN"], "127.0.0.1:8000");
