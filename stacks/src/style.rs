@@ -72,9 +72,22 @@ pub fn uptime(duration: Duration) -> String {
     }
 }
 
+/// `512 MiB`, `3.3 GiB`: memory and disk.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_073_741_824 => format!("{} MiB", bytes >> 20),
+        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        assert_eq!([512 << 20, 1 << 30, 3379 << 20].map(size), ["512 MiB", "1.0 GiB", "3.3 GiB"]);
+    }
 
     #[test]
     fn times_have_three_digits_and_a_unit() {

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -118,15 +118,7 @@ impl Node {
 
     /// Refuses early what would fail late: a missing package, a password that no URL can hold as it is.
     pub fn check(&self) -> Result<()> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
-        ensure!(
-            !self.password.is_empty() && self.password.chars().all(plain),
-            "AMQP_PASSWORD may hold only letters, digits and - _ . ~; change it in .env"
-        );
-        ensure!(
-            !secrets::is_guessable(&self.password),
-            "AMQP_PASSWORD can be guessed: remove the line from .env, and `make up` writes a random one"
-        );
+        check_password(&self.password)?;
         ensure!(
             Path::new(SERVER).exists(),
             "RabbitMQ is not installed: run `stacks/local/install rabbitmq-server`, or name a broker with AMQP_URL"
@@ -150,18 +142,13 @@ impl Node {
              log.file = false\n",
             definitions.display()
         );
-        let user = json!({
-            "users": [{ "name": USER, "password": self.password, "tags": "administrator" }],
-            "vhosts": [{ "name": "/" }],
-            "permissions": [{ "user": USER, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*" }],
-        });
         let write = || -> std::io::Result<()> {
             fs::create_dir_all(&self.data)?;
             fs::write(self.data.join("enabled_plugins"), "[rabbitmq_management,rabbitmq_prometheus].\n")?;
             fs::write(self.data.join("rabbitmq.conf"), settings)?;
             let mut options = fs::OpenOptions::new();
             let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(definitions)?;
-            file.write_all(user.to_string().as_bytes())
+            file.write_all(self::definitions(&self.password).to_string().as_bytes())
         };
         write().with_context(|| format!("cannot write RabbitMQ's settings to {}", self.data.display()))
     }
@@ -225,6 +212,29 @@ impl Node {
             status => Err(format!("management API answers {status}")),
         }
     }
+}
+
+/// Refuses a password that no URL can hold as it is, or that anybody would try.
+pub fn check_password(password: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    ensure!(
+        !password.is_empty() && password.chars().all(plain),
+        "AMQP_PASSWORD may hold only letters, digits and - _ . ~; change it in .env"
+    );
+    ensure!(
+        !secrets::is_guessable(password),
+        "AMQP_PASSWORD can be guessed: remove the line from .env, and `make up` writes a random one"
+    );
+    Ok(())
+}
+
+/// The user of a node, its vhost and what it may do there, for `load_definitions`.
+pub fn definitions(password: &str) -> Value {
+    json!({
+        "users": [{ "name": USER, "password": password, "tags": "administrator" }],
+        "vhosts": [{ "name": "/" }],
+        "permissions": [{ "user": USER, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*" }],
+    })
 }
 
 /// Whether something answers an AMQP 0-9-1 protocol header as a broker does.

@@ -29,6 +29,11 @@ const SECRETS: [(&str, &str); 10] = [
     ("APM_PASSWORD", "by which APM Server knows itself to Elasticsearch"),
 ];
 
+/// The names of all secrets.
+pub fn names() -> [&'static str; SECRETS.len()] {
+    SECRETS.map(|(name, _)| name)
+}
+
 /// Whether a secret is short, or little is left of it without the words that everybody tries.
 pub fn is_guessable(secret: &str) -> bool {
     let words = ["changeme", "guest", "password", "qwerty", "secret", "123456789", USER];
@@ -91,7 +96,7 @@ mod tests {
     fn secrets_are_made_once_for_the_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".env");
-        assert_eq!(complete(&file).unwrap(), SECRETS.map(|(key, _)| key));
+        assert_eq!(complete(&file).unwrap(), names());
         let first = fs::read_to_string(&file).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read(&file).unwrap()["PAYMENT_TOKEN"].len(), 64);
@@ -116,7 +121,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".env");
         fs::write(&file, "GATEWAY_LISTEN=127.0.0.1:8000\nPAYMENT_TOKEN=mine").unwrap();
-        assert_eq!(complete(&file).unwrap(), SECRETS.map(|(key, _)| key)[1..]);
+        assert_eq!(complete(&file).unwrap(), names()[1..]);
         let settings = read(&file).unwrap();
         assert_eq!(settings["PAYMENT_TOKEN"], "mine");
         assert_eq!(settings["GATEWAY_LISTEN"], "127.0.0.1:8000");
