@@ -8,6 +8,7 @@ pub mod commands;
 pub mod bench;
 pub mod broker;
 pub mod check;
+pub mod compose;
 pub mod faults;
 pub mod local;
 pub mod postgres;

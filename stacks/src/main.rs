@@ -13,7 +13,8 @@ use stacks::{
     bench::{self, BenchWanted},
     broker::{self, Interruptions},
     check,
-    commands::{self, LogsWanted, TraceWanted},
+    commands::{self, DownWanted, LogsWanted, TraceWanted},
+    compose,
     dead_letters::{self, ReplayWanted},
     faults::{self, FaultsWanted},
     local::Options,
@@ -32,8 +33,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start the local stack, place one order and show its way
+    /// Start the local stack, place one order and show its way; or start a Docker stack
     Up {
+        /// A stack in Docker: its Compose file, and the checkout in containers
+        #[arg(long, value_enum, conflicts_with = "free_ports")]
+        stack: Option<compose::Kind>,
         /// Choose free ports where no setting names one, for stacks side by side
         #[arg(long)]
         free_ports: bool,
@@ -41,7 +45,13 @@ enum Command {
     /// Place an order and show its way
     Order,
     /// Stop exactly what `up` has started
-    Down,
+    Down(DownWanted),
+    /// Look what stands in the way of the Docker stacks; exit code 0 if nothing does
+    Doctor {
+        /// Only for this one
+        #[arg(long, value_enum)]
+        stack: Option<compose::Kind>,
+    },
     /// Show what runs; exit code 0 if everything is ready
     Status,
     /// Show the log lines of all services as one log
@@ -106,8 +116,12 @@ async fn main() -> ExitCode {
 async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
     let mut options = Options::new(dir)?;
     match command {
-        Command::Up { free_ports } => {
+        Command::Up { stack: Some(kind), .. } => compose::up(&options, kind).await?,
+        Command::Up { stack: None, free_ports } => {
             options.free_ports = free_ports;
+            if !free_ports {
+                compose::refuse_beside_docker(&options).await?;
+            }
             let mut interruptions = Interruptions::new()?;
             tokio::select! {
                 done = commands::up(&options) => done?,
@@ -119,7 +133,11 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
             }
         }
         Command::Order => commands::order(&options).await?,
-        Command::Down => commands::down(&options)?,
+        Command::Down(wanted) => commands::down(&options, &wanted).await?,
+        Command::Doctor { stack } => {
+            let good = compose::doctor::doctor(&options, stack).await?;
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Command::Status => {
             return Ok(if commands::status(&options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub use self::up::{order, up};
 use crate::{
-    http,
+    compose, http,
     local::{Health, Options, Stack},
     logs::{self, Filter, Follow, Line},
     order,
@@ -27,13 +27,36 @@ const LINES: usize = 100;
 /// How long a trace that was just begun is given to become whole.
 const ARRIVAL: Duration = Duration::from_secs(2);
 
-/// Stops everything that was started in this directory.
-pub fn down(options: &Options) -> Result<()> {
+/// What to stop, and whether its data goes with it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DownWanted {
+    /// Only this Docker stack [default: whatever runs]
+    #[arg(long, value_enum)]
+    pub stack: Option<compose::Kind>,
+    /// Remove the volumes of the Docker stacks, too: their data is gone then
+    #[arg(long, conflicts_with = "stack")]
+    pub volumes: bool,
+}
+
+/// Stops everything that was started in this directory, or one Docker stack.
+pub async fn down(options: &Options, wanted: &DownWanted) -> Result<()> {
     let mut progress = Progress::for_terminal();
-    match Stack::open(options)?.down(&mut progress)? {
-        0 => progress.note("nothing is running"),
-        _ => progress.note("everything is stopped; data stays in var/, logs in logs/"),
+    let result = stop(options, wanted, &mut progress).await;
+    progress.failed();
+    result
+}
+
+async fn stop(options: &Options, wanted: &DownWanted, progress: &mut Progress) -> Result<()> {
+    if let Some(kind) = wanted.stack {
+        return compose::down(options, kind, progress).await;
     }
+    let local = Stack::open(options)?.down(progress)? > 0;
+    let docker = compose::down_all(options, wanted.volumes, progress).await?;
+    progress.note(match (local, docker) {
+        (false, false) => "nothing is running",
+        (true, _) => "everything is stopped; data stays in var/, logs in logs/",
+        (false, true) => "everything is stopped",
+    });
     Ok(())
 }
 
@@ -174,7 +197,8 @@ fn show_lines(lines: &[Line], with_ids: bool) -> Result<()> {
     show(&lines.iter().map(|line| line.human(style, with_ids) + "\n").collect::<String>())
 }
 
-fn show(text: &str) -> Result<()> {
+/// Writes a result to standard output.
+pub(crate) fn show(text: &str) -> Result<()> {
     stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 

@@ -1,0 +1,262 @@
+//! The Docker engine and Compose, by their command lines: what they are asked and what they answer.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    process::Command,
+};
+
+use super::{plan::Plan, variables::Variables};
+
+/// The oldest Compose that the stacks were tried with.
+const OLDEST_COMPOSE: (u32, u32) = (2, 26);
+const LABEL: &str = "com.docker.compose.project";
+
+/// An engine that answers, and a Compose that is new enough.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    root: PathBuf,
+    project: String,
+    /// The version of Compose.
+    pub compose: String,
+    /// What the engine says about itself.
+    pub info: Info,
+}
+
+/// What `docker info` says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Info {
+    /// The version of the engine.
+    pub server_version: String,
+    /// The system that it runs on.
+    pub operating_system: String,
+    /// Its memory, in bytes.
+    pub mem_total: u64,
+    /// Where it keeps images and volumes.
+    pub docker_root_dir: PathBuf,
+    /// Its clock, in RFC 3339.
+    pub system_time: String,
+    /// Whether it can limit the memory of a container.
+    pub memory_limit: bool,
+}
+
+/// Whether there is a Docker on this machine at all.
+pub async fn is_installed() -> bool {
+    Command::new("docker").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await.is_ok()
+}
+
+/// A container of the project.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Container {
+    /// The service that it is of.
+    pub service: String,
+    /// `created`, `running`, `restarting`, `exited`, ...
+    pub state: String,
+    /// `starting`, `healthy`, `unhealthy`; empty where nobody asks.
+    #[serde(default)]
+    pub health: String,
+    /// How it ended.
+    #[serde(default)]
+    pub exit_code: i32,
+    #[serde(default)]
+    labels: String,
+}
+
+impl Container {
+    /// Whether it was started and has not ended.
+    pub fn runs(&self) -> bool {
+        ["running", "restarting", "paused"].contains(&&*self.state)
+    }
+
+    /// The directory that `docker compose` was called in.
+    pub fn working_dir(&self) -> Option<&Path> {
+        let labels = self.labels.split(',');
+        let mut dirs =
+            labels.filter_map(|label| label.strip_prefix("com.docker.compose.project.working_dir="));
+        dirs.next().map(Path::new)
+    }
+}
+
+impl Engine {
+    /// Finds the engine; an error says what to install or to start.
+    pub async fn find(root: &Path, settings: &Variables) -> Result<Self> {
+        let info = docker(&["info", "--format", "{{json .}}"]).await?;
+        ensure!(info.status.success(), "{}", unreachable(&text(&info.stderr)));
+        let info: serde_json::Value =
+            serde_json::from_slice(&info.stdout).context("`docker info` did not answer in JSON")?;
+        // Without an engine, old clients answer all the same.
+        if let Some(error) = info["ServerErrors"].get(0).and_then(serde_json::Value::as_str) {
+            bail!("{}", unreachable(error));
+        }
+        let info = serde_json::from_value(info).context("`docker info` lacks what every engine says")?;
+        let version = docker(&["compose", "version", "--short"]).await?;
+        ensure!(
+            version.status.success(),
+            "Docker Compose is not installed: install docker-compose-plugin of Docker's packages, docker-compose-v2 of \
+             Ubuntu's, or docker-compose of Debian 13's"
+        );
+        let compose = text(&version.stdout);
+        let (major, minor) = OLDEST_COMPOSE;
+        ensure!(
+            parse(&compose).is_some_and(|found| found >= OLDEST_COMPOSE),
+            "Docker Compose {compose} is too old: the stacks need {major}.{minor} or newer"
+        );
+        let project = settings.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty());
+        let project = project.cloned().unwrap_or_else(|| "omnitrace".to_owned());
+        Ok(Self { root: root.to_owned(), project, compose, info })
+    }
+
+    /// The name of the Compose project.
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// The containers of the project, also those that have ended.
+    pub async fn containers(&self) -> Result<Vec<Container>> {
+        let arguments = ["ps", "--all", "--no-trunc", "--format", "json"];
+        let output = self.command(&arguments).output().await.context("cannot run docker")?;
+        ensure!(output.status.success(), "`docker compose ps` failed: {}", text(&output.stderr));
+        let lines = text(&output.stdout);
+        let containers = lines.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str);
+        containers.collect::<Result<_, _>>().context("`docker compose ps` did not answer in JSON lines")
+    }
+
+    /// The last lines that a service has written to its console.
+    pub async fn last_words(&self, service: &str) -> String {
+        let arguments = ["logs", "--no-color", "--no-log-prefix", "--tail", "12", service];
+        let output = self.command(&arguments).output().await;
+        let said = output.map(|output| text(&output.stdout) + &text(&output.stderr)).unwrap_or_default();
+        match said.trim() {
+            "" => "it has said nothing".to_owned(),
+            said => format!("its last words:\n  {}", said.replace('\n', "\n  ")),
+        }
+    }
+
+    /// Runs `docker compose` on a plan; each line that it says meanwhile goes to `show`.
+    pub async fn compose(&self, plan: &Plan, arguments: &[&str], show: impl FnMut(&str)) -> Result<()> {
+        let mut command = self.command(&["--progress", "plain", "--file", "-"]);
+        command.args(arguments).envs(&plan.variables);
+        follow(command, &plan.file(&self.project), show).await
+    }
+
+    /// Stops and removes every container of the project; the volumes stay.
+    pub async fn remove_containers(&self, show: impl FnMut(&str)) -> Result<()> {
+        let command = self.command(&["--progress", "plain", "down", "--remove-orphans"]);
+        follow(command, "", show).await
+    }
+
+    /// Removes every volume of the project; tells how many there were.
+    pub async fn remove_volumes(&self) -> Result<usize> {
+        let filter = format!("label={LABEL}={}", self.project);
+        let found = docker(&["volume", "ls", "--quiet", "--filter", &filter]).await?;
+        let found = text(&found.stdout);
+        let names: Vec<&str> = found.lines().collect();
+        if !names.is_empty() {
+            let removed = docker(&[&["volume", "rm"], &names[..]].concat()).await?;
+            ensure!(removed.status.success(), "cannot remove volumes: {}", text(&removed.stderr));
+        }
+        Ok(names.len())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        // Settings come by the environment alone: a file would be read by other rules than ours.
+        command.args(["compose", "--env-file", "/dev/null", "--project-name", &self.project]).args(arguments);
+        command.current_dir(&self.root).stdin(Stdio::null()).kill_on_drop(true);
+        // These would name other files, or hide services.
+        command.env_remove("COMPOSE_FILE").env_remove("COMPOSE_PROFILES");
+        command
+    }
+}
+
+async fn docker(arguments: &[&str]) -> Result<Output> {
+    let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output().await;
+    match output {
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!(
+            "Docker is not installed: install Docker Engine with its Compose plugin (https://docs.docker.com/engine/install), \
+             or run `make up`, which needs no Docker"
+        ),
+        output => output.context("cannot run docker"),
+    }
+}
+
+/// Feeds a command, shows each line that it says while it runs, and keeps the last ones for when it fails.
+async fn follow(mut command: Command, input: &str, mut show: impl FnMut(&str)) -> Result<()> {
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot run docker")?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).await.context("docker does not read its file")?;
+    }
+    let mut lines = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        let mut reader = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = reader.next_line().await {
+            if !line.trim().is_empty() {
+                show(line.trim());
+                lines.push(line);
+            }
+        }
+    }
+    let status = child.wait().await.context("cannot wait for docker")?;
+    let last = lines[lines.len().saturating_sub(12)..].join("\n  ");
+    ensure!(status.success(), "docker compose failed:\n  {last}");
+    Ok(())
+}
+
+fn unreachable(error: &str) -> String {
+    let error = error.trim();
+    let remedy = if error.contains("permission denied") {
+        "add yourself to the group docker (`sudo usermod -aG docker $USER`), and log in again"
+    } else {
+        "start it: `sudo systemctl start docker`, or Docker Desktop"
+    };
+    format!("the Docker engine does not answer: {remedy}\n  {error}")
+}
+
+/// `2.26.1-4` or `v5.0.2`: major and minor.
+fn parse(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']).map(|part| part.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, is_new) in
+            [("2.26.1-4", true), ("v5.0.2", true), ("2.9.0", false), ("1.29.2", false), ("dev", false)]
+        {
+            assert_eq!(parse(version).is_some_and(|found| found >= OLDEST_COMPOSE), is_new, "{version}");
+        }
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_comes_with_what_to_do() {
+        assert!(unreachable("permission denied while trying to connect").contains("usermod -aG docker"));
+        assert!(unreachable("Cannot connect to the Docker daemon").contains("systemctl start docker"));
+    }
+
+    #[test]
+    fn a_container_is_read_as_compose_tells_it() {
+        let line = r#"{"Service":"gateway","State":"running","Health":"starting","ExitCode":0,
+            "Labels":"a=b,com.docker.compose.project.working_dir=/srv/omnitrace,c=d","Name":"omnitrace-gateway-1"}"#;
+        let container: Container = serde_json::from_str(line).unwrap();
+        assert!(container.runs());
+        assert_eq!(container.working_dir(), Some(Path::new("/srv/omnitrace")));
+    }
+}

@@ -1,0 +1,179 @@
+//! The Compose files of the Docker stacks, as they lie in the checkout. No Docker is needed.
+
+#![expect(clippy::unwrap_used, reason = "all of this crate is a test")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use stacks::compose::{
+    Kind, check,
+    plan::{self, Plan},
+};
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    plan::root(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap()
+}
+
+#[test]
+fn every_compose_file_keeps_to_the_rules() {
+    let problems = check::check(&root()).unwrap();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn a_setting_moves_every_port_of_every_stack() {
+    for kind in Kind::ALL {
+        let usual = Plan::new(&root(), &[kind].into(), &plan::placeholders()).unwrap();
+        let ports = usual.published().unwrap();
+        let mut settings = plan::placeholders();
+        for (number, (port, _)) in ports.iter().enumerate() {
+            settings.insert(port.setting.clone(), format!("127.0.0.1:{}", 20_000 + number));
+        }
+        let moved = Plan::new(&root(), &[kind].into(), &settings).unwrap();
+        let hosts: BTreeSet<u16> =
+            moved.published().unwrap().iter().map(|(port, _)| port.host.port()).collect();
+        assert_eq!(hosts, (20_000..).take(ports.len()).collect(), "{kind}");
+    }
+}
+
+#[test]
+fn the_containers_of_the_services_know_every_setting_that_makes_sense_there() {
+    let plan = Plan::new(&root(), &[Kind::Classic].into(), &plan::placeholders()).unwrap();
+    // What a container brings itself: its directories, its shutdown, its secrets in a file; and what it is not to change.
+    let fixed = [
+        "AMQP_URL",
+        "ALERTS_TOKEN",
+        "LOG_DIR",
+        "LOG_FILES",
+        "LOG_FILE_BYTES",
+        "LOG_STDOUT",
+        "MAILER_DATABASE_URL",
+        "MAILER_TOKEN",
+        "MAIL_DIR",
+        "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+        "OTEL_BLRP_MAX_QUEUE_SIZE",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        "OTEL_BSP_MAX_QUEUE_SIZE",
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "OTEL_TRACES_EXPORTER",
+        "PAYMENT_DATABASE_URL",
+        "PAYMENT_TOKEN",
+        "SHUTDOWN_DEADLINE",
+        "TELEMETRY_SPOOL_DIR",
+    ];
+    let binaries = Path::new(env!("CARGO_BIN_EXE_stacks")).parent().unwrap();
+    for service in ["gateway", "payment", "mailer"] {
+        let help = Command::new(binaries.join(service)).arg("--help").output();
+        let help = help.unwrap_or_else(|error| panic!("{service}: {error}; run `make test`"));
+        let help = String::from_utf8(help.stdout).unwrap();
+        let settings = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+        let given = &plan.project.services[service].environment;
+        let missing: Vec<&str> =
+            settings.filter(|name| !given.contains_key(*name) && !fixed.contains(name)).collect();
+        assert!(missing.is_empty(), "{service} is not told {missing:?}");
+    }
+}
+
+/// A checkout on a machine whose `docker` is a script, or missing.
+struct Machine(TempDir);
+
+impl Machine {
+    fn without_docker() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        symlink(root().join("stacks"), dir.path().join("stacks")).unwrap();
+        fs::create_dir(dir.path().join("bin")).unwrap();
+        Self(dir)
+    }
+
+    /// `cases` are those of a shell's `case` on the arguments of `docker`; any other call fails, and is written down.
+    fn with_docker(cases: &str) -> Self {
+        let machine = Self::without_docker();
+        let docker = machine.0.path().join("bin/docker");
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in\n{cases}\n*) echo \"$*\" >>{}; exit 1;; esac\n",
+            machine.other_calls().display()
+        );
+        fs::write(&docker, script).unwrap();
+        fs::set_permissions(docker, fs::Permissions::from_mode(0o755)).unwrap();
+        machine
+    }
+
+    fn other_calls(&self) -> PathBuf {
+        self.0.path().join("calls")
+    }
+
+    /// The exit code of a command, and what it said.
+    fn stacks(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut stacks = Command::new(env!("CARGO_BIN_EXE_stacks"));
+        stacks.args(arguments).current_dir(self.0.path()).env_clear().env("PATH", self.0.path().join("bin"));
+        let output = stacks.output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    }
+
+    /// That a command was refused like this, and has started nothing.
+    fn refuses(&self, arguments: &[&str], expected: &str) {
+        let (code, said) = self.stacks(arguments);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(expected), "{said}");
+        let calls = fs::read_to_string(self.other_calls()).unwrap_or_default();
+        assert!(calls.is_empty(), "a half start: {calls}");
+        for made in [".env", "var/secrets"] {
+            assert!(!self.0.path().join(made).exists(), "a half start: {made}");
+        }
+    }
+}
+
+/// What an engine answers on which this service runs.
+fn engine_with(service: &str) -> String {
+    let info = r#"{"ServerVersion":"28.2.2","OperatingSystem":"Debian","MemTotal":17179869184,"DockerRootDir":"/",
+        "SystemTime":"2026-01-01T00:00:00Z","MemoryLimit":true}"#;
+    let container = format!(r#"{{"Service":"{service}","State":"running"}}"#);
+    format!("info*) echo '{info}';;\n'compose version'*) echo 2.26.1;;\n*' ps '*) echo '{container}';;")
+}
+
+#[test]
+fn where_docker_is_missing_the_message_says_what_to_install() {
+    let machine = Machine::without_docker();
+    let expected = "Docker is not installed: install Docker Engine with its Compose plugin";
+    machine.refuses(&["up", "--stack", "classic"], expected);
+    machine.refuses(&["down", "--stack", "classic"], expected);
+    machine.refuses(&["doctor"], expected);
+    let (code, said) = machine.stacks(&["down"]);
+    assert!(code == Some(0) && said.contains("nothing is running"), "{said}");
+}
+
+#[test]
+fn an_engine_that_does_not_answer_or_a_compose_that_is_missing_or_old_is_told_with_the_remedy() {
+    let up = ["up", "--stack", "elk"];
+    let dead = "info*) echo '{\"ServerErrors\":[\"Cannot connect to the Docker daemon\"]}';;";
+    Machine::with_docker(dead).refuses(&up, "start it: `sudo systemctl start docker`, or Docker Desktop");
+    let forbidden = "info*) echo 'permission denied while trying to connect' >&2; exit 1;;";
+    Machine::with_docker(forbidden).refuses(&up, "add yourself to the group docker");
+    let old = engine_with("nothing").replace("2.26.1", "2.17.2");
+    Machine::with_docker(&old)
+        .refuses(&up, "Docker Compose 2.17.2 is too old: the stacks need 2.26 or newer");
+    let missing = engine_with("nothing").replace("echo 2.26.1", "exit 1");
+    Machine::with_docker(&missing).refuses(&up, "Docker Compose is not installed: install");
+}
+
+#[test]
+fn a_stack_that_clashes_with_the_one_that_runs_is_refused_with_the_command_that_helps() {
+    let classic = Machine::with_docker(&engine_with("jaeger"));
+    classic.refuses(&["up", "--stack", "lgtm"], "`make down-classic` stops it, and its data stays");
+    classic.refuses(
+        &["up"],
+        "the Classic stack runs in Docker, on the same ports: `make down-classic` stops it",
+    );
+    classic.refuses(&["down", "--stack", "elk"], "ELK does not run");
+    let lgtm = Machine::with_docker(&engine_with("tempo"));
+    lgtm.refuses(&["up", "--stack", "classic"], "`make down-lgtm` stops it, and its data stays");
+}
