@@ -8,7 +8,8 @@ BUILDING := gcc libc6-dev protobuf-compiler
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs trace order dead-letters replay build test check-stacks faults mutants bench fuzz lint deny docs clean
+# Every target below stands for a command, and none for a file, but the binary at the end.
+.PHONY: command $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -23,7 +24,7 @@ up: ## install, build and start everything, place one order, show its trace
 	@$(MAKE) --no-print-directory build
 	@$(STACKS) up
 
-down: $(STACKS) ## stop exactly what `make up` started; data stays
+down: $(STACKS) ## stop whatever runs, here or in Docker; data stays
 	@$(STACKS) down
 
 status: $(STACKS) ## what runs, and whether it is ready
@@ -31,6 +32,24 @@ status: $(STACKS) ## what runs, and whether it is ready
 
 order: $(STACKS) ## place another order and show its way
 	@$(STACKS) order
+
+##@ The Docker stacks, services included
+
+up-classic: ## Prometheus, Alertmanager, Grafana, Loki and Jaeger
+up-lgtm: ## Loki, Grafana, Tempo and Mimir; in place of Classic
+up-elk: ## Elasticsearch, Logstash, Kibana, Filebeat and APM Server; alone, or beside one of the others
+down-classic: ## stop Classic; data stays, and what runs beside it goes on
+down-lgtm: ## stop LGTM
+down-elk: ## stop ELK
+
+up-classic up-elk up-lgtm: up-%: command
+	@$(STACKS) up --stack $*
+
+down-classic down-elk down-lgtm: down-%: $(STACKS)
+	@$(STACKS) down --stack $*
+
+doctor: command ## look what stands in the way of the Docker stacks on this machine, and say what to do
+	@$(STACKS) doctor
 
 ##@ Looking at orders
 
@@ -51,6 +70,12 @@ replay: $(STACKS) ## put dead letters back: make replay EVENT=<id>, or EVENT=all
 build: ## build everything in release mode
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
 	@cargo build --release --locked
+
+# For the Docker stacks: the services themselves are built in their image.
+command:
+	@$(INSTALL) $(BUILDING)
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
+	@cargo build --release --locked -p stacks
 
 test: ## everything that must hold: format, lints, docs, dependencies, all tests; installs what it needs
 	@$(INSTALL) $(BUILDING) rabbitmq-server postgresql prometheus prometheus-alertmanager python3-prometheus-client sqlite3
@@ -103,10 +128,10 @@ deny: ## licences, sources, bans and who depends on whom; advisories where their
 docs: ## the documentation of all crates, warnings denied
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --all-features --no-deps --locked
 
-clean: ## stop everything and remove its data, logs and secrets, after asking
-	@printf 'Stop the stack and remove var/, logs/ and .env? [y/N] '; read answer; \
+clean: ## stop everything and remove its data, logs, secrets and volumes, after asking
+	@printf 'Stop whatever runs and remove var/, logs/, .env and the volumes of the Docker stacks? [y/N] '; read answer; \
 	case "$$answer" in \
-	  [yY]*) if [ -x $(STACKS) ]; then $(STACKS) down; fi; rm -rf var logs .env; echo "removed" ;; \
+	  [yY]*) if [ -x $(STACKS) ]; then $(STACKS) down --volumes || exit 1; fi; rm -rf var logs .env; echo "removed" ;; \
 	  *) echo "kept, and nothing stopped" ;; \
 	esac
 
