@@ -11,6 +11,7 @@ use payment_api::broker::Broker;
 use secrecy::{ExposeSecret, SecretString};
 use telemetry::lifecycle::duration;
 
+use crate::simulation::Simulation;
 use crate::transport::Transport;
 
 /// Turns payment events into e-mails, one for each.
@@ -21,7 +22,7 @@ pub struct Config {
     #[arg(long, env, default_value = "127.0.0.1:3002")]
     pub mailer_listen: SocketAddr,
 
-    /// The token that callers of /dead-letters must bear; `make up` writes a random one to .env.
+    /// The token that callers of /dead-letters and /simulation must bear; `make up` writes a random one to .env.
     #[arg(long, env, hide_env_values = true)]
     pub mailer_token: SecretString,
 
@@ -77,6 +78,11 @@ pub enum Policy {
 }
 
 impl Config {
+    /// The trouble that the mailer starts with: none but the time that sending takes.
+    pub fn simulation(&self) -> Simulation {
+        Simulation { latency: self.mail_latency, paused: false, failure_rate: 0.0 }
+    }
+
     /// Looks at what clap would print or can't know.
     ///
     /// # Errors

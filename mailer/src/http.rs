@@ -1,29 +1,43 @@
-//! The mailer's HTTP interface: dead letters for an operator, and the routes of operations.
+//! The mailer's HTTP interface: dead letters and simulated trouble for an operator, and the routes of operations.
+
+use std::time::Duration;
 
 use actix::{Addr, MailboxError};
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpServer, web};
+use payment_api::Object;
 use payment_api::auth::{Authorized, Token};
+use payment_api::simulation::SIMULATION;
 use serde::{Deserialize, Serialize};
 use telemetry::http::{
-    Observer, Probes, get, guard_connection, not_found, observe, probe_routes, resource, server_spans,
+    Observer, Probes, get, guard_connection, not_found, observe, probe_routes, read_json, resource,
+    server_spans,
 };
 use telemetry::problem::Problem;
 use telemetry::{Traced, lifecycle};
 
 use crate::config::Config;
 use crate::dead_letters::{DeadLetter, DeadLetterError, DeadLetters, List, Replay};
+use crate::postman::{Postman, Simulate, Simulated};
+use crate::simulation::{self, Simulation};
 
 const LIST: &str = "/dead-letters";
 const REPLAY_ALL: &str = "/dead-letters/replay";
 const REPLAY: &str = "/dead-letters/{event_id}/replay";
 /// What is measured from the start.
-pub const ROUTES: [(&str, &str, &str); 3] =
-    [("GET", LIST, "200"), ("POST", REPLAY_ALL, "200"), ("POST", REPLAY, "200")];
+pub const ROUTES: [(&str, &str, &str); 5] = [
+    ("GET", LIST, "200"),
+    ("POST", REPLAY_ALL, "200"),
+    ("POST", REPLAY, "200"),
+    ("GET", SIMULATION, "200"),
+    ("PUT", SIMULATION, "200"),
+];
 
 const MOST_LISTED: u32 = 1000;
+const BODY_LIMIT: usize = 4 * 1024;
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Binds the port, and serves until a signal.
 ///
@@ -31,20 +45,28 @@ const MOST_LISTED: u32 = 1000;
 /// When the port is taken.
 pub fn serve(
     config: &Config,
-    dead_letters: Addr<DeadLetters>,
+    (dead_letters, postman): (Addr<DeadLetters>, Addr<Postman>),
     observer: Observer,
     probes: Probes,
 ) -> std::io::Result<Server> {
     let probes = web::Data::new(probes);
     let observer = web::Data::new(observer);
     let token = web::Data::new(Token::new(&config.mailer_token));
+    let start = web::Data::new(config.simulation());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(probes.clone())
             .app_data(observer.clone())
             .app_data(token.clone())
             .app_data(web::Data::new(dead_letters.clone()))
+            .app_data(web::Data::new(postman.clone()))
+            .app_data(start.clone())
             .configure(routes)
+            .service(
+                resource(SIMULATION, "GET, HEAD, PUT")
+                    .route(get().to(simulated))
+                    .route(web::put().to(simulate)),
+            )
             .configure(probe_routes)
             .default_service(web::to(not_found))
             .wrap(from_fn(observe))
@@ -113,6 +135,30 @@ async fn replay(
         0 => Err(Problem::not_found("There is no dead letter with this event id.")),
         replayed => Ok(web::Json(Replayed { replayed })),
     }
+}
+
+async fn simulated(
+    _: Authorized,
+    postman: web::Data<Addr<Postman>>,
+) -> Result<web::Json<Simulation>, Problem> {
+    Ok(web::Json(postman.send(Simulated).await.map_err(stopped)?))
+}
+
+async fn simulate(
+    _: Authorized,
+    request: HttpRequest,
+    payload: web::Payload,
+    postman: web::Data<Addr<Postman>>,
+    start: web::Data<Simulation>,
+) -> Result<web::Json<Simulation>, Problem> {
+    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
+    let Object(wanted): Object<simulation::Wanted> = serde_json::from_slice(&body)?;
+    let simulate = Simulate(wanted.over(**start)?);
+    Ok(web::Json(postman.send(Traced::new(simulate)).await.map_err(stopped)?))
+}
+
+fn stopped(_: MailboxError) -> Problem {
+    Problem::unavailable("The postman has stopped: restart the service.")
 }
 
 fn gone(_: MailboxError) -> Problem {

@@ -17,6 +17,7 @@ pub mod letter;
 pub mod metrics;
 pub mod parking;
 pub mod postman;
+pub mod simulation;
 pub mod smtp;
 pub mod store;
 pub mod transport;

@@ -53,7 +53,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
             true => Check::Ok,
             false => Check::Failed("not connected; events wait with the broker".to_owned()),
         });
-    let server = http::serve(&config, dead_letters, observer.clone(), probes)?;
+    let server = http::serve(&config, (dead_letters, postman.clone()), observer.clone(), probes)?;
     slog::info!(log, "listening"; "server.address" => %config.mailer_listen);
 
     // Until a signal. Then nothing new is taken, what is under way is finished, and the last spans leave.

@@ -1,9 +1,10 @@
 //! The actor Postman: sends what is in the inbox.
 //!
-//! Receives [`Deliver`] from the consumer and from its own clock, and [`Stop`] when the service stops. Many
-//! e-mails are under way at once. What fails is tried again after a growing delay that the inbox remembers; what
+//! Receives [`Deliver`] from the consumer and from its own clock, [`Simulated`] and [`Simulate`] from HTTP, and [`Stop`]
+//! when the service stops. Many e-mails are under way at once. What fails is tried again after a growing delay that the inbox remembers; what
 //! can't succeed becomes a dead letter; what may have arrived or not is sent again or held, as the policy says.
 
+mod simulate;
 mod verdict;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use lettre::message::Mailbox;
+use payment_api::simulation::happens;
 use slog::{Logger, error, info, warn};
 use store::StoreError;
 use telemetry::Chain;
@@ -19,10 +21,12 @@ use tokio::time::sleep;
 use tracing::{Instrument, Span, field::Empty, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+pub use self::simulate::{Simulate, Simulated};
 use self::verdict::Verdict;
 use crate::config::{Config, Policy};
 use crate::letter::{self, LetterError};
 use crate::metrics::{Email, Metrics, Uncertain};
+use crate::simulation::Simulation;
 use crate::smtp;
 use crate::store::{Due, Outcome, Store};
 use crate::transport::{Fate, NotMarked, Transport, TransportError};
@@ -54,6 +58,8 @@ enum SendError {
     Letter(#[from] LetterError),
     #[error("the e-mail did not leave")]
     Transport(#[from] TransportError),
+    #[error("a failure was simulated")]
+    Simulated,
     #[error("the service stopped while the mail server had the e-mail")]
     Abandoned,
 }
@@ -63,6 +69,7 @@ impl SendError {
         match self {
             Self::Letter(_) => Fate::Refused,
             Self::Transport(error) => error.fate(),
+            Self::Simulated => Fate::NotTaken,
             Self::Abandoned => Fate::Uncertain,
         }
     }
@@ -81,7 +88,7 @@ struct Round {
     store: Store,
     transport: Transport,
     from: Mailbox,
-    latency: Duration,
+    simulation: Simulation,
     deadline: Duration,
     policy: Policy,
     metrics: Metrics,
@@ -95,7 +102,7 @@ impl Postman {
             store,
             transport,
             from: config.mail_from.clone(),
-            latency: config.mail_latency,
+            simulation: config.simulation(),
             deadline: config.mail_deadline,
             policy: config.mail_uncertain,
             metrics,
@@ -164,13 +171,13 @@ impl Handler<Deliver> for Postman {
 
     fn handle(&mut self, _: Deliver, _: &mut Self::Context) -> Self::Result {
         let room = u32::try_from(self.under_way.available_permits()).unwrap_or(MOST_UNDER_WAY);
-        let room = if self.stopping { 0 } else { room };
+        let room = if self.stopping || self.round.simulation.paused { 0 } else { room };
         let round = self.round.clone();
         let claim = async move {
             if room == 0 {
                 return Ok(Vec::new());
             }
-            round.store.claim(room, LEASE.saturating_add(round.latency)).await
+            round.store.claim(room, LEASE.saturating_add(round.simulation.latency)).await
         };
         let claim = claim.into_actor(self);
         AtomicResponse::new(Box::pin(
@@ -292,7 +299,10 @@ impl Round {
 
     async fn hand_over(&self, due: &Due) -> Result<(), SendError> {
         let letter = letter::write(&due.event, &self.from)?;
-        sleep(self.latency).await;
+        sleep(self.simulation.latency).await;
+        if happens(self.simulation.failure_rate) {
+            return Err(SendError::Simulated);
+        }
         sabotage::point("mailer.before_smtp");
         let mark = async {
             if sabotage::bug("mailer.sent_before_answer") {

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use telemetry::lifecycle::duration;
 
 use crate::decision::Rules;
+use crate::simulation::Simulation;
 
 /// Settles payments once each, and announces them on the broker.
 #[derive(Parser, Clone, Debug)]
@@ -76,12 +77,19 @@ impl Config {
         Broker::check(self.amqp_url.expose_secret()).map_err(|error| error.to_string())
     }
 
-    /// The rules of decision among these settings.
-    pub fn rules(&self) -> Rules {
-        Rules {
+    /// The simulated processor that payment starts with.
+    pub fn simulation(&self) -> Simulation {
+        Simulation {
             latency: self.payment_latency,
             decline_rate: self.payment_decline_rate,
             failure_rate: self.payment_failure_rate,
+        }
+    }
+
+    /// The rules of decision among these settings.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            simulation: self.simulation(),
             limit: self.payment_limit,
             max_in_flight: self.payment_max_in_flight.get(),
             outbox_limit: self.payment_outbox_limit.get(),

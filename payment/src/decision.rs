@@ -1,20 +1,17 @@
 //! The rules by which a payment is decided. Pure: the same payment is decided the same way every time.
 
-use std::time::Duration;
-
 use payment_api::Money;
 use payment_api::http::Outcome;
+use payment_api::simulation::{happens, unit_interval};
 use uuid::Uuid;
 
-/// How this deployment decides; the rates and the latency simulate a payment processor.
+use crate::simulation::Simulation;
+
+/// How this deployment decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Time that settling takes.
-    pub latency: Duration,
-    /// Share of payments that are declined, 0 to 1.
-    pub decline_rate: f64,
-    /// Share of attempts that fail before anything is decided, 0 to 1.
-    pub failure_rate: f64,
+    /// The simulated processor.
+    pub simulation: Simulation,
     /// Largest amount that is not declined, in whole units.
     pub limit: u32,
     /// Payments that may be in flight at once.
@@ -38,7 +35,7 @@ impl Rules {
         let limit = i64::from(self.limit) * 10_i64.pow(amount.currency().exponent());
         let reason = if amount.minor() > limit {
             Some("The amount is over the limit of the account.")
-        } else if unit_interval(order) < self.decline_rate {
+        } else if unit_interval(order) < self.simulation.decline_rate {
             Some("The account has insufficient funds.")
         } else {
             None
@@ -49,30 +46,21 @@ impl Rules {
 
     /// Whether this attempt fails; another attempt may not.
     pub fn fails(&self) -> bool {
-        unit_interval(Uuid::new_v4()) < self.failure_rate
+        happens(self.simulation.failure_rate)
     }
-}
-
-/// A number in [0, 1) by the random bits of an id: they are the low ones in every version of UUID.
-fn unit_interval(id: Uuid) -> f64 {
-    let low = u32::try_from(id.as_u128() & u128::from(u32::MAX)).unwrap_or(u32::MAX);
-    f64::from(low) / (f64::from(u32::MAX) + 1.0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
     use payment_api::Currency;
 
+    use super::*;
+
     fn rules(decline_rate: f64) -> Rules {
-        Rules {
-            latency: Duration::ZERO,
-            decline_rate,
-            failure_rate: 0.0,
-            limit: 100,
-            max_in_flight: 1,
-            outbox_limit: 1,
-        }
+        let simulation = Simulation { latency: Duration::ZERO, decline_rate, failure_rate: 0.0 };
+        Rules { simulation, limit: 100, max_in_flight: 1, outbox_limit: 1 }
     }
 
     #[test]

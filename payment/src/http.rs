@@ -9,6 +9,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpServer, web};
 use payment_api::auth::{Authorized, Token};
 use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
+use payment_api::simulation::SIMULATION;
 use payment_api::{Flaw, Object};
 use store::StoreError;
 use telemetry::http::{
@@ -20,10 +21,16 @@ use telemetry::{Traced, lifecycle};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::ledger::{Find, Ledger, Settle, SettleError};
+use crate::ledger::{Find, Ledger, Settle, SettleError, Simulate, Simulated};
+use crate::simulation::{Simulation, Wanted};
 
 /// What is measured from the start.
-pub const ROUTES: [(&str, &str, &str); 2] = [("POST", PROCESS_PAYMENT, "200"), ("GET", PAYMENT, "200")];
+pub const ROUTES: [(&str, &str, &str); 4] = [
+    ("POST", PROCESS_PAYMENT, "200"),
+    ("GET", PAYMENT, "200"),
+    ("GET", SIMULATION, "200"),
+    ("PUT", SIMULATION, "200"),
+];
 
 /// A gateway sends at most its own limit and a little around it.
 const BODY_LIMIT: usize = 128 * 1024;
@@ -44,14 +51,21 @@ pub fn serve(
     let probes = web::Data::new(probes);
     let observer = web::Data::new(observer);
     let token = web::Data::new(Token::new(&config.payment_token));
+    let start = web::Data::new(config.simulation());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(probes.clone())
             .app_data(observer.clone())
             .app_data(token.clone())
             .app_data(web::Data::new(ledger.clone()))
+            .app_data(start.clone())
             .service(resource(PROCESS_PAYMENT, "POST").route(web::post().to(process)))
             .service(resource(PAYMENT, "GET, HEAD").route(get().to(find)))
+            .service(
+                resource(SIMULATION, "GET, HEAD, PUT")
+                    .route(get().to(simulated))
+                    .route(web::put().to(simulate)),
+            )
             .configure(probe_routes)
             .default_service(web::to(not_found))
             .wrap(from_fn(observe))
@@ -89,6 +103,23 @@ async fn find(
     let order_id: Uuid = order_id.parse().map_err(|_| unknown())?;
     let found = ledger.send(Traced::new(Find(order_id))).await.map_err(gone)?.map_err(unusable)?;
     found.map(web::Json).ok_or_else(unknown)
+}
+
+async fn simulated(_: Authorized, ledger: web::Data<Addr<Ledger>>) -> Result<web::Json<Simulation>, Problem> {
+    Ok(web::Json(ledger.send(Simulated).await.map_err(gone)?))
+}
+
+async fn simulate(
+    _: Authorized,
+    request: HttpRequest,
+    payload: web::Payload,
+    ledger: web::Data<Addr<Ledger>>,
+    start: web::Data<Simulation>,
+) -> Result<web::Json<Simulation>, Problem> {
+    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
+    let Object(wanted): Object<Wanted> = serde_json::from_slice(&body)?;
+    let simulate = Simulate(wanted.over(**start)?);
+    Ok(web::Json(ledger.send(Traced::new(simulate)).await.map_err(gone)?))
 }
 
 fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {

@@ -1,9 +1,11 @@
 //! The actor Ledger: decides every payment, once.
 //!
-//! Receives [`Settle`] and [`Find`] from `http`; sends [`Relay`] to the publisher after a commit. What it knows is in
-//! the store, so that a killed process forgets nothing; of its own it has only the keys that are being settled.
+//! Receives [`Settle`] and [`Find`], [`Simulated`] and [`Simulate`] from `http`; sends [`Relay`] to the publisher after
+//! a commit. What it knows is in the store, so that a killed process forgets nothing; of its own it has only the keys
+//! that are being settled, and the simulated processor.
 
 mod keys;
+mod simulate;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use tracing::{Instrument, field::Empty, info_span};
 use uuid::Uuid;
 
 use self::keys::Keys;
+pub use self::simulate::{Simulate, Simulated};
 use crate::decision::Rules;
 use crate::metrics::Metrics;
 use crate::publisher::Relay;
@@ -191,7 +194,7 @@ impl Ledger {
         if self.store.pending() >= i64::from(self.rules.outbox_limit) {
             return Err(SettleError::OutboxFull);
         }
-        tokio::time::sleep(self.rules.latency).await;
+        tokio::time::sleep(self.rules.simulation.latency).await;
         if self.rules.fails() {
             return Err(SettleError::Processor);
         }

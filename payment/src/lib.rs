@@ -14,6 +14,7 @@ pub mod http;
 pub mod ledger;
 pub mod metrics;
 pub mod publisher;
+pub mod simulation;
 pub mod store;
 pub mod unrouted;
 

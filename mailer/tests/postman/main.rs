@@ -9,7 +9,8 @@ use actix::prelude::*;
 use clap::Parser;
 use mailer::config::Config;
 use mailer::metrics::Metrics;
-use mailer::postman::{Deliver, Postman, Stop};
+use mailer::postman::{Deliver, Postman, Simulate, Stop};
+use mailer::simulation::Simulation;
 use mailer::smtp::Smtp;
 use mailer::store::{Arrival, Store};
 use mailer::transport::Transport;
@@ -18,10 +19,12 @@ use slog::{Discard, Logger, o};
 use smtp_server::{Answer, SmtpServer};
 use store::sqlx::{AnyConnection, Connection, Row, query, raw_sql};
 use store::testing::TestDatabase;
+use telemetry::Traced;
 use telemetry::metrics::{Format, Registry};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
+const NO_TROUBLE: Simulation = Simulation { latency: Duration::ZERO, paused: false, failure_rate: 0.0 };
 const AT_ONCE: Answer = Answer::Accept(Duration::ZERO);
 
 struct Office {
@@ -286,4 +289,35 @@ async fn two_looks_at_the_inbox_at_once_do_not_claim_more_than_there_is_room_for
     // What was claimed without room for it would wait for its lease, more than two minutes.
     office.until_sent(400).await;
     assert_eq!(server.taken().len(), 400);
+}
+
+#[actix_rt::test]
+async fn a_paused_postman_begins_nothing_until_it_goes_on() {
+    let server = SmtpServer::start(&[]).await;
+    let office = Office::open(&[]).await;
+    let postman = office.postman(&server);
+    let simulate = async |simulation| postman.send(Traced::new(Simulate(simulation))).await.unwrap();
+    simulate(Simulation { paused: true, ..NO_TROUBLE }).await;
+    office.receive("ada@example.org").await;
+    // Answered when the inbox has been looked at.
+    postman.send(Deliver).await.unwrap();
+    assert_eq!(office.row().await, ("queued".to_owned(), 0, String::new()));
+    simulate(NO_TROUBLE).await;
+    office.until_sent(1).await;
+}
+
+#[actix_rt::test]
+async fn a_simulated_failure_reaches_no_server_and_is_tried_again() {
+    let server = SmtpServer::start(&[]).await;
+    let office = Office::open(&[]).await;
+    let postman = office.postman(&server);
+    let simulate = async |simulation| postman.send(Traced::new(Simulate(simulation))).await.unwrap();
+    simulate(Simulation { failure_rate: 1.0, ..NO_TROUBLE }).await;
+    office.receive("ada@example.org").await;
+    postman.send(Deliver).await.unwrap();
+    office.until("emails_sent_total{outcome=\"retried\"}", 1).await;
+    assert_eq!(server.taken().len(), 0);
+    simulate(NO_TROUBLE).await;
+    office.until_sent(1).await;
+    assert_eq!((server.taken().len(), office.metric("emails_uncertain_total{action=\"resent\"}")), (1, 0));
 }

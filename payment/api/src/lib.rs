@@ -11,6 +11,8 @@ pub mod event;
 pub mod http;
 #[cfg(feature = "broker")]
 pub mod redrive;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod topology;

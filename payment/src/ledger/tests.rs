@@ -9,6 +9,7 @@ use store::testing::TestDatabase;
 use telemetry::testing::Capture;
 
 use super::*;
+use crate::simulation::Simulation;
 
 struct Probe(Arc<AtomicUsize>);
 
@@ -53,15 +54,14 @@ impl Fixture {
     }
 }
 
+const PERFECT: Simulation = Simulation { latency: Duration::ZERO, decline_rate: 0.0, failure_rate: 0.0 };
+
+fn slow(milliseconds: u64) -> Simulation {
+    Simulation { latency: Duration::from_millis(milliseconds), ..PERFECT }
+}
+
 fn rules() -> Rules {
-    Rules {
-        latency: Duration::ZERO,
-        decline_rate: 0.0,
-        failure_rate: 0.0,
-        limit: 100,
-        max_in_flight: 100,
-        outbox_limit: 100,
-    }
+    Rules { simulation: PERFECT, limit: 100, max_in_flight: 100, outbox_limit: 100 }
 }
 
 fn new_payment(amount: &str) -> NewPayment {
@@ -99,7 +99,7 @@ async fn a_retry_hears_the_first_decision() {
 
 #[actix_rt::test]
 async fn of_twenty_at_once_with_one_key_one_is_settled_and_the_rest_told_to_come_back() {
-    let fixture = fixture(Rules { latency: Duration::from_millis(20), ..rules() }).await;
+    let fixture = fixture(Rules { simulation: slow(20), ..rules() }).await;
     let new = new_payment("5.00");
     let all = (0..20).map(|_| fixture.settle(NewPayment { order_id: Uuid::now_v7(), ..new.clone() }, "k"));
     let answers = futures_util::future::join_all(all).await;
@@ -154,7 +154,7 @@ async fn a_decline_is_a_decision_and_is_announced() {
 
 #[actix_rt::test]
 async fn a_failure_decides_nothing() {
-    let fixture = fixture(Rules { failure_rate: 1.0, ..rules() }).await;
+    let fixture = fixture(Rules { simulation: Simulation { failure_rate: 1.0, ..PERFECT }, ..rules() }).await;
     let failed = fixture.settle(new_payment("5.00"), "k").await;
     assert!(matches!(failed, Err(SettleError::Processor)));
     assert!(fixture.store.find_by_key("k").await.unwrap().is_none());
@@ -172,11 +172,26 @@ async fn what_is_no_amount_is_refused() {
 
 #[actix_rt::test]
 async fn more_than_can_be_in_flight_is_refused_and_decides_nothing() {
-    let slow = Rules { latency: Duration::from_millis(200), max_in_flight: 2, ..rules() };
+    let slow = Rules { simulation: slow(200), max_in_flight: 2, ..rules() };
     let fixture = fixture(slow).await;
     let all = (0..5).map(|number| fixture.settle(new_payment("5.00"), ["a", "b", "c", "d", "e"][number]));
     let answers = futures_util::future::join_all(all).await;
     let refused = answers.iter().filter(|answer| matches!(answer, Err(SettleError::Busy))).count();
     assert_eq!((refused, fixture.counted("succeeded")), (3, 2.0));
     assert!(fixture.settle(new_payment("5.00"), "f").await.is_ok(), "there is room again");
+}
+
+#[actix_rt::test]
+async fn a_simulation_counts_from_its_change_until_the_next_one() {
+    let fixture = fixture(rules()).await;
+    let broken = Simulation { failure_rate: 1.0, ..PERFECT };
+    assert_eq!(fixture.ledger.send(Traced::new(Simulate(broken))).await.unwrap(), broken);
+    assert_eq!(fixture.ledger.send(Simulated).await.unwrap(), broken);
+    assert!(matches!(fixture.settle(new_payment("5.00"), "k").await, Err(SettleError::Processor)));
+    fixture.ledger.send(Traced::new(Simulate(PERFECT))).await.unwrap();
+    assert!(fixture.settle(new_payment("5.00"), "k").await.is_ok());
+    let lines = fixture.seen.lines();
+    let changes = lines.iter().filter(|line| line["message"] == "simulation changed");
+    let rates: Vec<_> = changes.map(|line| line["simulation.failure_rate"].as_f64()).collect();
+    assert_eq!(rates, [Some(1.0), Some(0.0)]);
 }

@@ -22,6 +22,7 @@ mod outage;
 mod payment;
 mod replicas;
 mod settings;
+mod simulation;
 mod smtp;
 mod tls;
 mod too_much;
