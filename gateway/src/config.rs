@@ -27,6 +27,10 @@ pub struct Config {
     #[arg(long, env, hide_env_values = true)]
     pub payment_token: SecretString,
 
+    /// The token that callers of /alerts must bear, Alertmanager among them; without it there is no alert log.
+    #[arg(long, env, hide_env_values = true)]
+    pub alerts_token: Option<SecretString>,
+
     /// Longest time to get an answer out of payment, retries included.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub payment_deadline: Duration,
@@ -66,7 +70,8 @@ impl Config {
     /// # Errors
     /// Names the variable and says what to do.
     pub fn check(&self) -> Result<(), String> {
-        Token::check("PAYMENT_TOKEN", &self.payment_token)
+        Token::check("PAYMENT_TOKEN", &self.payment_token)?;
+        self.alerts_token.as_ref().map_or(Ok(()), |token| Token::check("ALERTS_TOKEN", token))
     }
 }
 
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn it_prints_without_its_secrets() {
-        let secrets = ["--payment-token=canary"];
+        let secrets = ["--payment-token=canary", "--alerts-token=canary"];
         let config = Config::parse_from(std::iter::once("gateway").chain(secrets));
         assert!(!format!("{config:?}").contains("canary"), "{config:?}");
     }

@@ -8,6 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use payment_api::auth::Token;
 use payment_api::http::{EventState, NewPayment, Outcome, Payment};
 use serde_json::json;
 use slog::Logger;
@@ -20,6 +21,8 @@ use telemetry::propagation::{annotate, current_trace_id};
 use telemetry::{Traced, lifecycle};
 use uuid::Uuid;
 
+use crate::alert_log::AlertLog;
+use crate::alerts::{ALERTS, alert_routes};
 use crate::config::Config;
 use crate::idempotency::derived_key;
 use crate::limits::{Limits, limit};
@@ -33,7 +36,8 @@ const CREATE_ORDER: &str = "/create-order";
 const ORDER: &str = "/orders/{order_id}";
 
 /// What is measured from the start.
-pub const ROUTES: [(&str, &str, &str); 2] = [("POST", CREATE_ORDER, "201"), ("GET", ORDER, "200")];
+pub const ROUTES: [(&str, &str, &str); 4] =
+    [("POST", CREATE_ORDER, "201"), ("GET", ORDER, "200"), ("POST", ALERTS, "204"), ("GET", ALERTS, "200")];
 
 /// Bytes that an order may have.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -56,7 +60,7 @@ struct Api {
 /// When the port is taken.
 pub fn serve(
     config: &Config,
-    payments: Addr<Payments>,
+    (payments, alert_log): (Addr<Payments>, Addr<AlertLog>),
     (metrics, log): (Metrics, Logger),
     observer: Observer,
     probes: Probes,
@@ -65,6 +69,7 @@ pub fn serve(
     let observer = web::Data::new(observer);
     let api = web::Data::new(Api { payments, metrics, log, body_deadline: config.gateway_body_deadline });
     let trace_url = config.trace_url.clone();
+    let alerts_token = config.alerts_token.as_ref().map(Token::new);
     let limits = web::Data::new(Limits::new(config));
     let server = HttpServer::new(move || {
         App::new()
@@ -74,6 +79,7 @@ pub fn serve(
             .app_data(limits.clone())
             .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)).wrap(from_fn(limit)))
             .service(resource(ORDER, "GET, HEAD").route(get().to(find_order)).wrap(from_fn(limit)))
+            .configure(|routes| alert_routes(routes, alerts_token.as_ref(), &alert_log))
             .configure(probe_routes)
             .configure(|routes| page_routes(routes, &trace_url))
             .default_service(web::to(not_found))

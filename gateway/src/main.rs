@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use actix::prelude::*;
+use gateway::alert_log::AlertLog;
 use gateway::config::Config;
 use gateway::metrics::Metrics;
 use gateway::payments::Payments;
@@ -30,6 +31,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let payments = Payments::new(&config, &metrics, &log)?;
     let circuit = payments.circuit();
     let payments = payments.start();
+    let alert_log = AlertLog::new(&log).start();
     let probes =
         Probes::new(observability.clone()).actor("payments", payments.clone()).check("payment", move || {
             match circuit.is_open() {
@@ -37,7 +39,8 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
                 false => Check::Ok,
             }
         });
-    let server = http::serve(&config, payments, (metrics, log.clone()), observer.clone(), probes)?;
+    let server =
+        http::serve(&config, (payments, alert_log), (metrics, log.clone()), observer.clone(), probes)?;
     slog::info!(log, "listening"; "server.address" => %config.gateway_listen);
 
     // Until a signal. Then what is in flight is answered, and the last spans leave.

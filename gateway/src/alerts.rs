@@ -1,0 +1,119 @@
+//! `POST|GET /alerts`: the door of the [`AlertLog`], for Alertmanager and for whoever looks what it said. Behind a token
+//! of its own; without one in the settings there is no such door.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix::{Addr, MailboxError};
+use actix_web::{HttpRequest, HttpResponse, web};
+use payment_api::Object;
+use payment_api::auth::{Authorized, Token};
+use serde::Deserialize;
+use telemetry::Traced;
+use telemetry::http::{get, read_json, resource};
+use telemetry::problem::{FieldError, Problem};
+use time::OffsetDateTime;
+
+use crate::alert_log::{AlertLog, Notice, Recent, Record, Status};
+
+pub(crate) const ALERTS: &str = "/alerts";
+
+/// With as many notices as are kept, a bound of the memory that they take.
+const BODY_LIMIT: usize = 256 * 1024;
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
+/// The version of the webhook's body that is understood.
+const VERSION: &str = "4";
+
+/// Adds the route; a door without a token stays shut.
+pub(crate) fn alert_routes(routes: &mut web::ServiceConfig, token: Option<&Token>, log: &Addr<AlertLog>) {
+    let Some(token) = token else {
+        routes.service(web::resource(ALERTS).default_service(web::to(no_token)));
+        return;
+    };
+    let door = resource(ALERTS, "GET, HEAD, POST")
+        .app_data(web::Data::new(token.clone()))
+        .app_data(web::Data::new(log.clone()))
+        .route(get().to(recent))
+        .route(web::post().to(record));
+    routes.service(door);
+}
+
+/// The body of Alertmanager's webhook, as far as it is kept; what a later release adds is passed over.
+#[derive(Deserialize)]
+struct Webhook {
+    version: String,
+    alerts: Vec<Object<Alert>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Alert {
+    status: String,
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(with = "time::serde::rfc3339")]
+    starts_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    ends_at: OffsetDateTime,
+    #[serde(default)]
+    fingerprint: String,
+}
+
+async fn record(
+    _: Authorized,
+    request: HttpRequest,
+    payload: web::Payload,
+    log: web::Data<Addr<AlertLog>>,
+) -> Result<HttpResponse, Problem> {
+    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
+    let Object(webhook): Object<Webhook> = serde_json::from_slice(&body)?;
+    let record = Record(webhook.notices(OffsetDateTime::now_utc())?);
+    log.send(Traced::new(record)).await.map_err(gone)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn recent(_: Authorized, log: web::Data<Addr<AlertLog>>) -> Result<web::Json<Vec<Notice>>, Problem> {
+    Ok(web::Json(log.send(Recent).await.map_err(gone)?))
+}
+
+async fn no_token() -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found("There is no alert log here: set ALERTS_TOKEN to have one, and restart."))
+}
+
+fn gone(_: MailboxError) -> Problem {
+    Problem::unavailable("The alert log can't take more right now. Try again.")
+}
+
+impl Webhook {
+    fn notices(self, received_at: OffsetDateTime) -> Result<Vec<Notice>, Problem> {
+        if self.version != VERSION {
+            return Err(wrong("/version".into(), "must be \"4\""));
+        }
+        let notice = |(index, Object(alert)): (usize, Object<Alert>)| {
+            let status = match alert.status.as_str() {
+                "firing" => Status::Firing,
+                "resolved" => Status::Resolved,
+                _ => return Err(wrong(format!("/alerts/{index}/status"), "must be firing or resolved")),
+            };
+            Ok(Notice {
+                status,
+                received_at,
+                starts_at: alert.starts_at,
+                // Of an alert that fires it is the year 1.
+                ends_at: (status == Status::Resolved).then_some(alert.ends_at),
+                labels: alert.labels,
+                annotations: alert.annotations,
+                fingerprint: alert.fingerprint,
+            })
+        };
+        self.alerts.into_iter().enumerate().map(notice).collect()
+    }
+}
+
+fn wrong(pointer: String, detail: &'static str) -> Problem {
+    Problem::validation(vec![FieldError { pointer, code: "value".into(), detail: detail.into() }])
+}
+
+#[cfg(test)]
+mod tests;
