@@ -76,7 +76,7 @@ pub async fn status(options: &Options) -> Result<bool> {
     let style = Style::for_stdout();
     let mut ready = true;
     let mut table = style
-        .dim(&format!("{:<10} {:<9} {:>8} {:>10}  address", "component", "state", "pid", "uptime"))
+        .dim(&format!("{:<12} {:<9} {:>8} {:>10}  address", "component", "state", "pid", "uptime"))
         + "\n";
     for component in stack.layout().components() {
         let health = stack.health(component).await;
@@ -90,9 +90,9 @@ pub async fn status(options: &Options) -> Result<bool> {
             let place = stack.layout().describe(component);
             format!("{:>8} {:>10}  {place}", process.pid, uptime(process.uptime()))
         });
-        table += &format!("{component:<10} {state} {row}\n");
+        table += &format!("{component:<12} {state} {row}\n");
         if let Health::NotReady(reason) = health {
-            table += &style.bad(&format!("{:10} {reason}\n", ""));
+            table += &style.bad(&format!("{:12} {reason}\n", ""));
         }
     }
     if stack.layout().broker.is_none() {

@@ -23,6 +23,10 @@ use crate::{
 const WHOLE: Duration = Duration::from_secs(15);
 const LOGGED: Duration = Duration::from_secs(3);
 
+const NO_ALERTS: &str = "without alerts: this stack has no Prometheus and Alertmanager; to have them,\n  \
+    stacks/local/install prometheus prometheus-alertmanager && make down && make up\n\
+    or set PROMETHEUS_LISTEN=off in .env";
+
 /// Brings the stack up. If anything had to be started for that, one order shows that it works.
 pub async fn up(options: &Options) -> Result<()> {
     let mut progress = Progress::for_terminal();
@@ -44,6 +48,9 @@ pub async fn order(options: &Options) -> Result<()> {
 async fn bring_up(options: &Options, progress: &mut Progress, begun: Instant) -> Result<()> {
     let mut stack = Stack::up(options, progress).await?;
     let nothing_started = stack.started().next().is_none();
+    if stack.lacks_alerts() {
+        progress.note(NO_ALERTS);
+    }
     // Whatever the order may show, the stack is ready: it stays, to be looked into.
     stack.leave_running();
     if nothing_started {
@@ -144,6 +151,13 @@ fn links(stack: &Stack, order: Option<&Order>) -> String {
     if let Some(ports) = layout.broker {
         let page = link(rabbitmq::local(ports.management));
         row("RabbitMQ", &format!("{page}   user {}, password AMQP_PASSWORD in .env", rabbitmq::USER));
+    }
+    if let Some(watch) = layout.watch {
+        row("metrics", &(link(watch.prometheus) + "/alerts   Prometheus, its rules and what fires"));
+        row(
+            "alerts",
+            &(link(watch.alertmanager) + "   Alertmanager; what it delivers is at the gateway's /alerts"),
+        );
     }
     match stack.mail_dir() {
         Some(dir) => row("e-mails", &dir.display().to_string()),

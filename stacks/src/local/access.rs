@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     Stack,
     layout::{Component, Layout, url},
+    watch,
 };
 use crate::process::Process;
 
@@ -42,6 +43,11 @@ impl Stack {
     /// `http://…` of Jaeger's UI and query API; none when the traces go to a backend of the user's.
     pub fn jaeger_url(&self) -> Option<String> {
         self.layout().traces.map(|traces| url(traces.ui))
+    }
+
+    /// Whether alerts are wanted, and nobody here can raise them.
+    pub fn lacks_alerts(&self) -> bool {
+        self.layout().watch.is_none() && watch::is_wanted(&self.settings)
     }
 
     /// The broker that the services use.

@@ -43,7 +43,10 @@ impl Stack {
     fn missing(&self, component: Component) -> Option<String> {
         let found = match (component, &self.node) {
             (Component::Rabbitmq, Some(node)) => node.check(),
-            (Component::Epmd | Component::Rabbitmq, _) => return None,
+            // The other two are part of the stack only where they are installed.
+            (Component::Epmd | Component::Rabbitmq | Component::Alertmanager | Component::Prometheus, _) => {
+                return None;
+            }
             (Component::Traces | Component::Payment | Component::Mailer | Component::Gateway, _) => {
                 self.recipe().binary(component).map(drop)
             }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{ports, rabbitmq};
+use super::{ports, rabbitmq, watch::Watch};
 
 /// One process of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,12 +28,24 @@ pub enum Component {
     Mailer,
     /// The order gateway.
     Gateway,
+    /// Alertmanager.
+    Alertmanager,
+    /// Prometheus: last, so that it finds the others.
+    Prometheus,
 }
 
 impl Component {
     /// All of them, in the order of start.
-    pub const ALL: [Self; 6] =
-        [Self::Epmd, Self::Rabbitmq, Self::Traces, Self::Payment, Self::Mailer, Self::Gateway];
+    pub const ALL: [Self; 8] = [
+        Self::Epmd,
+        Self::Rabbitmq,
+        Self::Traces,
+        Self::Payment,
+        Self::Mailer,
+        Self::Gateway,
+        Self::Alertmanager,
+        Self::Prometheus,
+    ];
     /// Those that are ours to observe.
     pub const SERVICES: [Self; 3] = [Self::Payment, Self::Mailer, Self::Gateway];
 
@@ -46,6 +58,8 @@ impl Component {
             Self::Payment => "payment",
             Self::Mailer => "mailer",
             Self::Gateway => "gateway",
+            Self::Alertmanager => "alertmanager",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -57,6 +71,8 @@ impl Component {
             Self::Payment => Some("PAYMENT_LISTEN"),
             Self::Mailer => Some("MAILER_LISTEN"),
             Self::Gateway => Some("GATEWAY_LISTEN"),
+            Self::Alertmanager => Some("ALERTMANAGER_LISTEN"),
+            Self::Prometheus => Some("PROMETHEUS_LISTEN"),
         }
     }
 }
@@ -80,6 +96,8 @@ pub struct Layout {
     pub traces: Option<Traces>,
     /// Our RabbitMQ node; none when the settings name a broker.
     pub broker: Option<rabbitmq::Ports>,
+    /// Prometheus and Alertmanager; none when they are not installed, or not wanted.
+    pub watch: Option<Watch>,
 }
 
 /// Where the trace backend listens.
@@ -115,6 +133,7 @@ impl Layout {
                 false if any_free => Some(rabbitmq::Ports::free()?),
                 false => Some(rabbitmq::Ports::usual()?),
             },
+            watch: Watch::choose(settings, any_free)?,
         };
         layout.distinct()?;
         Ok(layout)
@@ -132,17 +151,22 @@ impl Layout {
 
     /// The processes that this stack consists of, in the order of start.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = Component> + use<> {
-        let (broker, traces) = (self.broker.is_some(), self.traces.is_some());
+        let (broker, traces, watch) = (self.broker.is_some(), self.traces.is_some(), self.watch.is_some());
         Component::ALL.into_iter().filter(move |component| match component {
             Component::Epmd | Component::Rabbitmq => broker,
             Component::Traces => traces,
             Component::Payment | Component::Mailer | Component::Gateway => true,
+            Component::Alertmanager | Component::Prometheus => watch,
         })
     }
 
     /// Where a component is, in a few words.
     pub fn describe(&self, component: Component) -> String {
         match (component, &self.broker, &self.traces) {
+            (Component::Prometheus | Component::Alertmanager, ..) => match self.listens(component).first() {
+                Some((address, ..)) => link(*address),
+                None => "not part of this stack".into(),
+            },
             (Component::Rabbitmq, Some(ports), _) => {
                 format!(
                     "amqp on 127.0.0.1:{}, management on {}",
@@ -172,6 +196,9 @@ impl Layout {
             let ports = self.broker.as_ref().map(ports).unwrap_or_default();
             ports.into_iter().map(|port| (rabbitmq::local(port), component, None)).collect()
         };
+        let watch = |place: fn(&Watch) -> SocketAddr| {
+            self.watch.iter().map(|watch| (place(watch), component, setting)).collect()
+        };
         match component {
             Component::Epmd => broker(|ports| vec![ports.epmd]),
             Component::Rabbitmq => {
@@ -187,6 +214,8 @@ impl Layout {
             Component::Payment => vec![(self.payment, component, setting)],
             Component::Mailer => vec![(self.mailer, component, setting)],
             Component::Gateway => vec![(self.gateway, component, setting)],
+            Component::Alertmanager => watch(|watch| watch.alertmanager),
+            Component::Prometheus => watch(|watch| watch.prometheus),
         }
     }
 }

@@ -4,11 +4,13 @@
 mod access;
 mod check;
 pub mod layout;
+pub mod pace;
 pub mod ports;
 pub mod rabbitmq;
 pub mod secrets;
 mod services;
 pub mod state;
+pub mod watch;
 
 use std::{
     collections::BTreeMap,

@@ -15,6 +15,7 @@ use reqwest::Client;
 use super::{
     layout::{Component, Layout, link, url},
     rabbitmq::Node,
+    watch::Watcher,
 };
 use crate::{
     http,
@@ -84,6 +85,8 @@ impl Recipe<'_> {
                 ]);
                 command
             }
+            Component::Alertmanager => self.watcher()?.alertmanager()?,
+            Component::Prometheus => self.watcher()?.prometheus()?,
             Component::Payment | Component::Mailer | Component::Gateway => {
                 environment = self.environment()?;
                 Command::new(self.binary(component)?)
@@ -94,6 +97,12 @@ impl Recipe<'_> {
         command.env_clear().envs(environment);
         command.envs(own.into_iter().filter_map(|(key, value)| Some((key, value?))));
         Ok(command)
+    }
+
+    /// Prometheus and Alertmanager.
+    pub(super) fn watcher(&self) -> Result<Watcher<'_>> {
+        let watch = self.layout.watch.context("no Prometheus of ours")?;
+        Ok(Watcher { root: self.root, layout: self.layout, settings: self.settings, watch })
     }
 
     /// What the services are told: everything the user said, and what follows from the layout.
@@ -144,6 +153,12 @@ impl Recipe<'_> {
             (Component::Payment, ..) => probe(self.layout.payment, "/readyz").await,
             (Component::Mailer, ..) => probe(self.layout.mailer, "/readyz").await,
             (Component::Gateway, ..) => probe(self.layout.gateway, "/readyz").await,
+            (Component::Alertmanager | Component::Prometheus, ..) => {
+                match self.layout.listens(component).first() {
+                    Some((address, ..)) => probe(*address, "/-/ready").await,
+                    None => Ok(()),
+                }
+            }
             // The port mapper has nothing to say; the node cannot become ready without it.
             (Component::Epmd | Component::Rabbitmq | Component::Traces, ..) => Ok(()),
         }
