@@ -51,6 +51,17 @@ down-classic down-elk down-lgtm: down-%: $(STACKS)
 doctor: command ## look what stands in the way of the Docker stacks on this machine, and say what to do
 	@$(STACKS) doctor
 
+##@ Training
+
+drill: $(STACKS) ## break something, see its alert arrive, mend it, see it resolved: make drill [ALERT=<name>] [PACE=shipped]
+	@$(STACKS) drill $(if $(ALERT),--alert $(ALERT)) $(if $(PACE),--pace $(PACE))
+
+incident: $(STACKS) ## break something without saying what: make incident [SEED=<n>]
+	@$(STACKS) incident $(if $(SEED),--seed $(SEED))
+
+answer: $(STACKS) ## tell what the incident is and which query shows it, and mend it
+	@$(STACKS) answer
+
 ##@ Looking at orders
 
 trace: $(STACKS) ## the trace of one order as a tree: make trace ORDER=<id>

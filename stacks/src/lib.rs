@@ -9,6 +9,7 @@ pub mod bench;
 pub mod broker;
 pub mod check;
 pub mod compose;
+pub mod drill;
 pub mod faults;
 pub mod local;
 pub mod postgres;

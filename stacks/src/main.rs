@@ -16,6 +16,7 @@ use stacks::{
     commands::{self, DownWanted, LogsWanted, TraceWanted},
     compose,
     dead_letters::{self, ReplayWanted},
+    drill::{self, DrillWanted},
     faults::{self, FaultsWanted},
     local::Options,
     postgres, trace_backend,
@@ -82,6 +83,8 @@ enum Command {
     Faults(FaultsWanted),
     /// Check whether rules, dashboards and documents fit together, and fit what the services say
     Check,
+    /// Break something, see its alert arrive, mend it, and see the alert resolved
+    Drill(DrillWanted),
     /// Measure what telemetry costs: the services with telemetry off and on, in pairs
     Bench(BenchWanted),
     /// Serve as the local stack's trace backend
@@ -177,6 +180,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
             };
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Drill(wanted) => return drill::run(&options, &wanted).await,
         Command::Bench(wanted) => bench::run(&options, &wanted).await?,
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }

@@ -1,7 +1,7 @@
 //! How fast alerting is: as shipped, or with every window and interval shortened, so that a drill takes a minute.
 
 /// The pace of rules and routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Pace {
     /// As in the files.
     Shipped,

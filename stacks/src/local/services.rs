@@ -39,7 +39,7 @@ pub(super) struct Launched {
     offset: u64,
 }
 
-impl Recipe<'_> {
+impl<'a> Recipe<'a> {
     /// Starts a component without waiting for it.
     pub(super) fn launch(&self, component: Component) -> Result<Launched> {
         let log = self.root.join(complaints(component));
@@ -100,7 +100,7 @@ impl Recipe<'_> {
     }
 
     /// Prometheus and Alertmanager.
-    pub(super) fn watcher(&self) -> Result<Watcher<'_>> {
+    pub(super) fn watcher(&self) -> Result<Watcher<'a>> {
         let watch = self.layout.watch.context("no Prometheus of ours")?;
         Ok(Watcher { root: self.root, layout: self.layout, settings: self.settings, watch })
     }

@@ -13,10 +13,11 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Stack,
     layout::{Layout, url},
     pace::Pace,
     ports, rabbitmq,
@@ -167,6 +168,23 @@ impl Watcher<'_> {
         without(&without(ROUTES, "smtp_"), "email_configs:")
             .replace("http://gateway:3000/", &format!("{}/", url(self.layout.gateway)))
             .replace("/run/secrets/alerts_token", &token.display().to_string())
+    }
+}
+
+impl Stack {
+    /// Has Prometheus and Alertmanager judge at another pace, from now until they are started again.
+    pub async fn set_pace(&self, pace: Pace) -> Result<()> {
+        let watcher = self.recipe().watcher()?;
+        watcher.write(pace)?;
+        for address in [watcher.watch.prometheus, watcher.watch.alertmanager] {
+            let reload = url(address) + "/-/reload";
+            let answer =
+                self.client.post(&reload).send().await.with_context(|| format!("cannot ask {reload}"))?;
+            let status = answer.status();
+            let said = answer.text().await.unwrap_or_default();
+            ensure!(status.is_success(), "{reload} answered {status}: {}", said.trim());
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ mod bad_input;
 mod bad_messages;
 mod breaker;
 mod canaries;
+mod drill;
 mod durability;
 mod healthcheck;
 mod idempotency;

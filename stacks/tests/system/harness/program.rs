@@ -79,10 +79,15 @@ impl Program {
 
     /// Waits for its end; what it has said by then.
     pub(crate) async fn ended(self) -> Ended {
+        self.ended_within(PATIENCE).await
+    }
+
+    /// The same for one that takes its time.
+    pub(crate) async fn ended_within(self, patience: Duration) -> Ended {
         let Self { name, child } = self;
-        let ended = timeout(PATIENCE, child.wait_with_output()).await;
+        let ended = timeout(patience, child.wait_with_output()).await;
         let Output { status, stdout, stderr } =
-            ended.unwrap_or_else(|_| panic!("{name} still runs after {} s", PATIENCE.as_secs())).unwrap();
+            ended.unwrap_or_else(|_| panic!("{name} still runs after {} s", patience.as_secs())).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }

@@ -1,0 +1,68 @@
+//! Drills on a local stack with the real Prometheus and Alertmanager: the alert arrives and is resolved, and whatever
+//! becomes of a drill, nothing stays broken.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stacks::{local::layout::Component::Payment, process::Signal};
+
+use crate::harness::{Answer, Program, System, eventually};
+
+/// Two waits of a drill, with room for a machine that has other work.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+async fn watched() -> System {
+    // As if it was not set: the other tests need neither.
+    System::with(&[("PROMETHEUS_LISTEN", "")]).await
+}
+
+async fn simulation(system: &System) -> Value {
+    let url = system.url(Payment) + "/simulation";
+    let request = reqwest::Client::new().get(url).bearer_auth(system.payment_token());
+    Answer::of(request.send().await.unwrap()).await.body
+}
+
+#[tokio::test]
+async fn an_alert_arrives_while_its_cause_lasts_and_is_resolved_afterwards() {
+    let system = watched().await;
+    let arguments = ["drill", "--alert", "HighErrorRate"];
+    let drill = Program::start("stacks", &arguments, system.dir(), &[]).ended_within(PATIENCE).await;
+    assert_eq!(drill.code, Some(0), "{}{}", drill.stdout, drill.stderr);
+    for part in ["✓ break", "✓ delivered", "payment-service answers with errors", "✓ mend", "✓ resolved"] {
+        assert!(drill.stderr.contains(part), "`{part}` is not in {}", drill.stderr);
+    }
+    let row = drill.stdout.lines().find(|line| line.starts_with("HighErrorRate ")).expect("a row of times");
+    assert_eq!(row.split_whitespace().filter(|word| *word == "s").count(), 2, "{row}");
+    assert_eq!(simulation(&system).await["failureRate"], 0.0);
+    let lines = system.log("order-gateway");
+    for message in ["alert fires", "alert resolved"] {
+        let told = |line: &&String| line.contains(message) && line.contains("\"rule.name\":\"HighErrorRate\"");
+        assert!(lines.iter().any(|line| told(&line)), "no line `{message}`");
+    }
+    let rules = std::fs::read_to_string(system.dir().join("var/prometheus/rules/services.yaml")).unwrap();
+    assert!(rules.contains("for: 2m"), "the rules are not as shipped again");
+}
+
+#[tokio::test]
+async fn a_drill_that_is_interrupted_mends_what_it_broke() {
+    let system = watched().await;
+    let before = simulation(&system).await;
+    let drill = Program::start("stacks", &["drill", "--alert", "HighLatency"], system.dir(), &[]);
+    eventually("the fault", async || match simulation(&system).await["latency"].clone() {
+        latency if latency == json!("3s") => Ok(()),
+        latency => Err(format!("the latency is {latency}")),
+    })
+    .await;
+    drill.signal(Signal::INT);
+    let ended = drill.ended().await;
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert_eq!(simulation(&system).await, before);
+}
+
+#[tokio::test]
+async fn without_prometheus_there_is_no_drill_and_it_says_what_to_install() {
+    let system = System::start().await;
+    let ended = Program::start("stacks", &["drill"], system.dir(), &[]).ended().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("stacks/local/install prometheus prometheus-alertmanager"), "{ended:?}");
+}
