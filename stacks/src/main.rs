@@ -16,7 +16,7 @@ use stacks::{
     commands::{self, DownWanted, LogsWanted, TraceWanted},
     compose,
     dead_letters::{self, ReplayWanted},
-    drill::{self, DrillWanted},
+    drill::{self, DrillWanted, IncidentWanted},
     faults::{self, FaultsWanted},
     local::Options,
     postgres, trace_backend,
@@ -85,6 +85,17 @@ enum Command {
     Check,
     /// Break something, see its alert arrive, mend it, and see the alert resolved
     Drill(DrillWanted),
+    /// Break something without saying what
+    Incident(IncidentWanted),
+    /// Tell what the incident is and which query shows it, and mend it
+    Answer,
+    /// Place orders while there is an incident
+    #[command(hide = true)]
+    IncidentOrders {
+        /// The gateway, such as http://127.0.0.1:3000
+        #[arg(long)]
+        gateway: String,
+    },
     /// Measure what telemetry costs: the services with telemetry off and on, in pairs
     Bench(BenchWanted),
     /// Serve as the local stack's trace backend
@@ -181,6 +192,9 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Drill(wanted) => return drill::run(&options, &wanted).await,
+        Command::Incident(wanted) => drill::begin(&options, &wanted).await?,
+        Command::Answer => drill::answer(&options).await?,
+        Command::IncidentOrders { gateway } => drill::place_orders(&gateway).await?,
         Command::Bench(wanted) => bench::run(&options, &wanted).await?,
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }

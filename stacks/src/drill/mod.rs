@@ -1,9 +1,12 @@
-//! `stacks drill`: breaks something on purpose, under a small load, and shows that the alert about it arrives, and that
+//! Trouble on purpose, for training. `stacks drill` breaks something on purpose, under a small load, and shows that the alert about it arrives, and that
 //! it is resolved once the cause is mended. Whatever happens, what was broken is mended.
 
 mod catalogue;
+mod docker;
+mod incident;
 mod load;
 mod notices;
+mod queries;
 mod report;
 mod scene;
 
@@ -16,7 +19,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use time::OffsetDateTime;
 
-pub use self::catalogue::Alert;
+pub use self::{
+    catalogue::Alert,
+    incident::{IncidentWanted, answer, begin, place_orders},
+};
 use self::{
     catalogue::Trouble,
     notices::{Notice, Status, firing},
@@ -48,7 +54,8 @@ pub struct DrillWanted {
 pub async fn run(options: &Options, wanted: &DrillWanted) -> Result<ExitCode> {
     let mut interruptions = Interruptions::new()?;
     let _lock = state::lock(&options.dir.join("var/local.lock"))?;
-    let scene = Scene::open(options).await?;
+    let scene = Scene::open(options)?;
+    scene.expect_alerts().await?;
     let pace = wanted.pace.unwrap_or_else(|| scene.fastest());
     if pace == Pace::Fast && scene.fastest() != Pace::Fast {
         bail!("the stacks in Docker judge at the shipped pace: leave --pace out");

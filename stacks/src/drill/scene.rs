@@ -1,25 +1,27 @@
 //! Where a drill takes place: the stack that runs, local or in Docker, with its switches in reach.
 
-use std::{
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use reqwest::{Client, Method, RequestBuilder};
-use serde::Deserialize;
+use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::Value;
 use tokio::task::block_in_place;
 
-use super::{catalogue::Trouble, notices::Notice};
+use super::{
+    catalogue::Trouble,
+    docker::{self, Kind},
+    notices::Notice,
+};
 use crate::{
     http,
-    local::{Options, Stack, layout::Component, pace::Pace},
+    local::{
+        Options, Stack,
+        layout::{Component, link, url},
+        pace::Pace,
+    },
     progress::Progress,
 };
 
-/// The name that the Docker stacks share.
-const PROJECT: &str = "omnitrace";
 /// How long a part that is started again may take to become ready.
 const START: Duration = Duration::from_secs(60);
 
@@ -40,35 +42,64 @@ pub(super) enum Part {
 /// The stack that runs.
 pub(super) struct Scene {
     stack: Stack,
-    /// The container of each part, where the stack runs in Docker.
-    containers: Option<Containers>,
+    kind: Kind,
     client: Client,
 }
 
-#[derive(Clone, Copy)]
-struct Containers {
-    traces: &'static str,
-}
-
 impl Scene {
-    /// The stack that runs and raises alerts.
-    pub(super) async fn open(options: &Options) -> Result<Self> {
+    /// The stack that runs.
+    pub(super) fn open(options: &Options) -> Result<Self> {
         let stack = Stack::open(options)?;
-        let client = http::client()?;
         let is_local = stack.process(Component::Gateway).is_some();
-        let containers = if is_local { None } else { Containers::find()? };
-        let scene = Self { stack, containers, client };
+        let kind = if is_local { Some(Kind::Local) } else { Kind::in_docker() };
+        let kind = kind.context("nothing runs that could be broken: `make up` first")?;
+        Ok(Self { stack, kind, client: http::client()? })
+    }
+
+    /// Refuses a stack that raises no alerts, or delivers none where they can be seen.
+    pub(super) async fn expect_alerts(&self) -> Result<()> {
         ensure!(
-            is_local || containers.is_some(),
-            "nothing runs that alerts could be raised about: `make up`, `make up-classic` or `make up-lgtm` first"
+            self.kind != Kind::Elk,
+            "the stack that runs has no Alertmanager; others do: `make up`, `make up-classic`, `make up-lgtm`"
         );
         ensure!(
-            !is_local || scene.stack.layout().watch.is_some(),
+            self.kind != Kind::Local || self.has_watch(),
             "this stack runs without Prometheus and Alertmanager; to have them, \
              `stacks/local/install prometheus prometheus-alertmanager && make down && make up`"
         );
-        scene.notices().await?;
-        Ok(scene)
+        self.notices().await.map(drop)
+    }
+
+    fn has_watch(&self) -> bool {
+        self.stack.layout().watch.is_some()
+    }
+
+    /// What it is observed with.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where the local stack can be looked at.
+    pub(super) fn links(&self) -> String {
+        let watch = self.stack.layout().watch.filter(|_| self.kind == Kind::Local);
+        let alerts = watch.map(|watch| format!("{}/alerts", link(watch.prometheus)));
+        let traces = self.stack.jaeger_url().filter(|_| self.kind == Kind::Local);
+        alerts.into_iter().chain(traces).map(|link| format!("  {link}\n")).collect()
+    }
+
+    /// What the local Prometheus answers to a query now, one line for each series.
+    pub(super) async fn ask_prometheus(&self, query: &str) -> Result<Vec<String>> {
+        let watch = self.stack.layout().watch.filter(|_| self.kind == Kind::Local);
+        let Some(watch) = watch else { return Ok(Vec::new()) };
+        let url = url(watch.prometheus) + "/api/v1/query";
+        let asked = Url::parse_with_params(&url, [("query", query)]).context("the query makes no URL")?;
+        let answer = self.client.get(asked).send().await;
+        let answer = answer.with_context(|| format!("cannot ask {url}"))?;
+        let answer: Value = answer.json().await.with_context(|| format!("{url} gives no answer"))?;
+        let series =
+            answer["data"]["result"].as_array().with_context(|| format!("{url} answered {answer}"))?;
+        let line = |one: &Value| format!("{} {}", one["metric"], http::plain(&one["value"][1]));
+        Ok(series.iter().map(line).collect())
     }
 
     /// The gateway, for orders.
@@ -78,17 +109,18 @@ impl Scene {
 
     /// Has the local stack judge at another pace. Docker's stacks keep theirs.
     pub(super) async fn set_pace(&self, pace: Pace) -> Result<()> {
-        if self.containers.is_some() { Ok(()) } else { self.stack.set_pace(pace).await }
+        let is_ours = self.kind == Kind::Local && self.has_watch();
+        if is_ours { self.stack.set_pace(pace).await } else { Ok(()) }
     }
 
     /// The pace that is possible.
     pub(super) fn fastest(&self) -> Pace {
-        if self.containers.is_some() { Pace::Shipped } else { Pace::Fast }
+        if self.kind == Kind::Local { Pace::Fast } else { Pace::Shipped }
     }
 
     /// Refuses a part that this stack does not have.
     pub(super) fn expect(&self, part: Part) -> Result<()> {
-        let is_here = self.containers.is_some()
+        let is_here = self.kind != Kind::Local
             || self.stack.layout().components().any(|component| component == part.component());
         ensure!(
             is_here,
@@ -133,24 +165,24 @@ impl Scene {
 
     /// Stops a part as an operator does.
     fn stop(&mut self, part: Part) -> Result<()> {
-        match self.containers {
-            Some(containers) => docker(&["stop", containers.name(part)]),
-            None => block_in_place(|| self.stack.stop(part.component())).map(drop),
+        match self.kind {
+            Kind::Local => block_in_place(|| self.stack.stop(part.component())).map(drop),
+            kind => docker::compose(&["stop", kind.container(part)]),
         }
     }
 
     /// Starts a part, if it does not run, and waits until it is ready.
     async fn start(&mut self, part: Part) -> Result<()> {
-        match self.containers {
-            Some(containers) => {
-                docker(&["start", containers.name(part)])?;
-                self.until_ready(part).await
-            }
-            None => {
+        match self.kind {
+            Kind::Local => {
                 let started = self.stack.start(part.component(), &mut Progress::silent()).await;
                 // It outlives this command, like the rest of the stack.
                 self.stack.leave_running();
                 started
+            }
+            kind => {
+                docker::compose(&["start", kind.container(part)])?;
+                self.until_ready(part).await
             }
         }
     }
@@ -192,69 +224,5 @@ impl Part {
             Self::Mailer => Component::Mailer,
             Self::Traces => Component::Traces,
         }
-    }
-}
-
-impl Containers {
-    /// Those of the Docker stack that runs and has an Alertmanager; `None` where there is none.
-    fn find() -> Result<Option<Self>> {
-        let output = Command::new("docker")
-            .args(["compose", "--project-name", PROJECT, "ps", "--format", "json"])
-            .stderr(Stdio::null())
-            .output();
-        // No Docker, no stack in Docker.
-        let Ok(output) = output else { return Ok(None) };
-        let services: Vec<String> = services(&String::from_utf8_lossy(&output.stdout));
-        let runs = |name: &str| services.iter().any(|service| service == name);
-        ensure!(
-            services.is_empty() || runs("alertmanager"),
-            "the stack that runs has no Alertmanager; Classic and LGTM do: `make up-classic` or `make up-lgtm`"
-        );
-        let traces = ["jaeger", "tempo"].into_iter().find(|name| runs(name));
-        Ok(traces.map(|traces| Self { traces }))
-    }
-
-    fn name(self, part: Part) -> &'static str {
-        match part {
-            Part::Mailer => "mailer",
-            Part::Traces => self.traces,
-        }
-    }
-}
-
-/// The services in what `docker compose ps` says: a list, or since 2.21 an object in each line.
-fn services(said: &str) -> Vec<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Container {
-        service: String,
-    }
-    let list = serde_json::from_str::<Vec<Container>>(said);
-    let containers =
-        list.unwrap_or_else(|_| said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect());
-    containers.into_iter().map(|container| container.service).collect()
-}
-
-fn docker(arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new("docker");
-    command.args(["compose", "--project-name", PROJECT]).args(arguments);
-    let output = block_in_place(|| command.output()).context("cannot run docker")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`docker compose {}` failed: {}", arguments.join(" "), said.trim());
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_services_of_both_forms_of_docker_compose_ps_are_read() {
-        let list = r#"[{"Service":"mailer","State":"running"},{"Service":"jaeger","State":"running"}]"#;
-        let lines = "{\"Service\":\"mailer\"}\n{\"Service\":\"jaeger\"}\n";
-        for said in [list, lines] {
-            assert_eq!(services(said), ["mailer", "jaeger"]);
-        }
-        assert_eq!(services(""), Vec::<String>::new());
     }
 }

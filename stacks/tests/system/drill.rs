@@ -28,7 +28,8 @@ async fn an_alert_arrives_while_its_cause_lasts_and_is_resolved_afterwards() {
     let arguments = ["drill", "--alert", "HighErrorRate"];
     let drill = Program::start("stacks", &arguments, system.dir(), &[]).ended_within(PATIENCE).await;
     assert_eq!(drill.code, Some(0), "{}{}", drill.stdout, drill.stderr);
-    for part in ["✓ break", "✓ delivered", "payment-service answers with errors", "✓ mend", "✓ resolved"] {
+    for part in ["✓ break", "✓ delivered", "payment-service answers with errors", "✓ mend", "✓ resolved"]
+    {
         assert!(drill.stderr.contains(part), "`{part}` is not in {}", drill.stderr);
     }
     let row = drill.stdout.lines().find(|line| line.starts_with("HighErrorRate ")).expect("a row of times");
@@ -36,7 +37,8 @@ async fn an_alert_arrives_while_its_cause_lasts_and_is_resolved_afterwards() {
     assert_eq!(simulation(&system).await["failureRate"], 0.0);
     let lines = system.log("order-gateway");
     for message in ["alert fires", "alert resolved"] {
-        let told = |line: &&String| line.contains(message) && line.contains("\"rule.name\":\"HighErrorRate\"");
+        let told =
+            |line: &&String| line.contains(message) && line.contains("\"rule.name\":\"HighErrorRate\"");
         assert!(lines.iter().any(|line| told(&line)), "no line `{message}`");
     }
     let rules = std::fs::read_to_string(system.dir().join("var/prometheus/rules/services.yaml")).unwrap();
@@ -65,4 +67,27 @@ async fn without_prometheus_there_is_no_drill_and_it_says_what_to_install() {
     let ended = Program::start("stacks", &["drill"], system.dir(), &[]).ended().await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("stacks/local/install prometheus prometheus-alertmanager"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn an_incident_is_hidden_until_the_answer_tells_it_and_mends_it() {
+    let system = System::start().await;
+    let before = simulation(&system).await;
+    let run = async |arguments: &[&str]| Program::start("stacks", arguments, system.dir(), &[]).ended().await;
+    // The seed of something that payment simulates: nothing here may be stopped under the test's hands.
+    let begun = run(&["incident", "--seed", "3"]).await;
+    assert_eq!(begun.code, Some(0), "{begun:?}");
+    assert!(!(begun.stdout + &begun.stderr).contains("payment"), "it says what is wrong");
+    assert_eq!(simulation(&system).await["latency"], "3s");
+    let again = run(&["incident"]).await;
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.stderr.contains("make answer"), "{again:?}");
+
+    let answer = run(&["answer"]).await;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    for part in ["settling a payment takes 3 s", "HighLatency", "PromQL"] {
+        assert!(answer.stdout.contains(part), "`{part}` is not in {answer:?}");
+    }
+    assert_eq!(simulation(&system).await, before);
+    assert_eq!(run(&["answer"]).await.code, Some(1), "it is told once");
 }

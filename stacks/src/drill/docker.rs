@@ -1,0 +1,83 @@
+//! The stacks in Docker, as far as a drill has to do with them: which one runs, and how a part of it is stopped.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use tokio::task::block_in_place;
+
+use super::scene::Part;
+
+/// The name that the stacks in Docker share.
+const PROJECT: &str = "omnitrace";
+
+/// The stacks that the services can be observed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Local,
+    Classic,
+    Lgtm,
+    Elk,
+}
+
+impl Kind {
+    /// The one that runs in Docker; ELK beside another counts as the other, which raises alerts.
+    pub(super) fn in_docker() -> Option<Self> {
+        let mut command = Command::new("docker");
+        command.args(["compose", "--project-name", PROJECT, "ps", "--format", "json"]).stderr(Stdio::null());
+        // No Docker, no stack in Docker.
+        let output = command.output().ok()?;
+        let services = services(&String::from_utf8_lossy(&output.stdout));
+        let marks = [("jaeger", Self::Classic), ("tempo", Self::Lgtm), ("elasticsearch", Self::Elk)];
+        let runs = |name: &str| services.iter().any(|service| service == name);
+        marks.into_iter().find_map(|(mark, kind)| runs(mark).then_some(kind))
+    }
+
+    /// The service of a part in Docker.
+    pub(super) fn container(self, part: Part) -> &'static str {
+        match (part, self) {
+            (Part::Mailer, _) => "mailer",
+            (Part::Traces, Self::Local | Self::Classic) => "jaeger",
+            (Part::Traces, Self::Lgtm) => "tempo",
+            (Part::Traces, Self::Elk) => "apm-server",
+        }
+    }
+}
+
+/// The services in what `docker compose ps` says: a list, or since 2.21 an object in each line.
+fn services(said: &str) -> Vec<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Container {
+        service: String,
+    }
+    let list = serde_json::from_str::<Vec<Container>>(said);
+    let containers =
+        list.unwrap_or_else(|_| said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect());
+    containers.into_iter().map(|container| container.service).collect()
+}
+
+/// Runs `docker compose` for the stack.
+pub(super) fn compose(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("docker");
+    command.args(["compose", "--project-name", PROJECT]).args(arguments);
+    let output = block_in_place(|| command.output()).context("cannot run docker")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`docker compose {}` failed: {}", arguments.join(" "), said.trim());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_services_of_both_forms_of_docker_compose_ps_are_read() {
+        let list = r#"[{"Service":"mailer","State":"running"},{"Service":"jaeger","State":"running"}]"#;
+        let lines = "{\"Service\":\"mailer\"}\n{\"Service\":\"jaeger\"}\n";
+        for said in [list, lines] {
+            assert_eq!(services(said), ["mailer", "jaeger"]);
+        }
+        assert_eq!(services(""), Vec::<String>::new());
+    }
+}
