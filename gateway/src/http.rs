@@ -31,6 +31,7 @@ use crate::order::Order;
 use crate::page::page_routes;
 use crate::payments::{Look, Pay, PayError, Payments};
 use crate::plain::Plain;
+use crate::synthetic;
 
 const CREATE_ORDER: &str = "/create-order";
 const ORDER: &str = "/orders/{order_id}";
@@ -101,6 +102,7 @@ async fn create_order(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
+    let log = synthetic::mark(&request, &api.log);
     let order_id = Uuid::now_v7();
     let idempotency_key = derived_key(&request, order_id)?;
     let body = read_json(&request, payload, BODY_LIMIT, api.body_deadline).await?;
@@ -125,7 +127,7 @@ async fn create_order(
     if is_new {
         api.metrics.orders_created.inc();
     }
-    slog::info!(api.log, "order placed"; "order.replayed" => !is_new, "order.id" => %payment.order_id);
+    slog::info!(log, "order placed"; "order.replayed" => !is_new, "order.id" => %payment.order_id);
     Ok(placed(&payment, is_new))
 }
 

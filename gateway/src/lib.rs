@@ -27,6 +27,7 @@ mod page;
 mod place;
 mod plain;
 mod strict;
+mod synthetic;
 
 use telemetry::Service;
 

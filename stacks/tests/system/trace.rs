@@ -48,6 +48,22 @@ async fn an_order_is_one_trace() {
 }
 
 #[tokio::test]
+async fn an_order_of_a_synthetic_client_is_marked_in_its_span_and_its_line_and_no_other_is() {
+    let system = System::start().await;
+    let key = "user_agent.synthetic.type";
+    for (agent, expected) in [("omnitrace-prove/0.1.0 (synthetic)", Some("test")), ("curl/8.0", None)] {
+        let order = Placed::from(&system.post(&[("user-agent", agent)], None).await);
+        let trace = system.trace(&order.trace).await;
+        let kind = trace.find(ORDER[0]).unwrap().attributes.get(key).map(plain);
+        assert_eq!(kind.as_deref(), expected, "{agent}");
+        let lines = system.log("order-gateway").into_iter().filter(|line| line.contains(&order.trace));
+        let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+        let placed = lines.into_iter().find(|line| line["message"] == "order placed").unwrap();
+        assert_eq!(placed[key].as_str(), expected, "{agent}: {placed}");
+    }
+}
+
+#[tokio::test]
 async fn spans_over_http_say_what_the_conventions_ask() {
     let system = System::start().await;
     let order = system.place().await;
