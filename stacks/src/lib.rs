@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod smtp_server;
 pub mod trace_backend;
 
+pub mod backends;
 pub mod dead_letters;
 pub mod logs;
 pub mod order;

@@ -134,7 +134,11 @@ mod tests {
     use otlp_embedded::proto::trace::v1::{ResourceSpans, ScopeSpans, Status};
 
     use super::*;
-    use crate::{http, local::ports, trace::Trace};
+    use crate::{
+        backends::{Traces as _, jaeger::Jaeger},
+        http,
+        local::ports,
+    };
 
     fn recorded(service: &str, spans: Vec<Span>) -> ResourceSpans {
         let resource = Resource { attributes: vec![text("service.name", service)], ..Resource::default() };
@@ -178,14 +182,14 @@ mod tests {
         let taken = client.post(&url).header(CONTENT_TYPE, PROTOBUF).body(body).send().await.unwrap();
         assert_eq!(taken.status(), StatusCode::OK);
 
-        let jaeger = format!("http://{ui}");
-        let trace = Trace::fetch(&client, &jaeger, &"07".repeat(16)).await.unwrap().unwrap();
+        let jaeger = Jaeger::new(client, format!("http://{ui}"));
+        let trace = jaeger.trace(&"07".repeat(16)).await.unwrap().unwrap();
         assert_eq!(trace.services().into_iter().collect::<Vec<_>>(), ["a", "b"]);
         let client_span = trace.spans.iter().find(|span| span.kind == "client").unwrap();
         assert_eq!(client_span.parent.as_deref(), Some("0101010101010101"));
         assert_eq!(client_span.error.as_deref(), Some("refused"));
         assert_eq!(client_span.duration, Duration::ZERO);
-        assert_eq!(Trace::fetch(&client, &jaeger, &"08".repeat(16)).await.unwrap(), None);
+        assert_eq!(jaeger.trace(&"08".repeat(16)).await.unwrap(), None);
         backend.abort();
     }
 }

@@ -12,13 +12,13 @@ use anyhow::{Context as _, Result, bail};
 
 pub use self::up::{order, up};
 use crate::{
+    backends::{Traces as _, jaeger::Jaeger},
     compose, http,
     local::{Health, Options, Stack},
     logs::{self, Filter, Follow, Line},
     order,
     progress::Progress,
     style::{Style, uptime},
-    trace::Trace,
 };
 
 /// How many lines `logs` shows when none are asked for by id.
@@ -177,11 +177,12 @@ pub async fn trace(options: &Options, wanted: &TraceWanted) -> Result<()> {
     };
     let jaeger =
         stack.jaeger_url().context("the traces go where OTEL_EXPORTER_OTLP_ENDPOINT says: look there")?;
+    let backend = Jaeger::new(client, &jaeger);
     let deadline = Instant::now() + ARRIVAL;
-    let mut trace = Trace::fetch(&client, &jaeger, &id).await?;
+    let mut trace = backend.trace(&id).await?;
     while trace.as_ref().is_none_or(|trace| !trace.missing().is_empty()) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        trace = Trace::fetch(&client, &jaeger, &id).await?;
+        trace = backend.trace(&id).await?;
     }
     let trace = trace.with_context(|| {
         format!(

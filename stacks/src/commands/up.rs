@@ -6,10 +6,10 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use reqwest::Client;
 
 use super::{show, show_lines, terminal_width};
 use crate::{
+    backends::{Traces as _, jaeger::Jaeger},
     http,
     local::{Options, Stack, layout::link, rabbitmq},
     logs::{self, Filter, Line, SERVICES},
@@ -69,7 +69,8 @@ async fn prove(stack: &Stack, progress: &mut Progress) -> Result<Order> {
     progress.done(&order.order_id);
     if let Some(jaeger) = stack.jaeger_url() {
         progress.begin("trace");
-        let (trace, missing) = whole(&client, &jaeger, &order.trace_id, progress).await?;
+        let jaeger = Jaeger::new(client.clone(), jaeger);
+        let (trace, missing) = whole(&jaeger, &order.trace_id, progress).await?;
         if missing.is_none() {
             progress.done("whole, over HTTP and the queue");
         }
@@ -95,17 +96,10 @@ async fn prove(stack: &Stack, progress: &mut Progress) -> Result<Order> {
 }
 
 /// Waits until the trace has every span of an order, or says which it lacks.
-async fn whole(
-    client: &Client,
-    jaeger: &str,
-    id: &str,
-    progress: &mut Progress,
-) -> Result<(Trace, Option<String>)> {
+async fn whole(jaeger: &Jaeger, id: &str, progress: &mut Progress) -> Result<(Trace, Option<String>)> {
     let deadline = Instant::now() + WHOLE;
     loop {
-        let trace = Trace::fetch(client, jaeger, id)
-            .await?
-            .unwrap_or_else(|| Trace { id: id.into(), spans: Vec::new() });
+        let trace = jaeger.trace(id).await?.unwrap_or_else(|| Trace { id: id.into(), spans: Vec::new() });
         let missing: Vec<String> = trace
             .missing()
             .iter()

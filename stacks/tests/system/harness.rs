@@ -21,6 +21,7 @@ use std::{
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use stacks::{
+    backends::{Traces as _, jaeger::Jaeger},
     http,
     local::{
         Options, Stack,
@@ -173,9 +174,9 @@ impl System {
 
     /// A trace, as soon as it has these spans; one that is named twice must be there twice.
     pub(crate) async fn trace_with(&self, id: &str, named: &[(&str, &str, &str)]) -> Trace {
-        let jaeger = self.stack.jaeger_url().unwrap();
+        let jaeger = Jaeger::new(self.client.clone(), self.stack.jaeger_url().unwrap());
         eventually(&format!("trace {id}"), async || {
-            let trace = Trace::fetch(&self.client, &jaeger, id).await.map_err(|error| error.to_string())?;
+            let trace = jaeger.trace(id).await.map_err(|error| error.to_string())?;
             let trace = trace.ok_or("nobody knows it yet")?;
             let there = |name| {
                 trace.spans.iter().filter(|span| (&*span.service, &*span.kind, &*span.name) == name).count()

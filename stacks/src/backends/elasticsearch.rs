@@ -1,0 +1,162 @@
+//! Elasticsearch, searched for the log lines that Logstash and for the spans that APM Server have written into it.
+//! Both are asked for flat fields, whose values are lists, whatever the documents look like.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use async_trait::async_trait;
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Logged, Logs, Traces, ask_well, valid_trace_id};
+use crate::{
+    http,
+    trace::{Span, Trace},
+};
+
+/// Documents that are asked for at once: Elasticsearch's own limit.
+const MOST: usize = 10_000;
+/// Traces that are asked for at once: their lines are fewer than [`MOST`].
+const AT_ONCE: usize = 500;
+
+/// An Elasticsearch.
+#[derive(Clone)]
+pub struct Elasticsearch {
+    client: Client,
+    url: String,
+    user: String,
+    password: String,
+}
+
+impl Elasticsearch {
+    /// The one at `url`, for this user.
+    pub fn new(client: Client, url: impl Into<String>, user: &str, password: &str) -> Self {
+        Self { client, url: url.into(), user: user.into(), password: password.into() }
+    }
+
+    async fn search(&self, indices: &str, traces: &[&str], fields: &[&str]) -> Result<Vec<Hit>> {
+        let search = json!({
+            "size": MOST,
+            "query": {"terms": {"trace.id": traces}},
+            "_source": false,
+            "fields": fields,
+        });
+        let url = format!("{}/{indices}/_search?ignore_unavailable=true", self.url);
+        let request = self.client.post(url).basic_auth(&self.user, Some(&self.password)).json(&search);
+        let answer: Answer = ask_well(request, "Elasticsearch", &self.url)
+            .await?
+            .json()
+            .await
+            .context("the answer is not that of Elasticsearch's search")?;
+        let failed = answer.shards.failed;
+        ensure!(failed == 0 && !answer.timed_out, "{failed} shards of {indices} failed, or it took too long");
+        Ok(answer.hits.hits)
+    }
+}
+
+#[async_trait]
+impl Logs for Elasticsearch {
+    async fn lines(&self, traces: &[&str]) -> Result<Vec<Logged>> {
+        let mut lines = Vec::new();
+        for some in traces.chunks(AT_ONCE) {
+            let hits =
+                self.search("logs-omnitrace-*", some, &["trace.id", "service.name", "order.id"]).await?;
+            lines.extend(hits.into_iter().map(|hit| Logged {
+                trace: hit.text("trace.id").unwrap_or_default(),
+                service: hit.text("service.name").unwrap_or_default(),
+                order: hit.text("order.id"),
+            }));
+        }
+        Ok(lines)
+    }
+}
+
+#[async_trait]
+impl Traces for Elasticsearch {
+    async fn trace(&self, id: &str) -> Result<Option<Trace>> {
+        let id = valid_trace_id(id)?;
+        let fields = [
+            "processor.event",
+            "service.name",
+            "parent.id",
+            "transaction.*",
+            "span.*",
+            "event.outcome",
+            "timestamp.us",
+            "labels.*",
+        ];
+        let hits = self.search("traces-apm*", &[id.as_str()], &fields).await?;
+        let mut spans: Vec<Span> = hits.iter().filter_map(Hit::span).collect();
+        spans.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
+        Ok((!spans.is_empty()).then_some(Trace { id, spans }))
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    timed_out: bool,
+    #[serde(rename = "_shards")]
+    shards: Shards,
+    hits: Hits,
+}
+
+#[derive(Deserialize)]
+struct Shards {
+    failed: u64,
+}
+
+#[derive(Deserialize)]
+struct Hits {
+    hits: Vec<Hit>,
+}
+
+#[derive(Deserialize)]
+struct Hit {
+    #[serde(default)]
+    fields: BTreeMap<String, Vec<Value>>,
+}
+
+impl Hit {
+    fn text(&self, name: &str) -> Option<String> {
+        self.fields.get(name)?.first().map(http::plain)
+    }
+
+    fn microseconds(&self, name: &str) -> Duration {
+        let value = self.fields.get(name).and_then(|values| values.first()?.as_u64());
+        Duration::from_micros(value.unwrap_or_default())
+    }
+
+    /// A span, which APM Server calls a transaction when somebody outside has begun it.
+    fn span(&self) -> Option<Span> {
+        let event = self.text("processor.event")?;
+        let of_event = |name: &str| format!("{event}.{name}");
+        let kind = kind(&event, self.text(&of_event("type")).as_deref()?);
+        let labels = self.fields.iter().filter_map(|(name, values)| {
+            Some((name.strip_prefix("labels.")?.to_owned(), values.first()?.clone()))
+        });
+        Some(Span {
+            id: self.text(&of_event("id"))?,
+            parent: self.text("parent.id"),
+            service: self.text("service.name")?,
+            name: self.text(&of_event("name"))?,
+            kind: kind.to_owned(),
+            start: self.microseconds("timestamp.us"),
+            duration: self.microseconds(&of_event("duration.us")),
+            attributes: labels.collect(),
+            error: (self.text("event.outcome").as_deref() == Some("failure")).then(String::new),
+            ..Span::default()
+        })
+    }
+}
+
+/// The kind is not stored; what APM Server makes of it tells which it was.
+fn kind(event: &str, its_type: &str) -> &'static str {
+    match (event, its_type) {
+        ("transaction", "messaging") => "consumer",
+        ("transaction", _) => "server",
+        (_, "messaging") => "producer",
+        (_, "app") => "internal",
+        _ => "client",
+    }
+}

@@ -1,0 +1,85 @@
+//! A page of OpenMetrics, as far as counters and exemplars go.
+
+use std::collections::BTreeMap;
+
+/// One line of the page.
+#[derive(Debug, PartialEq)]
+pub(super) struct Sample<'a> {
+    pub(super) name: &'a str,
+    pub(super) labels: Labels<'a>,
+    pub(super) value: f64,
+    /// The labels of its exemplar; none where it has no exemplar.
+    pub(super) exemplar: Labels<'a>,
+}
+
+/// Values by name, still escaped: no value that is asked for holds a character that needs it.
+pub(super) type Labels<'a> = BTreeMap<&'a str, &'a str>;
+
+/// The samples of a page; lines that are none are left out.
+pub(super) fn samples(page: &str) -> impl Iterator<Item = Sample<'_>> {
+    page.lines().filter(|line| !line.starts_with('#')).filter_map(sample)
+}
+
+fn sample(line: &str) -> Option<Sample<'_>> {
+    let (name, rest) = line.split_at(line.find(['{', ' '])?);
+    let (labels, rest) = labels(rest)?;
+    let (measured, exemplar) = rest.split_once(" # ").unwrap_or((rest, ""));
+    let value = measured.split_whitespace().next()?.parse().ok()?;
+    Some(Sample { name, labels, value, exemplar: self::labels(exemplar)?.0 })
+}
+
+/// The labels that a text begins with, and what comes after them.
+fn labels(text: &str) -> Option<(Labels<'_>, &str)> {
+    let Some(mut rest) = text.strip_prefix('{') else { return Some((Labels::new(), text)) };
+    let mut labels = Labels::new();
+    loop {
+        if let Some(rest) = rest.strip_prefix('}') {
+            return Some((labels, rest));
+        }
+        let (name, after) = rest.split_once("=\"")?;
+        let end = closing_quote(after)?;
+        labels.insert(name, &after[..end]);
+        rest = &after[end + 1..];
+        rest = rest.strip_prefix(',').unwrap_or(rest);
+    }
+}
+
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_have_labels_values_and_exemplars() {
+        let page = "# TYPE a counter\n\
+            a_total 3.0\n\
+            b_bucket{route=\"/orders/{id}\",text=\"a \\\" # {x=\\\"y\\\"} b\",le=\"0.5\"} 7 # {trace_id=\"aa\",span_id=\"bb\"} 0.4 1.5\n\
+            c{} 1 1700000000\n\
+            # EOF\n";
+        let found: Vec<Sample<'_>> = samples(page).collect();
+        assert_eq!(found.len(), 3);
+        assert_eq!((found[0].name, found[0].value), ("a_total", 3.0));
+        assert!(found[0].labels.is_empty() && found[0].exemplar.is_empty());
+        assert_eq!(
+            (found[1].labels["route"], found[1].labels["le"], found[1].value),
+            ("/orders/{id}", "0.5", 7.0)
+        );
+        assert_eq!(found[1].exemplar, Labels::from([("trace_id", "aa"), ("span_id", "bb")]));
+        assert_eq!((found[2].name, found[2].value), ("c", 1.0));
+    }
+
+    #[test]
+    fn half_a_line_is_no_sample() {
+        for line in ["a", "a{", "a{b=\"c\" 1", "a{b=\"c\"}", "a b", ""] {
+            assert_eq!(samples(line).count(), 0, "{line}");
+        }
+    }
+}

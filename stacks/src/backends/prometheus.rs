@@ -1,0 +1,117 @@
+//! Prometheus' query API, which Mimir has below `/prometheus`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
+use reqwest::Client;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{Metrics, Series, Total, ask};
+
+/// How far back exemplars are looked for.
+const RECENT: Duration = Duration::from_secs(15 * 60);
+
+/// A Prometheus or a Mimir.
+pub struct Prometheus {
+    client: Client,
+    url: String,
+}
+
+impl Prometheus {
+    /// The one that has its API below `{url}/api/v1`.
+    pub fn new(client: Client, url: impl Into<String>) -> Self {
+        Self { client, url: url.into() }
+    }
+
+    /// Whether an expression selects anything now.
+    pub async fn answers(&self, expression: &str) -> Result<bool> {
+        Ok(self.value(expression.to_owned()).await?.is_some())
+    }
+
+    /// The first value of an expression; none where it selects nothing.
+    async fn value(&self, expression: String) -> Result<Option<f64>> {
+        let Vector { result } = self.query("query", &[("query", expression)]).await?;
+        let Some(Selected { value: (_, value) }) = result.into_iter().next() else { return Ok(None) };
+        Ok(Some(value.parse().with_context(|| format!("{value} is no number"))?))
+    }
+
+    async fn query<T: DeserializeOwned>(&self, what: &str, form: &[(&str, String)]) -> Result<T> {
+        let request = self.client.post(format!("{}/api/v1/{what}", self.url)).form(form);
+        let response = ask(request, "Prometheus", &self.url).await?;
+        let status = response.status();
+        // Errors are told by the same document, with another status.
+        let answer: Answer<T> = response
+            .json()
+            .await
+            .with_context(|| format!("{} answered {status}, and not as Prometheus does", self.url))?;
+        match answer {
+            Answer::Success { data } => Ok(data),
+            Answer::Error { error } => bail!("Prometheus at {} answered {status}: {error}", self.url),
+        }
+    }
+}
+
+#[async_trait]
+impl Metrics for Prometheus {
+    async fn total(&self, counter: &Series) -> Result<Total> {
+        let selector = selector(counter, "");
+        let nothing = || format!("Prometheus at {} has no metric {counter} of {}", self.url, counter.service);
+        // First the time: what is scraped in between makes the value newer than told, never older.
+        let at = self.value(format!("min(timestamp({selector}))")).await?.with_context(nothing)?;
+        let value = self.value(format!("sum({selector})")).await?.with_context(nothing)?;
+        let at = Duration::try_from_secs_f64(at).with_context(|| format!("{at} is no time"))?;
+        Ok(Total { value, at: SystemTime::UNIX_EPOCH + at })
+    }
+
+    async fn exemplars(&self, histogram: &Series) -> Result<BTreeSet<String>> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // A minute for a clock that runs fast.
+        let (start, end) = (now.saturating_sub(RECENT), now + Duration::from_secs(60));
+        let form = [
+            ("query", selector(histogram, "_bucket")),
+            ("start", start.as_secs().to_string()),
+            ("end", end.as_secs().to_string()),
+        ];
+        let series: Vec<Exemplars> = self.query("query_exemplars", &form).await?;
+        let exemplars = series.into_iter().flat_map(|series| series.exemplars);
+        Ok(exemplars.filter_map(|mut exemplar| exemplar.labels.remove("trace_id")).collect())
+    }
+}
+
+fn selector(series: &Series, suffix: &str) -> String {
+    let labels = [("job", series.service)].into_iter().chain(series.labels.iter().copied());
+    let labels: Vec<String> = labels.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    format!("{}{suffix}{{{}}}", series.name, labels.join(","))
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+enum Answer<T> {
+    Success { data: T },
+    Error { error: String },
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    result: Vec<Selected>,
+}
+
+#[derive(Deserialize)]
+struct Selected {
+    /// Seconds since the epoch, and the value as text.
+    value: (f64, String),
+}
+
+#[derive(Deserialize)]
+struct Exemplars {
+    exemplars: Vec<Exemplar>,
+}
+
+#[derive(Deserialize)]
+struct Exemplar {
+    labels: BTreeMap<String, String>,
+}

@@ -1,0 +1,61 @@
+//! The services' own `/metrics`: what there is to ask where nothing scrapes them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use async_trait::async_trait;
+use reqwest::{Client, header::ACCEPT};
+
+use super::{
+    Metrics, Series, Total, ask_well,
+    openmetrics::{Sample, samples},
+};
+
+/// Only this format has exemplars.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
+
+/// The services, by `service.name`.
+pub struct Services {
+    client: Client,
+    urls: BTreeMap<&'static str, String>,
+}
+
+impl Services {
+    /// Those at these addresses.
+    pub fn new(client: Client, urls: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self { client, urls: urls.into_iter().collect() }
+    }
+
+    async fn page(&self, service: &str) -> Result<String> {
+        let url = self.urls.get(service).with_context(|| format!("nobody knows where {service} is"))?;
+        let request = self.client.get(format!("{url}/metrics")).header(ACCEPT, OPENMETRICS);
+        let response = ask_well(request, service, url).await?;
+        response.text().await.with_context(|| format!("the metrics of {service} broke off"))
+    }
+}
+
+#[async_trait]
+impl Metrics for Services {
+    async fn total(&self, counter: &Series) -> Result<Total> {
+        let at = SystemTime::now();
+        let page = self.page(counter.service).await?;
+        let values: Vec<f64> =
+            samples(&page).filter(|sample| is_of(sample, counter, "")).map(|sample| sample.value).collect();
+        ensure!(!values.is_empty(), "{} has no metric {counter}", counter.service);
+        Ok(Total { value: values.iter().sum(), at })
+    }
+
+    async fn exemplars(&self, histogram: &Series) -> Result<BTreeSet<String>> {
+        let page = self.page(histogram.service).await?;
+        let buckets = samples(&page).filter(|sample| is_of(sample, histogram, "_bucket"));
+        Ok(buckets.filter_map(|sample| Some((*sample.exemplar.get("trace_id")?).to_owned())).collect())
+    }
+}
+
+fn is_of(sample: &Sample<'_>, series: &Series, suffix: &str) -> bool {
+    sample.name.strip_suffix(suffix) == Some(series.name)
+        && series.labels.iter().all(|(name, value)| sample.labels.get(name) == Some(value))
+}
