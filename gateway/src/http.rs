@@ -125,7 +125,7 @@ async fn create_order(
         return Err(declined(&payment));
     }
     if is_new {
-        api.metrics.orders_created.inc();
+        api.metrics.orders_created.inc_by(if sabotage::bug("gateway.counts_twice") { 2 } else { 1 });
     }
     slog::info!(log, "order placed"; "order.replayed" => !is_new, "order.id" => %payment.order_id);
     Ok(placed(&payment, is_new))

@@ -220,6 +220,9 @@ impl Round {
             }
             None => due.trace_context.adopt(&span),
         }
+        if sabotage::bug("mailer.logs_without_trace") {
+            return self.attempt(due).await;
+        }
         self.attempt(due).instrument(span).await;
     }
 
@@ -235,6 +238,9 @@ impl Round {
                     self.declare(&SendError::Abandoned, &log);
                 }
                 info!(log, "sending e-mail"; "email.transport" => self.transport.name());
+                if sabotage::bug("mailer.sends_twice") {
+                    let _ = self.hand_over(&due).await;
+                }
                 self.hand_over(&due).await
             }
         };
