@@ -76,6 +76,11 @@ dead-letters: $(STACKS) ## e-mails and messages that nobody works on any more: a
 replay: $(STACKS) ## put dead letters back: make replay EVENT=<id>, or EVENT=all
 	@$(STACKS) replay $(if $(filter all,$(EVENT)),--all,--event $(or $(EVENT),$(error say which: make replay EVENT=<id>, or EVENT=all)))
 
+##@ Proving the stack that runs
+
+prove: $(STACKS) ## place orders and ask the stack for each: make prove [STACK=local|classic|elk|lgtm] [ORDERS=20] [RATE=20] [JSON=1]
+	@$(STACKS) prove $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 no,$(JSON)),--json)
+
 ##@ Development
 
 build: ## build everything in release mode

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, ClientBuilder, StatusCode};
 use serde_json::Value;
 
 /// A client that never goes through a proxy and never waits long: everything is on loopback.
@@ -17,9 +17,18 @@ pub fn patient_client() -> Result<Client> {
     client_with_patience(Duration::from_secs(30))
 }
 
+/// One that says which command of ours it is, so that its orders can be told from those of customers.
+pub fn synthetic_client(command: &str) -> Result<Client> {
+    let agent = format!("omnitrace-{command}/{} (synthetic)", env!("CARGO_PKG_VERSION"));
+    build(Client::builder().timeout(Duration::from_secs(15)).user_agent(agent))
+}
+
 fn client_with_patience(patience: Duration) -> Result<Client> {
-    let client = Client::builder().no_proxy().timeout(patience).build();
-    client.context("cannot make an HTTP client")
+    build(Client::builder().timeout(patience))
+}
+
+fn build(client: ClientBuilder) -> Result<Client> {
+    client.no_proxy().build().context("cannot make an HTTP client")
 }
 
 /// Whether a probe such as `/readyz` answers 200; otherwise why not, in a few words.

@@ -20,6 +20,7 @@ pub mod backends;
 pub mod dead_letters;
 pub mod logs;
 pub mod order;
+pub mod prove;
 pub mod trace;
 
 pub mod http;

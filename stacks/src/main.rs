@@ -19,7 +19,9 @@ use stacks::{
     drill::{self, DrillWanted, IncidentWanted},
     faults::{self, FaultsWanted},
     local::Options,
-    postgres, trace_backend,
+    postgres,
+    prove::{self, ProveWanted},
+    trace_backend,
 };
 
 #[derive(Parser)]
@@ -79,6 +81,8 @@ enum Command {
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    /// Place orders, and look whether each left its trace, its log lines, its measurements and one e-mail
+    Prove(ProveWanted),
     /// Break the system under load, and look whether anything accepted was lost or done twice
     Faults(FaultsWanted),
     /// Check whether rules, dashboards and documents fit together, and fit what the services say
@@ -166,6 +170,10 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Postgres { command } => {
             let has_server = options.env.get("DATABASE_URL").is_some_and(|url| !url.is_empty());
             return Ok(ExitCode::from(postgres::run(&command, has_server).await?));
+        }
+        Command::Prove(wanted) => {
+            let proven = prove::run(&options, &wanted).await?;
+            return Ok(if proven { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Faults(wanted) => {
             let mut interruptions = Interruptions::new()?;

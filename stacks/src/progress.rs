@@ -52,6 +52,21 @@ impl Progress {
         }
     }
 
+    /// Says how far the running stage is.
+    pub fn at(&mut self, position: usize, length: usize, what: &str) {
+        if let Show::Spinner(Some(bar)) = &self.show {
+            if bar.length().is_none() {
+                let style = ProgressStyle::with_template(
+                    "{spinner} {prefix:<14} {elapsed:>5}  {bar:32} {pos}/{len} {msg}",
+                );
+                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+                bar.set_message(what.to_owned());
+            }
+            bar.set_length(length as u64);
+            bar.set_position(position as u64);
+        }
+    }
+
     /// Ends the running stage well.
     pub fn done(&mut self, result: &str) {
         self.end('✓', result);

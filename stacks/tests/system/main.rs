@@ -21,6 +21,7 @@ mod metrics;
 mod openmetrics;
 mod outage;
 mod payment;
+mod prove;
 mod replicas;
 mod settings;
 mod simulation;

@@ -1,0 +1,248 @@
+//! What every order must leave behind, and what it lacks of it.
+
+use anyhow::Result;
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::orders::Placed;
+use crate::{
+    backends::{Inbox, Logged, Logs, Traces},
+    logs::SERVICES,
+    trace::{ORDER, Span, Trace},
+};
+
+/// Questions that a backend is asked at once.
+const AT_ONCE: usize = 8;
+
+/// One kind of evidence.
+#[async_trait(?Send)]
+pub(super) trait Evidence {
+    /// What it is called in the report.
+    fn name(&self) -> &'static str;
+
+    /// What each of these orders lacks now, in their order.
+    async fn lacks(&self, placed: &[Placed]) -> Result<Vec<Vec<String>>>;
+}
+
+/// One trace with every span of the way, each the child of the one before, and nothing astray.
+pub(super) struct WholeTrace<'a>(pub(super) &'a dyn Traces);
+
+#[async_trait(?Send)]
+impl Evidence for WholeTrace<'_> {
+    fn name(&self) -> &'static str {
+        "trace, whole"
+    }
+
+    async fn lacks(&self, placed: &[Placed]) -> Result<Vec<Vec<String>>> {
+        let traces = placed.iter().map(|placed| self.0.trace(&placed.order.trace_id));
+        let traces: Vec<Option<Trace>> = stream::iter(traces).buffered(AT_ONCE).try_collect().await?;
+        Ok(traces.into_iter().map(|trace| lacks_of_trace(&trace.unwrap_or_default())).collect())
+    }
+}
+
+fn lacks_of_trace(trace: &Trace) -> Vec<String> {
+    let mut lacks = Vec::new();
+    let mut before: Option<&Span> = None;
+    for (service, kind, name) in ORDER {
+        let is_named = |span: &&Span| span.service == service && span.kind == kind && span.name == name;
+        let (failed, well): (Vec<&Span>, Vec<&Span>) =
+            trace.spans.iter().filter(is_named).partition(|span| span.error.is_some());
+        match well.as_slice() {
+            [] if failed.is_empty() => lacks.push(format!("no span {service} {kind} `{name}`")),
+            [] => lacks.push(format!("the span {service} {kind} `{name}` failed")),
+            [span, rest @ ..] => {
+                if !rest.is_empty() {
+                    lacks.push(format!("{} spans {service} {kind} `{name}` instead of one", well.len()));
+                }
+                if before.is_some_and(|before| !trace.descends(span, before)) {
+                    lacks.push(format!("the span {service} {kind} `{name}` hangs in the wrong place"));
+                }
+            }
+        }
+        before = well.first().copied();
+    }
+    for orphan in trace.orphans() {
+        lacks.push(format!("no parent of {} {} `{}`", orphan.service, orphan.kind, orphan.name));
+    }
+    let roots = trace.spans.iter().filter(|span| span.parent.is_none()).count();
+    if roots > 1 {
+        lacks.push(format!("{roots} roots instead of one"));
+    }
+    lacks
+}
+
+/// A log line of every service, with the trace id and the order id.
+pub(super) struct Lines<'a>(pub(super) &'a dyn Logs);
+
+#[async_trait(?Send)]
+impl Evidence for Lines<'_> {
+    fn name(&self) -> &'static str {
+        "log lines of all three"
+    }
+
+    async fn lacks(&self, placed: &[Placed]) -> Result<Vec<Vec<String>>> {
+        let traces: Vec<&str> = placed.iter().map(|placed| placed.order.trace_id.as_str()).collect();
+        let lines = self.0.lines(&traces).await?;
+        Ok(placed.iter().map(|placed| lacks_of_lines(placed, &lines)).collect())
+    }
+}
+
+fn lacks_of_lines(placed: &Placed, lines: &[Logged]) -> Vec<String> {
+    let of_trace: Vec<&Logged> = lines.iter().filter(|line| line.trace == placed.order.trace_id).collect();
+    let mut lacks = Vec::new();
+    for service in SERVICES {
+        let orders: Vec<_> = of_trace.iter().filter(|line| line.service == service).collect();
+        if orders.is_empty() {
+            lacks.push(format!("no log line of {service} with the trace id"));
+        } else if !orders.iter().any(|line| line.order.as_deref() == Some(&placed.order.order_id)) {
+            lacks.push(format!("no log line of {service} with both the trace id and the order id"));
+        }
+    }
+    let strangers = of_trace.iter().filter_map(|line| line.order.as_deref());
+    if let Some(other) = strangers.into_iter().find(|order| *order != placed.order.order_id) {
+        lacks.push(format!("a log line with the trace id of this order and the id of another, {other}"));
+    }
+    lacks
+}
+
+/// Exactly one e-mail.
+pub(super) struct Emails<'a>(pub(super) &'a dyn Inbox);
+
+#[async_trait(?Send)]
+impl Evidence for Emails<'_> {
+    fn name(&self) -> &'static str {
+        "e-mail, exactly one"
+    }
+
+    async fn lacks(&self, placed: &[Placed]) -> Result<Vec<Vec<String>>> {
+        let counts = placed.iter().map(|placed| self.0.emails(&placed.order.order_id));
+        let counts: Vec<usize> = stream::iter(counts).buffered(AT_ONCE).try_collect().await?;
+        Ok(counts.into_iter().map(lacks_of_emails).collect())
+    }
+}
+
+fn lacks_of_emails(count: usize) -> Vec<String> {
+    match count {
+        0 => vec!["no e-mail".into()],
+        1 => Vec::new(),
+        more => vec![format!("{more} e-mails instead of one")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::order::Order;
+
+    fn placed() -> Placed {
+        let order = Order { order_id: "o-1".into(), trace_id: "aa".into() };
+        Placed { order, at: Instant::now() }
+    }
+
+    /// The trace of an order as it must be; the decision of payment lies between two of the named spans.
+    fn whole() -> Trace {
+        let mut spans: Vec<Span> = Vec::new();
+        let settle = ("payment-service", "internal", "settle payment");
+        for (service, kind, name) in [&ORDER[..3], &[settle], &ORDER[3..]].concat() {
+            let [service, kind, name] = [service, kind, name].map(str::to_owned);
+            let parent = spans.last().map(|span| span.id.clone());
+            spans.push(Span { id: spans.len().to_string(), parent, service, kind, name, ..Span::default() });
+        }
+        Trace { id: "aa".into(), spans }
+    }
+
+    #[test]
+    fn a_trace_with_every_span_in_its_place_lacks_nothing() {
+        assert!(lacks_of_trace(&whole()).is_empty());
+    }
+
+    #[test]
+    fn each_span_that_is_missing_is_named_and_so_is_the_child_that_it_leaves() {
+        let mut trace = whole();
+        trace.spans.remove(5);
+        let expected = [
+            "no span email-service consumer `process checkout:payment.succeeded:mailer.payments`",
+            "no parent of email-service client `send email`",
+        ];
+        assert_eq!(lacks_of_trace(&trace), expected);
+        assert_eq!(lacks_of_trace(&Trace::default()).len(), ORDER.len());
+    }
+
+    #[test]
+    fn a_span_in_the_wrong_place_or_of_another_kind_is_not_taken_for_the_one() {
+        let mut trace = whole();
+        // The consumer hangs below the request instead of what was published.
+        trace.spans[5].parent = Some("2".into());
+        let expected = [
+            "the span email-service consumer `process checkout:payment.succeeded:mailer.payments` hangs in the wrong place",
+        ];
+        assert_eq!(lacks_of_trace(&trace), expected);
+
+        let mut trace = whole();
+        trace.spans[5].kind = "internal".into();
+        assert!(lacks_of_trace(&trace)[0].starts_with("no span email-service consumer"));
+    }
+
+    #[test]
+    fn a_span_may_fail_before_it_succeeds_but_not_be_there_twice() {
+        let mut trace = whole();
+        let mut again = trace.spans[6].clone();
+        again.id = "again".into();
+        again.error = Some("451 later".into());
+        trace.spans.push(again.clone());
+        assert!(lacks_of_trace(&trace).is_empty());
+        trace.spans[7].error = None;
+        assert_eq!(lacks_of_trace(&trace), ["2 spans email-service client `send email` instead of one"]);
+        trace.spans = vec![again];
+        assert!(
+            lacks_of_trace(&trace).contains(&"the span email-service client `send email` failed".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_second_root_is_named() {
+        let mut trace = whole();
+        trace.spans.push(Span { id: "other".into(), ..Span::default() });
+        assert_eq!(lacks_of_trace(&trace), ["2 roots instead of one"]);
+    }
+
+    fn lines(orders: [&[Option<&str>]; 3]) -> Vec<Logged> {
+        let of = |(service, orders): (&str, &[Option<&str>])| -> Vec<Logged> {
+            let line = |order: &Option<&str>| Logged {
+                trace: "aa".into(),
+                service: service.into(),
+                order: order.map(str::to_owned),
+            };
+            orders.iter().map(line).collect()
+        };
+        SERVICES.into_iter().zip(orders).flat_map(of).collect()
+    }
+
+    #[test]
+    fn every_service_must_have_a_line_with_both_ids() {
+        let ours = Some("o-1");
+        assert!(lacks_of_lines(&placed(), &lines([&[ours], &[None, ours], &[ours]])).is_empty());
+        let lacks = lacks_of_lines(&placed(), &lines([&[ours], &[None], &[]]));
+        let expected = [
+            "no log line of payment-service with both the trace id and the order id",
+            "no log line of email-service with the trace id",
+        ];
+        assert_eq!(lacks, expected);
+    }
+
+    #[test]
+    fn a_line_of_this_trace_about_another_order_is_named() {
+        let lacks =
+            lacks_of_lines(&placed(), &lines([&[Some("o-1")], &[Some("o-1")], &[Some("o-1"), Some("o-2")]]));
+        assert_eq!(lacks, ["a log line with the trace id of this order and the id of another, o-2"]);
+    }
+
+    #[test]
+    fn one_email_is_right_and_every_other_number_is_not() {
+        assert!(lacks_of_emails(1).is_empty());
+        assert_eq!(lacks_of_emails(0), ["no e-mail"]);
+        assert_eq!(lacks_of_emails(2), ["2 e-mails instead of one"]);
+    }
+}

@@ -1,0 +1,198 @@
+//! `stacks prove` on the local stack: what is whole is proven, and whatever is broken is named.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    routing::get,
+};
+use serde_json::{Value, json};
+use stacks::{local::layout::Component, smtp_server::SmtpServer};
+use tokio::net::TcpListener;
+
+use crate::harness::{Ended, Program, System};
+
+const ORDERS: usize = 5;
+
+impl System {
+    /// Runs `stacks prove` on this system.
+    async fn prove(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
+        let orders = ORDERS.to_string();
+        let common = ["prove", "--stack", "local", "--orders", &orders];
+        Program::start("stacks", &[&common[..], arguments].concat(), self.dir(), settings).ended().await
+    }
+
+    /// The same where something is broken: the checks that say so, by name, and what each of them misses.
+    async fn disproves(&self, settings: &[(&str, &str)]) -> Vec<(String, Value)> {
+        let ended = self.prove(&["--within", "4", "--json"], settings).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let report: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+        assert_eq!(report["proven"], false);
+        let checks = report["checks"].as_array().unwrap().iter();
+        let broken = checks.filter(|check| check["whole"] == false);
+        broken.map(|check| (check["name"].as_str().unwrap().to_owned(), check["missing"].clone())).collect()
+    }
+}
+
+/// The checks that failed, and the reasons of the only one of this name.
+fn reasons<'a>(broken: &'a [(String, Value)], name: &str) -> Vec<&'a str> {
+    let missing = &broken.iter().find(|(check, _)| check == name).unwrap_or_else(|| panic!("{broken:?}")).1;
+    missing.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn names(broken: &[(String, Value)]) -> Vec<&str> {
+    broken.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+async fn with_bug(bug: &str) -> System {
+    System::with(&[("SABOTAGE_BUGS", bug)]).await
+}
+
+#[tokio::test]
+async fn the_local_stack_is_proven_whole() {
+    let system = System::start().await;
+    let ended = system.prove(&[], &[]).await;
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    for part in [
+        "✓ order accepted",
+        "✓ trace, whole",
+        "✓ log lines of all three",
+        "✓ e-mail, exactly one",
+        "✓ orders_created_total",
+        "✓ payment_processed_total",
+        "✓ messaging_published_total",
+        "✓ messaging_received_total",
+        "✓ emails_sent_total",
+        "✓ exemplar of order-gateway",
+        "✓ exemplar of payment-service",
+        "✓ exemplar of email-service",
+        "proven on the local stack",
+    ] {
+        assert!(ended.stdout.contains(part), "`{part}` is not in {}", ended.stdout);
+    }
+    assert_eq!(system.emails().len(), ORDERS);
+    let log = system.log("order-gateway").join("\n");
+    assert_eq!(log.matches(r#""user_agent.synthetic.type":"test""#).count(), ORDERS, "{log}");
+}
+
+/// A system in which one service has been started again with another setting.
+async fn with_setting(service: Component, key: &str, value: &str) -> System {
+    let mut system = System::start().await;
+    system.kill(service);
+    system.stack.set(key, Some(value));
+    system.restart(service).await;
+    system
+}
+
+#[tokio::test]
+async fn a_service_with_its_exporter_off_is_named() {
+    let system = with_setting(Component::Mailer, "OTEL_TRACES_EXPORTER", "none").await;
+    let broken = system.disproves(&[]).await;
+    // Without spans there are no ids, and nothing that could be an exemplar.
+    let expected = ["trace, whole", "log lines of all three", "exemplar of email-service"];
+    assert_eq!(names(&broken), expected, "{broken:?}");
+    let consumer = "no span email-service consumer `process checkout:payment.succeeded:mailer.payments`";
+    assert_eq!(
+        reasons(&broken, "trace, whole"),
+        ["no span email-service client `send email`", consumer],
+        "{broken:?}"
+    );
+    // Every order is named with what it lacks.
+    assert_eq!(broken[0].1[consumer].as_array().unwrap().len(), ORDERS, "{broken:?}");
+}
+
+#[tokio::test]
+async fn spans_that_never_arrive_are_named_and_so_are_the_children_they_leave() {
+    let nowhere = "http://127.0.0.1:9/v1/traces";
+    let system = with_setting(Component::Payment, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", nowhere).await;
+    let broken = system.disproves(&[]).await;
+    assert_eq!(names(&broken), ["trace, whole"], "{broken:?}");
+    let expected = [
+        "no parent of email-service consumer `process checkout:payment.succeeded:mailer.payments`",
+        "no span payment-service producer `publish checkout:payment.succeeded`",
+        "no span payment-service server `POST /process-payment`",
+    ];
+    assert_eq!(reasons(&broken, "trace, whole"), expected);
+}
+
+#[tokio::test]
+async fn a_service_whose_log_lines_lack_the_trace_id_is_named() {
+    let broken = with_bug("mailer.logs_without_trace").await.disproves(&[]).await;
+    assert_eq!(names(&broken), ["log lines of all three"], "{broken:?}");
+    let reasons = reasons(&broken, "log lines of all three");
+    assert_eq!(reasons, ["no log line of email-service with the trace id"]);
+}
+
+#[tokio::test]
+async fn a_consumer_that_starts_a_trace_of_its_own_is_named() {
+    let broken = with_bug("mailer.new_trace").await.disproves(&[]).await;
+    let reasons = reasons(&broken, "trace, whole");
+    let expected = [
+        "no span email-service client `send email`",
+        "no span email-service consumer `process checkout:payment.succeeded:mailer.payments`",
+    ];
+    assert_eq!(reasons, expected);
+}
+
+#[tokio::test]
+async fn a_counter_that_counts_twice_is_named() {
+    let broken = with_bug("gateway.counts_twice").await.disproves(&[]).await;
+    assert_eq!(names(&broken), ["orders_created_total"], "{broken:?}");
+    let reasons = reasons(&broken, "orders_created_total");
+    assert_eq!(reasons, ["orders_created_total of order-gateway grew by 10"]);
+}
+
+#[tokio::test]
+async fn exemplars_that_lead_nowhere_are_named() {
+    let broken = with_bug("mailer.no_exemplars").await.disproves(&[]).await;
+    assert_eq!(names(&broken), ["exemplar of email-service"], "{broken:?}");
+    let reasons = reasons(&broken, "exemplar of email-service");
+    let part = "no exemplar in messaging_process_duration_seconds of email-service";
+    assert!(reasons[0].starts_with(part), "{reasons:?}");
+}
+
+/// Mailpit's search, answered out of what our mail server has taken.
+async fn mailpit(server: &SmtpServer) -> String {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        query: String,
+    }
+    let search = async |State(server): State<Arc<SmtpServer>>, Query(asked): Query<Asked>| {
+        let found = server.taken().into_iter().filter(|email| email.text.contains(&asked.query)).count();
+        Json(json!({"messages_count": found}))
+    };
+    let pages = Router::new().route("/api/v1/search", get(search)).with_state(Arc::new(server.clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    address
+}
+
+#[tokio::test]
+async fn an_email_that_is_sent_twice_is_named_and_one_that_is_sent_once_is_not() {
+    for (bug, count) in [("", 1), ("mailer.sends_twice", 2)] {
+        let server = SmtpServer::start().await.unwrap();
+        let (smtp, web) = (server.url(), mailpit(&server).await);
+        let system = System::with(&[("SMTP_URL", &smtp), ("SABOTAGE_BUGS", bug)]).await;
+        let settings = [("SMTP_URL", smtp.as_str()), ("MAILPIT_LISTEN", &web)];
+        if count == 1 {
+            let ended = system.prove(&[], &settings).await;
+            assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+        } else {
+            let broken = system.disproves(&settings).await;
+            assert_eq!(names(&broken), ["e-mail, exactly one"], "{broken:?}");
+            assert_eq!(reasons(&broken, "e-mail, exactly one"), ["2 e-mails instead of one"]);
+        }
+        assert_eq!(server.taken().len(), count * ORDERS);
+    }
+}
+
+#[tokio::test]
+async fn a_stack_that_does_not_run_is_said_with_the_command_that_starts_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let prove = ["prove", "--stack", "local"];
+    let ended = Program::start("stacks", &prove, dir.path(), &[]).ended().await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("the local stack does not run: `make up` starts it"), "{}", ended.stderr);
+}
