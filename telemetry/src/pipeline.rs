@@ -9,6 +9,7 @@
 //! whoever hands something over never waits, and no destination holds back another.
 
 mod destination;
+mod division;
 mod metrics;
 mod post;
 mod spool;

@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use prost::bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::division::halves;
 use super::metrics::{DestinationMetrics, Dropped, Rejected};
 use super::post::{Answer, Post};
 use super::spool::{Next, Segment, Spool};
@@ -16,6 +18,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// Between two segments of a backlog: whoever has just come back should not be run over.
 const SHORTEST_BREATH: Duration = Duration::from_millis(10);
+/// Requests that may be spent on a segment to find the items that are refused: some seven among 512, wherever they are.
+pub(super) const MOST_HALVES: usize = 128;
 
 /// The end of a destination that is written to.
 pub(super) struct Outlet {
@@ -35,7 +39,10 @@ impl Outlet {
         let (settled, is_settled) = watch::channel(spool.first());
         let (spool, changed) = (Rc::new(RefCell::new(spool)), Rc::new(Notify::new()));
         let outlet = Self { spool: spool.clone(), changed: changed.clone(), settled: is_settled };
-        spawn_local(Destination { spool, changed, settled, post, metrics, schedule_delay }.run());
+        let halves_left = MOST_HALVES;
+        spawn_local(
+            Destination { spool, changed, settled, post, metrics, schedule_delay, halves_left }.run(),
+        );
         outlet
     }
 
@@ -65,10 +72,12 @@ struct Destination {
     post: Post,
     metrics: DestinationMetrics,
     schedule_delay: Duration,
+    /// Whoever refuses all there is will refuse its halves, too: renewed only by something that is taken.
+    halves_left: usize,
 }
 
 impl Destination {
-    async fn run(self) {
+    async fn run(mut self) {
         let mut has_backlog = false;
         loop {
             let mut segment = self.next().await;
@@ -98,37 +107,64 @@ impl Destination {
         }
     }
 
-    /// Sends until the receiver has answered with something other than "later", or the segment is too old.
-    async fn deliver(&self, segment: &mut Segment) -> Delivered {
+    /// Sends until everything in the segment is taken, refused for good or too old.
+    async fn deliver(&mut self, segment: &mut Segment) -> Delivered {
         let mut delivered = Delivered::default();
+        let mut has_taken = false;
         let body = self.spool.borrow().read(segment);
-        let body = match self.post.wrap(body) {
-            Ok(body) if segment.items > 0 => body,
-            _ => {
-                self.metrics.drop(segment.items, Dropped::Damaged);
-                return delivered;
+        // The first half is on top, so that items arrive in their order.
+        let mut parts = vec![(Bytes::from(body), segment.items)];
+        while let Some((body, items)) = parts.pop().filter(|(_, items)| *items > 0) {
+            match self.insist(&body, segment, &mut delivered).await {
+                Ok(rejected) => {
+                    let rejected = rejected.min(items);
+                    self.metrics.export(items - rejected);
+                    self.metrics.reject(rejected, Rejected::Partial);
+                    has_taken = true;
+                }
+                Err(GivenUp::Dropped(why)) => self.metrics.drop(items, why),
+                Err(GivenUp::Rejected(why)) => match self.divide(&body, items, why) {
+                    Some([first, second]) => parts.extend([second, first]),
+                    None => self.metrics.reject(items, why),
+                },
             }
-        };
+        }
+        if has_taken {
+            self.halves_left = MOST_HALVES;
+        }
+        delivered
+    }
+
+    /// Two requests in place of one that was refused, if that may help.
+    fn divide(&mut self, body: &Bytes, items: u64, why: Rejected) -> Option<[(Bytes, u64); 2]> {
+        // A stranger is refused whatever he brings.
+        if why == Rejected::Unauthorized || self.halves_left < 2 {
+            return None;
+        }
+        let halves = halves(body, items)?;
+        self.halves_left -= 2;
+        Some(halves)
+    }
+
+    /// Sends a request until the answer is not "later". Answers with the number of items refused within a success.
+    async fn insist(
+        &self,
+        body: &Bytes,
+        segment: &Segment,
+        delivered: &mut Delivered,
+    ) -> Result<u64, GivenUp> {
+        let body = self.post.wrap(body).map_err(|_| GivenUp::Dropped(Dropped::Damaged))?;
         let mut delay = FIRST_DELAY;
         loop {
             if self.spool.borrow().has_expired(segment) {
-                self.metrics.drop(segment.items, Dropped::TooOld);
-                return delivered;
+                return Err(GivenUp::Dropped(Dropped::TooOld));
             }
             let begun = Instant::now();
             let answer = self.post.send(&body).await;
             delivered.took = begun.elapsed();
             let asked = match answer {
-                Answer::Taken { rejected } => {
-                    let rejected = rejected.min(segment.items);
-                    self.metrics.export(segment.items - rejected);
-                    self.metrics.reject(rejected, Rejected::Partial);
-                    return delivered;
-                }
-                Answer::Refused(why) => {
-                    self.metrics.reject(segment.items, why);
-                    return delivered;
-                }
+                Answer::Taken { rejected } => return Ok(rejected),
+                Answer::Refused(why) => return Err(GivenUp::Rejected(why)),
                 Answer::Later(asked) => asked,
             };
             self.metrics.retries.inc();
@@ -139,6 +175,12 @@ impl Destination {
             delay = (delay * 2).min(LONGEST_DELAY);
         }
     }
+}
+
+/// Why a request will not be sent again as it is.
+enum GivenUp {
+    Dropped(Dropped),
+    Rejected(Rejected),
 }
 
 /// How a delivery went.

@@ -71,12 +71,12 @@ impl Post {
     }
 
     /// The body of a request, which can be sent any number of times.
-    pub(super) fn wrap(&self, body: Vec<u8>) -> io::Result<Bytes> {
+    pub(super) fn wrap(&self, body: &Bytes) -> io::Result<Bytes> {
         if !self.has_gzip {
-            return Ok(body.into());
+            return Ok(body.clone());
         }
         let mut zipped = GzEncoder::new(Vec::new(), Compression::fast());
-        zipped.write_all(&body)?;
+        zipped.write_all(body)?;
         Ok(zipped.finish()?.into())
     }
 

@@ -16,6 +16,8 @@ use self::sink::{Answer, Sink};
 use super::*;
 use crate::Settings;
 
+mod refusals;
+
 #[allow(dead_code, reason = "the tests of this file use a part of it")]
 #[path = "../../tests/support/sink.rs"]
 mod sink;
@@ -332,30 +334,6 @@ fn a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted() {
     bench.flush();
     assert_eq!(arrived(&sink), (0..1000).collect::<Vec<_>>());
     bench.assert_all_is_accounted_for(1);
-}
-
-#[test]
-fn each_answer_is_judged_and_counted() {
-    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    let bench = Bench::start(directory.path(), &[&sink], &[]);
-    for (answer, family, items) in [
-        (Answer::Refuse(400), "telemetry_rejected_total", 3.0),
-        (Answer::Refuse(413), "telemetry_rejected_total", 3.0),
-        (Answer::Partially(2), "telemetry_rejected_total", 2.0),
-        (Answer::Partially(2), "telemetry_exported_total", 1.0),
-        // More than there were: no receiver can make the count wrong.
-        (Answer::Partially(1000), "telemetry_rejected_total", 3.0),
-        (Answer::Partially(-1), "telemetry_exported_total", 3.0),
-        (Answer::Later(429, 0), "telemetry_exported_total", 3.0),
-        (Answer::Refuse(503), "telemetry_retries_total", 1.0),
-    ] {
-        let before = bench.sum(family, 1);
-        sink.script(&[answer]);
-        bench.push(0..3);
-        bench.flush();
-        assert_eq!(bench.sum(family, 1) - before, items, "{answer:?}");
-        bench.assert_all_is_accounted_for(1);
-    }
 }
 
 #[test]

@@ -32,10 +32,19 @@ pub(crate) enum Answer {
     AcceptAndBreak,
     /// This status; the spans are thrown away.
     Refuse(u16),
+    /// This status for a request that has a span of this name; all others are accepted.
+    RefuseAny(u16, &'static str),
     /// This status with `Retry-After` in seconds; the spans are thrown away.
     Later(u16, u64),
     /// Nothing, until the client gives up.
     Hang,
+}
+
+impl Answer {
+    /// Whether what came is kept.
+    fn takes(self) -> bool {
+        matches!(self, Self::Accept | Self::AcceptAndBreak | Self::Partially(_))
+    }
 }
 
 /// One request that came in.
@@ -94,6 +103,8 @@ impl Sink {
         thread::spawn(move || {
             while let Ok((connection, _)) = listener.accept() {
                 let connection = TcpStream::from(connection);
+                // Else the second piece of an answer waits for the client to confirm the first, for 40 ms.
+                connection.set_nodelay(true).unwrap();
                 {
                     let mut state = state.lock().unwrap();
                     if state.listener.is_none() {
@@ -205,7 +216,7 @@ fn serve(connection: &TcpStream, state: &Mutex<State>) {
                 let _ = connection.shutdown(Shutdown::Both);
                 false
             }
-            Answer::Refuse(status) => {
+            Answer::Refuse(status) | Answer::RefuseAny(status, _) => {
                 respond(connection, &format!("{status} No\r\ncontent-length: 0")).is_ok()
             }
             Answer::Later(status, seconds) => {
@@ -230,12 +241,11 @@ struct Request {
 fn receive(Request { path, headers, body }: Request, state: &Mutex<State>) -> Option<Answer> {
     let mut state = state.lock().unwrap();
     state.listener.as_ref()?;
-    let answer = state.script.pop_front().or(state.otherwise).unwrap_or(Answer::Accept);
-    let is_taken = matches!(answer, Answer::Accept | Answer::AcceptAndBreak | Answer::Partially(_));
+    let mut answer = state.script.pop_front().or(state.otherwise).unwrap_or(Answer::Accept);
     let mut spans = Vec::new();
     if path == "/v1/logs" {
         let request = ExportLogsServiceRequest::decode(body.as_slice()).expect("not an OTLP request");
-        state.logs.extend(request.resource_logs.into_iter().filter(|_| is_taken));
+        state.logs.extend(request.resource_logs.into_iter().filter(|_| answer.takes()));
     } else {
         let request = ExportTraceServiceRequest::decode(body.as_slice()).expect("not an OTLP request");
         for sent in request.resource_spans {
@@ -243,8 +253,12 @@ fn receive(Request { path, headers, body }: Request, state: &Mutex<State>) -> Op
             spans.extend(sent.scope_spans.into_iter().flat_map(|scope| scope.spans));
         }
     }
+    if let Answer::RefuseAny(status, name) = answer {
+        let is_marked = spans.iter().any(|span: &Span| span.name == name);
+        answer = if is_marked { Answer::Refuse(status) } else { Answer::Accept };
+    }
     state.attempts.push(Attempt { at: Instant::now(), spans: spans.len(), headers });
-    if is_taken {
+    if answer.takes() {
         state.accepted.append(&mut spans);
     }
     Some(answer)
