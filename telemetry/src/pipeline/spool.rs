@@ -5,17 +5,18 @@
 //! loses what the kernel had not written yet. Without a directory, or while its disk refuses, segments are kept
 //! in memory, in a smaller bound.
 
+mod directory;
 #[cfg(test)]
 mod model;
-mod segment;
+pub(super) mod segment;
 
 use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use self::directory::Directory;
 use self::segment::{Record, decode};
 use super::metrics::{DestinationMetrics, Dropped};
 
@@ -54,12 +55,6 @@ struct Load {
     bytes: usize,
 }
 
-/// The directory of one destination, ours for as long as this lives.
-struct Directory {
-    path: PathBuf,
-    _lock: File,
-}
-
 /// One request to be.
 pub(super) struct Segment {
     pub(super) number: u64,
@@ -92,26 +87,15 @@ impl Spool {
         Self { directory: None, limits, segments, next: 0, bytes: 0, in_memory: Load::default(), metrics }
     }
 
-    /// The queue in `path`, with what an earlier process has left there. In memory when another process has it.
+    /// The queue in `path`, or in a place beside it while another process has that one, with what ended processes
+    /// have left in any of them.
     pub(super) fn open(path: PathBuf, limits: Limits, metrics: DestinationMetrics) -> io::Result<Self> {
-        // Whoever may read log lines is decided elsewhere.
-        DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+        let directory = Directory::claim(&path)?;
+        directory.inherit(&path)?;
+        let left = directory.segments()?;
         let mut spool = Self::in_memory(limits, metrics);
-        let lock = OpenOptions::new().create(true).append(true).open(path.join("lock"))?;
-        match lock.try_lock() {
-            Err(fs::TryLockError::WouldBlock) => return Ok(spool),
-            Err(fs::TryLockError::Error(error)) => return Err(error),
-            Ok(()) => {}
-        }
-        let mut left = Vec::new();
-        for entry in fs::read_dir(&path)? {
-            let path = entry?.path();
-            let number = path.file_stem().and_then(|name| name.to_str()?.parse::<u64>().ok());
-            left.extend(number.zip(Some(path)));
-        }
-        left.sort_unstable();
         spool.next = left.last().map_or(0, |(number, _)| number + 1);
-        spool.directory = Some(Directory { path, _lock: lock });
+        spool.directory = Some(directory);
         for (number, path) in left {
             spool.recover(number, path)?;
         }
@@ -170,7 +154,7 @@ impl Spool {
         let written = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let record = Record { items, written: u64::try_from(written).ok()?, payload }.encode()?;
         if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && last.is_on_disk()) {
-            let path = directory.path.join(format!("{:020}", self.next));
+            let path = directory.segment(self.next);
             let file = OpenOptions::new().create_new(true).append(true).open(&path).ok()?;
             self.begin(Store::Disk { path, file: Some(file) }, now);
         }

@@ -1,9 +1,8 @@
 //! A pipeline with real sockets and a real directory. What an earlier process has left is what an earlier pipeline
 //! has left: it lets go of its spool when nobody can push any more.
 
-use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Parser;
@@ -16,6 +15,7 @@ use self::sink::{Answer, Sink};
 use super::*;
 use crate::Settings;
 
+mod disk;
 mod refusals;
 
 #[allow(dead_code, reason = "the tests of this file use a part of it")]
@@ -100,14 +100,10 @@ impl Bench {
         assert_eq!(came, went, "destination {destination}");
     }
 
-    /// Waits until so many are in the spool of the first destination and nothing is on its way there.
-    fn until_written(&self, directory: &Path, items: u64) {
-        eventually("all to be in the spool", || written(directory) == items);
-    }
-
-    fn stop(mut self, directory: &Path) {
+    /// Ends it, and waits until it has let go of its `place`.
+    fn stop(mut self, place: &Path) {
         self.intake = None;
-        let lock = fs::File::open(directory.join("s/traces-1/lock")).unwrap();
+        let lock = fs::File::open(place.join("lock")).unwrap();
         eventually("the pipeline to end", || lock.try_lock().is_ok());
     }
 }
@@ -120,16 +116,26 @@ fn encode(numbers: Vec<u64>) -> Vec<u8> {
     ExportTraceServiceRequest { resource_spans }.encode_to_vec()
 }
 
-fn segments(directory: &Path) -> Vec<std::path::PathBuf> {
-    let files = fs::read_dir(directory.join("s/traces-1")).unwrap().map(|entry| entry.unwrap().path());
+/// Where the spool of the first destination is.
+fn place(directory: &Path) -> PathBuf {
+    directory.join("s/traces-1")
+}
+
+fn segments(place: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = files.filter(|path| !path.ends_with("lock")).collect();
     files.sort();
     files
 }
 
-fn written(directory: &Path) -> u64 {
+/// Items in the spool at `place`.
+fn written(place: &Path) -> u64 {
     let items = |path| spool::items(&fs::read(path).unwrap_or_default());
-    segments(directory).iter().map(items).sum()
+    segments(place).iter().map(items).sum()
+}
+
+fn until_written(place: &Path, items: u64) {
+    eventually("all to be in the spool", || written(place) == items);
 }
 
 fn arrived(sink: &Sink) -> Vec<u64> {
@@ -150,9 +156,9 @@ fn what_a_dead_receiver_has_not_taken_leaves_in_order_after_a_restart_and_once()
     sink.close();
     let first = Bench::start(directory.path(), &[&sink], &[]);
     first.push(0..95);
-    first.until_written(directory.path(), 95);
+    until_written(&place(directory.path()), 95);
     first.assert_all_is_accounted_for(1);
-    first.stop(directory.path());
+    first.stop(&place(directory.path()));
 
     sink.open();
     let second = Bench::start(directory.path(), &[&sink], &[]);
@@ -162,7 +168,7 @@ fn what_a_dead_receiver_has_not_taken_leaves_in_order_after_a_restart_and_once()
     assert_eq!(second.sum("telemetry_recovered_total", 1), 95.0);
     assert_eq!(second.sum("telemetry_exported_total", 1), 100.0);
     assert_eq!(second.sum("telemetry_spool_bytes", 1), 0.0);
-    assert_eq!(segments(directory.path()), [] as [&Path; 0], "what was taken is still there");
+    assert_eq!(segments(&place(directory.path())), [] as [&Path; 0], "what was taken is still there");
     second.assert_all_is_accounted_for(1);
 }
 
@@ -172,7 +178,7 @@ fn a_backlog_is_sent_with_pauses() {
     sink.close();
     let bench = Bench::start(directory.path(), &[&sink], &[]);
     bench.push(0..200);
-    bench.until_written(directory.path(), 200);
+    until_written(&place(directory.path()), 200);
     sink.open();
     bench.flush();
     let attempts = sink.attempts();
@@ -201,139 +207,6 @@ fn a_destination_that_is_dead_and_one_that_never_answers_hold_back_none_of_the_o
         assert_eq!(arrived(sink), (0..300).collect::<Vec<_>>(), "destination {number}");
         bench.assert_all_is_accounted_for(number);
     }
-}
-
-#[test]
-fn the_oldest_make_room_in_a_full_spool_and_are_counted() {
-    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    sink.close();
-    let bench = Bench::start(directory.path(), &[&sink], &["--telemetry-spool-bytes=4000"]);
-    for round in 0..50 {
-        bench.push(round * 10..round * 10 + 10);
-        let came = (round + 1) * 10;
-        let known = || bench.sum("telemetry_dropped_total", 1) as u64 + written(directory.path()) >= came;
-        eventually("the round to be written", known);
-    }
-    let dropped = bench.sum("telemetry_dropped_total", 1);
-    assert!(dropped > 0.0);
-    assert!(bench.sum("telemetry_spool_bytes", 1) <= 4400.0, "one record above the bound at most");
-    bench.assert_all_is_accounted_for(1);
-    sink.open();
-    bench.flush();
-    let arrived = arrived(&sink);
-    assert_eq!(arrived.len() as f64, 500.0 - dropped);
-    assert_eq!(arrived.last(), Some(&499));
-    assert!(arrived.is_sorted());
-    bench.assert_all_is_accounted_for(1);
-}
-
-#[test]
-fn what_is_too_old_is_dropped_and_counted() {
-    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    sink.close();
-    let bench = Bench::start(directory.path(), &[&sink], &["--telemetry-spool-age=100ms"]);
-    bench.push(0..50);
-    eventually("all to be too old", || bench.sum("telemetry_dropped_total", 1) == 50.0);
-    sink.open();
-    bench.push([50]);
-    bench.flush();
-    assert_eq!(arrived(&sink), [50]);
-    bench.assert_all_is_accounted_for(1);
-}
-
-#[test]
-fn a_torn_or_damaged_spool_gives_what_is_whole_and_the_start_succeeds() {
-    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    sink.close();
-    let first = Bench::start(directory.path(), &[&sink], &[]);
-    first.push(0..40);
-    first.until_written(directory.path(), 40);
-    first.stop(directory.path());
-    let files = segments(directory.path());
-    let torn = fs::read(&files[0]).unwrap();
-    fs::write(&files[0], &torn[..torn.len() - 1]).unwrap();
-    let mut flipped = fs::read(&files[1]).unwrap();
-    flipped[30] ^= 1;
-    fs::write(&files[1], flipped).unwrap();
-    fs::write(files[0].with_file_name("00000000000000000999"), "no segment at all").unwrap();
-    let whole = written(directory.path());
-
-    sink.open();
-    let second = Bench::start(directory.path(), &[&sink], &[]);
-    second.push([40]);
-    second.flush();
-    let arrived = arrived(&sink);
-    assert_eq!(arrived.len() as u64, whole + 1, "{arrived:?}");
-    assert!(arrived.is_sorted() && arrived.last() == Some(&40));
-    assert_eq!(arrived.iter().collect::<HashSet<_>>().len(), arrived.len());
-    assert!(second.sum("telemetry_spool_damaged_bytes_total", 1) > 0.0);
-    second.assert_all_is_accounted_for(1);
-}
-
-#[test]
-fn a_start_succeeds_wherever_the_last_write_was_torn() {
-    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    sink.close();
-    let bench = Bench::start(directory.path(), &[&sink], &[]);
-    for round in 0..3 {
-        bench.push(round * 3..round * 3 + 3);
-        bench.until_written(directory.path(), round * 3 + 3);
-    }
-    bench.stop(directory.path());
-    let files = segments(directory.path());
-    let whole = fs::read(&files[0]).unwrap();
-    let limits = Limits { batch: 10, memory: 10, bytes: 1 << 20, age: Duration::from_secs(3600) };
-    for length in 0..=whole.len() {
-        fs::write(&files[0], &whole[..length]).unwrap();
-        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
-        Spool::open(directory.path().join("s/traces-1"), limits, metrics.destinations[0].clone()).unwrap();
-        assert_eq!(
-            metrics.queued(),
-            i64::try_from(spool::items(&whole[..length])).unwrap(),
-            "torn at {length}"
-        );
-    }
-}
-
-#[test]
-fn a_spool_that_another_process_has_is_left_alone() {
-    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    sink.close();
-    let first = Bench::start(directory.path(), &[&sink], &[]);
-    let second = Bench::start(directory.path(), &[&sink], &[]);
-    first.push([1]);
-    second.push([2]);
-    first.until_written(directory.path(), 1);
-    sink.open();
-    first.flush();
-    second.flush();
-    assert_eq!(arrived(&sink).into_iter().collect::<HashSet<_>>(), [1, 2].into());
-}
-
-#[test]
-fn a_disk_that_refuses_costs_the_spool_and_not_the_spans() {
-    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    let bench = Bench::start(directory.path(), &[&sink], &[]);
-    fs::remove_dir_all(directory.path().join("s")).unwrap();
-    bench.push(0..25);
-    bench.flush();
-    assert_eq!(arrived(&sink), (0..25).collect::<Vec<_>>());
-    bench.assert_all_is_accounted_for(1);
-}
-
-#[test]
-fn a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted() {
-    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    // A pipeline that has not begun to write is as far as one whose write does not return.
-    let (bench, pipeline) = Bench::build(directory.path(), &[&sink], &[]);
-    bench.push(0..1007);
-    assert_eq!(bench.sum("telemetry_dropped_total", 1), 7.0);
-    assert_eq!(bench.sum("telemetry_queued", 1), QUEUE as f64);
-    bench.assert_all_is_accounted_for(1);
-    pipeline.start("test-pipeline", encode).unwrap();
-    bench.flush();
-    assert_eq!(arrived(&sink), (0..1000).collect::<Vec<_>>());
-    bench.assert_all_is_accounted_for(1);
 }
 
 #[test]

@@ -41,8 +41,8 @@ fn an_item_that_is_refused_costs_none_of_its_neighbours_also_when_it_was_left_by
         first.assert_all_is_accounted_for(1);
         sink.close();
         first.push(0..40);
-        first.until_written(directory.path(), 40);
-        first.stop(directory.path());
+        until_written(&place(directory.path()), 40);
+        first.stop(&place(directory.path()));
 
         sink.open();
         let second = Bench::start(directory.path(), &[&sink], &[]);

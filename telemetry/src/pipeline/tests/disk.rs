@@ -1,0 +1,153 @@
+//! The spool on a disk that is full, torn, damaged, shared, gone or stuck.
+
+use std::collections::HashSet;
+
+use super::*;
+
+#[test]
+fn the_oldest_make_room_in_a_full_spool_and_are_counted() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    sink.close();
+    let bench = Bench::start(directory.path(), &[&sink], &["--telemetry-spool-bytes=4000"]);
+    for round in 0..50 {
+        bench.push(round * 10..round * 10 + 10);
+        let came = (round + 1) * 10;
+        let known =
+            || bench.sum("telemetry_dropped_total", 1) as u64 + written(&place(directory.path())) >= came;
+        eventually("the round to be written", known);
+    }
+    let dropped = bench.sum("telemetry_dropped_total", 1);
+    assert!(dropped > 0.0);
+    assert!(bench.sum("telemetry_spool_bytes", 1) <= 4400.0, "one record above the bound at most");
+    bench.assert_all_is_accounted_for(1);
+    sink.open();
+    bench.flush();
+    let arrived = arrived(&sink);
+    assert_eq!(arrived.len() as f64, 500.0 - dropped);
+    assert_eq!(arrived.last(), Some(&499));
+    assert!(arrived.is_sorted());
+    bench.assert_all_is_accounted_for(1);
+}
+
+#[test]
+fn what_is_too_old_is_dropped_and_counted() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    sink.close();
+    let bench = Bench::start(directory.path(), &[&sink], &["--telemetry-spool-age=100ms"]);
+    bench.push(0..50);
+    eventually("all to be too old", || bench.sum("telemetry_dropped_total", 1) == 50.0);
+    sink.open();
+    bench.push([50]);
+    bench.flush();
+    assert_eq!(arrived(&sink), [50]);
+    bench.assert_all_is_accounted_for(1);
+}
+
+#[test]
+fn a_torn_or_damaged_spool_gives_what_is_whole_and_the_start_succeeds() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    sink.close();
+    let first = Bench::start(directory.path(), &[&sink], &[]);
+    first.push(0..40);
+    until_written(&place(directory.path()), 40);
+    first.stop(&place(directory.path()));
+    let files = segments(&place(directory.path()));
+    let torn = fs::read(&files[0]).unwrap();
+    fs::write(&files[0], &torn[..torn.len() - 1]).unwrap();
+    let mut flipped = fs::read(&files[1]).unwrap();
+    flipped[30] ^= 1;
+    fs::write(&files[1], flipped).unwrap();
+    fs::write(files[0].with_file_name("00000000000000000999"), "no segment at all").unwrap();
+    let whole = written(&place(directory.path()));
+
+    sink.open();
+    let second = Bench::start(directory.path(), &[&sink], &[]);
+    second.push([40]);
+    second.flush();
+    let arrived = arrived(&sink);
+    assert_eq!(arrived.len() as u64, whole + 1, "{arrived:?}");
+    assert!(arrived.is_sorted() && arrived.last() == Some(&40));
+    assert_eq!(arrived.iter().collect::<HashSet<_>>().len(), arrived.len());
+    assert!(second.sum("telemetry_spool_damaged_bytes_total", 1) > 0.0);
+    second.assert_all_is_accounted_for(1);
+}
+
+#[test]
+fn a_start_succeeds_wherever_the_last_write_was_torn() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    sink.close();
+    let bench = Bench::start(directory.path(), &[&sink], &[]);
+    for round in 0..3 {
+        bench.push(round * 3..round * 3 + 3);
+        until_written(&place(directory.path()), round * 3 + 3);
+    }
+    bench.stop(&place(directory.path()));
+    let files = segments(&place(directory.path()));
+    let whole = fs::read(&files[0]).unwrap();
+    let limits = Limits { batch: 10, memory: 10, bytes: 1 << 20, age: Duration::from_secs(3600) };
+    for length in 0..=whole.len() {
+        fs::write(&files[0], &whole[..length]).unwrap();
+        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
+        Spool::open(place(directory.path()), limits, metrics.destinations[0].clone()).unwrap();
+        assert_eq!(
+            metrics.queued(),
+            i64::try_from(spool::items(&whole[..length])).unwrap(),
+            "torn at {length}"
+        );
+    }
+}
+
+#[test]
+fn two_processes_that_share_a_spool_have_a_place_each_and_whoever_comes_next_inherits_both() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    let [place, beside] = ["s/traces-1", "s/traces-1.2"].map(|place| directory.path().join(place));
+    sink.close();
+    let first = Bench::start(directory.path(), &[&sink], &[]);
+    let second = Bench::start(directory.path(), &[&sink], &[]);
+    first.push(0..20);
+    second.push(20..35);
+    eventually("both to be written", || [&place, &beside].map(|place| written(place)) == [20, 15]);
+    second.stop(&beside);
+    // What the first has is its own for as long as it lives.
+    let third = Bench::start(directory.path(), &[&sink], &[]);
+    third.push(35..40);
+    eventually("all to be written", || [&place, &beside].map(|place| written(place)) == [20, 20]);
+    third.assert_all_is_accounted_for(1);
+    third.stop(&beside);
+    first.stop(&place);
+
+    sink.open();
+    let last = Bench::start(directory.path(), &[&sink], &[]);
+    last.push(40..45);
+    last.flush();
+    assert_eq!(arrived(&sink), (0..45).collect::<Vec<_>>());
+    assert_eq!(last.sum("telemetry_recovered_total", 1), 40.0);
+    assert_eq!([place, beside].map(|place| segments(&place).len()), [0, 0]);
+    last.assert_all_is_accounted_for(1);
+}
+
+#[test]
+fn a_disk_that_refuses_costs_the_spool_and_not_the_spans() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    let bench = Bench::start(directory.path(), &[&sink], &[]);
+    fs::remove_dir_all(directory.path().join("s")).unwrap();
+    bench.push(0..25);
+    bench.flush();
+    assert_eq!(arrived(&sink), (0..25).collect::<Vec<_>>());
+    bench.assert_all_is_accounted_for(1);
+}
+
+#[test]
+fn a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    // A pipeline that has not begun to write is as far as one whose write does not return.
+    let (bench, pipeline) = Bench::build(directory.path(), &[&sink], &[]);
+    bench.push(0..1007);
+    assert_eq!(bench.sum("telemetry_dropped_total", 1), 7.0);
+    assert_eq!(bench.sum("telemetry_queued", 1), QUEUE as f64);
+    bench.assert_all_is_accounted_for(1);
+    pipeline.start("test-pipeline", encode).unwrap();
+    bench.flush();
+    assert_eq!(arrived(&sink), (0..1000).collect::<Vec<_>>());
+    bench.assert_all_is_accounted_for(1);
+}
