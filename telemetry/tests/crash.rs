@@ -1,0 +1,128 @@
+//! A `kill -9` in the middle of work: what had ended by then is found by the next process, but for the last moments.
+//!
+//! The process that dies and the one that comes after it are this program again, with `CRASH_DIRECTORY` in its environment.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
+
+mod support;
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use support::lines;
+use support::sink::{Sink, attribute};
+use support::{SERVICE, settings, within};
+use telemetry::{Flush, Observability, slog};
+
+const KILLS: usize = 5;
+/// A busy machine may not let a pipeline run for a while; it writes within two milliseconds where it can.
+const YOUNG: Duration = Duration::from_millis(500);
+/// Between two steps: a load, and no test of what the machine can bear.
+const PACE: Duration = Duration::from_micros(300);
+
+#[test]
+fn a_kill_takes_only_what_is_young_of_spans_records_and_lines() {
+    let mut taken = Vec::new();
+    for kill in 0..KILLS {
+        let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+        let (told, killed) = work_until_killed(directory.path(), 400 + 100 * kill);
+        let mut next = program("the_process_that_comes_after", directory.path(), &sink.endpoint());
+        assert!(next.stdout(Stdio::null()).status().unwrap().success());
+
+        let spans =
+            sink.named("step").iter().filter_map(|span| attribute(span, "number")?.parse().ok()).collect();
+        for (what, found) in
+            [("spans", spans), ("records", records(&sink)), ("lines", lines_of_file(directory.path()))]
+        {
+            let lost: Vec<_> = told.iter().filter(|(number, _)| !found.contains(number)).collect();
+            let oldest = lost.first().map(|(_, told)| killed.duration_since(*told).unwrap_or_default());
+            let oldest = oldest.unwrap_or_default();
+            assert!(
+                oldest < YOUNG,
+                "of {} {what} {} were lost, one of them {oldest:?} old",
+                told.len(),
+                lost.len()
+            );
+            taken.push(format!("{} {what}, the oldest {oldest:.1?} old", lost.len()));
+        }
+    }
+    eprintln!("the kills took {}", taken.join("; "));
+}
+
+/// Numbers that were handed over, each with when that was done, and when the one who did it was killed.
+fn work_until_killed(directory: &Path, steps: usize) -> (Vec<(u64, SystemTime)>, SystemTime) {
+    let nowhere = "--otel-exporter-otlp-endpoint=http://127.0.0.1:9";
+    let mut worker =
+        program("the_process_that_is_killed", directory, nowhere).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(worker.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let step = |line: String| {
+        let (number, nanoseconds) = line.split_once(' ')?;
+        Some((number.parse().ok()?, SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds.parse().ok()?)))
+    };
+    let mut told: Vec<_> = output.by_ref().filter_map(step).take(steps).collect();
+    let killed = SystemTime::now();
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    told.extend(output.filter_map(step));
+    assert!(told.len() >= steps, "it ended by itself");
+    (told, killed)
+}
+
+fn program(test: &str, directory: &Path, endpoint: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--ignored", "--nocapture"]);
+    command.env("CRASH_DIRECTORY", directory).env("CRASH_ENDPOINT", endpoint);
+    command
+}
+
+fn observability() -> Observability {
+    let variable = |name| std::env::var_os(name).expect("started by the other test").into_string().unwrap();
+    let (directory, endpoint) = (variable("CRASH_DIRECTORY"), variable("CRASH_ENDPOINT"));
+    let [spool, logs] = [("telemetry-spool-dir", "spool"), ("log-dir", "logs")]
+        .map(|(name, place)| format!("--{name}={directory}/{place}"));
+    Observability::new(SERVICE, &settings(&[&endpoint, &spool, &logs, "--otel-logs-exporter=otlp"])).unwrap()
+}
+
+#[test]
+#[ignore = "the other test starts and kills it"]
+fn the_process_that_is_killed() {
+    let observability = observability();
+    let log = observability.log();
+    let mut output = std::io::stdout();
+    for number in 0_u64.. {
+        tracing::info_span!("step", number).in_scope(|| slog::info!(log, "step"; "number" => number));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        writeln!(output, "{number} {}", now.as_nanos()).unwrap();
+        thread::park_timeout(PACE);
+    }
+}
+
+#[actix_rt::test]
+#[ignore = "the other test starts it"]
+async fn the_process_that_comes_after() {
+    let observability = observability().launch();
+    within("a flush", observability.send(Flush)).await.unwrap();
+}
+
+fn records(sink: &Sink) -> HashSet<u64> {
+    let scopes = sink.logs().into_iter().flat_map(|group| group.scope_logs);
+    let fields = scopes.flat_map(|scope| scope.log_records).flat_map(|record| record.attributes);
+    let number = fields.filter(|field| field.key == "number").filter_map(|field| field.value?.value);
+    number
+        .filter_map(
+            |value| if let Value::IntValue(number) = value { u64::try_from(number).ok() } else { None },
+        )
+        .collect()
+}
+
+fn lines_of_file(directory: &Path) -> HashSet<u64> {
+    let text = std::fs::read_to_string(directory.join("logs/test-service.log")).unwrap();
+    // The last one may have been torn by the kill.
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    lines::parse(whole).iter().filter_map(|line| line.get("number").as_u64()).collect()
+}
