@@ -16,6 +16,7 @@ mod error;
 mod log;
 mod observability;
 mod pipeline;
+mod recorder;
 mod settings;
 mod trace;
 mod traced;

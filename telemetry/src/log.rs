@@ -9,15 +9,15 @@ mod terminal;
 
 pub(crate) use bridge::BridgeLayer;
 pub(crate) use queue::LogQueue;
-pub(crate) use record::Recorded;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use opentelemetry_sdk::Resource;
 use prometheus::Registry;
 use slog::{Drain, Level, Logger, Never, OwnedKVList, Record};
 use tracing_subscriber::filter::Targets;
 
+use self::queue::Sink;
 use self::record::RecordDrain;
 use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
 use crate::settings::Exporter;
@@ -27,7 +27,7 @@ use crate::{Error, Service, Settings};
 pub(crate) struct Logs {
     pub(crate) logger: Logger,
     pub(crate) lines: LogQueue,
-    pub(crate) records: Option<Intake<Recorded>>,
+    pub(crate) records: Option<Intake>,
 }
 
 /// Builds the root logger, and starts what is behind it.
@@ -38,17 +38,20 @@ pub(crate) fn root(
     registry: &Registry,
     metrics: &PipelineMetrics,
 ) -> Result<Logs, Error> {
-    let mut sinks: Vec<(&str, queue::Sink)> = Vec::new();
+    let mut sinks = Vec::new();
     if settings.log_stdout {
         let stdout = std::io::stdout();
         let is_terminal = stdout.is_terminal();
-        sinks
-            .push(("stdout", if is_terminal { Box::new(terminal::Human(stdout)) } else { Box::new(stdout) }));
+        let writer: Box<dyn Write + Send> =
+            if is_terminal { Box::new(terminal::Human(stdout)) } else { Box::new(stdout) };
+        sinks.push(Sink { name: "stdout", writer, recent: None });
     }
     if !settings.log_dir.as_os_str().is_empty() {
         let path = settings.log_dir.join(format!("{}.log", service.name));
         let file = file::LogFile::open(path.clone(), settings.log_file_bytes, settings.log_files);
-        sinks.push(("file", Box::new(file.map_err(|source| Error::LogFile { path, source })?)));
+        let writer = Box::new(file.map_err(|source| Error::LogFile { path, source })?);
+        let recent = Some(settings.log_dir.join(format!(".{}.recent", service.name)));
+        sinks.push(Sink { name: "file", writer, recent });
     }
     let lines = LogQueue::start(sinks, registry)?;
     let records = records(service, settings, resource, metrics)?;
@@ -65,13 +68,14 @@ fn records(
     settings: &Settings,
     resource: &Resource,
     metrics: &PipelineMetrics,
-) -> Result<Option<Intake<Recorded>>, Error> {
+) -> Result<Option<Intake>, Error> {
     let export = &settings.export;
     if export.otel_logs_exporter == Exporter::None {
         return Ok(None);
     }
     let options = Options {
         signal: Signal::Logs,
+        resource: record::resource(resource, &settings.deployment_environment),
         uris: export.logs_destinations(),
         queue: export.otel_blrp_max_queue_size,
         batch: export.otel_blrp_max_export_batch_size,
@@ -79,7 +83,7 @@ fn records(
     };
     let pipeline = Pipeline::build(service, options, export, metrics)?;
     let intake = pipeline.intake();
-    pipeline.start("telemetry-logs", record::encoder(resource, &settings.deployment_environment))?;
+    pipeline.start("telemetry-logs")?;
     Ok(Some(intake))
 }
 

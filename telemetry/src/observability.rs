@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::{OptionFuture, join3};
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::{IntGaugeVec, Opts, process_collector::ProcessCollector};
 use slog::Logger;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::log::{BridgeLayer, LogQueue, Logs, Recorded};
+use crate::log::{BridgeLayer, LogQueue, Logs};
 use crate::metrics::{Format, Registry, register};
 use crate::pipeline::{Intake, PipelineMetrics, SignalMetrics};
 use crate::{Error, Settings, log, trace};
@@ -71,9 +71,9 @@ pub struct Observability {
     registry: Registry,
     log: Logger,
     lines: LogQueue,
-    records: Option<Intake<Recorded>>,
+    records: Option<Intake>,
     provider: Option<SdkTracerProvider>,
-    spans: Option<Intake<SpanData>>,
+    spans: Option<Intake>,
     has_spool: bool,
     reported: u64,
 }

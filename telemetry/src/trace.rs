@@ -5,12 +5,15 @@ mod spans;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use prost::Message;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::{Layer, prelude::*};
 
+use self::spans::Spans;
 use crate::log::BridgeLayer;
 use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
 use crate::settings::Exporter;
@@ -25,18 +28,19 @@ pub(crate) fn install(
     resource: Resource,
     metrics: &PipelineMetrics,
     bridge: BridgeLayer,
-) -> Result<Option<(SdkTracerProvider, Intake<SpanData>)>, Error> {
+) -> Result<Option<(SdkTracerProvider, Intake)>, Error> {
     // What is below `log_level` would be refused by the logger anyway; this spares formatting it.
     let events = bridge.with_filter(settings.log_level.clone());
     let pipeline = match settings.export.otel_traces_exporter {
         Exporter::None => None,
-        Exporter::Otlp => Some(pipeline(service, settings, metrics)?),
+        Exporter::Otlp => Some(pipeline(service, settings, &resource, metrics)?),
     };
-    let provider = pipeline.as_ref().map(|pipeline| {
+    let processor = pipeline.as_ref().map(|pipeline| Spans::new(pipeline.intake())).transpose()?;
+    let provider = processor.map(|processor| {
         SdkTracerProvider::builder()
-            .with_resource(resource.clone())
+            .with_resource(resource)
             .with_sampler(settings.sampler())
-            .with_span_processor(spans::Spans(pipeline.intake()))
+            .with_span_processor(processor)
             .build()
     });
     let spans = provider.as_ref().map(|provider| {
@@ -54,18 +58,22 @@ pub(crate) fn install(
     let Some((provider, pipeline)) = provider.zip(pipeline) else { return Ok(None) };
     crate::propagation::self_test()?;
     let intake = pipeline.intake();
-    pipeline.start("telemetry-spans", encoder::encoder(&resource)?)?;
+    pipeline.start("telemetry-spans")?;
     Ok(Some((provider, intake)))
 }
 
 fn pipeline(
     service: Service,
     settings: &Settings,
+    resource: &Resource,
     metrics: &PipelineMetrics,
-) -> Result<Pipeline<SpanData>, Error> {
+) -> Result<Pipeline, Error> {
     let export = &settings.export;
+    let attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
+    let resource = opentelemetry_proto::tonic::resource::v1::Resource { attributes, ..Default::default() };
     let options = Options {
         signal: Signal::Traces,
+        resource: resource.encode_to_vec(),
         uris: export.traces_destinations(),
         queue: export.otel_bsp_max_queue_size,
         batch: export.otel_bsp_max_export_batch_size,

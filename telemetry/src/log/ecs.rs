@@ -86,9 +86,7 @@ impl Write for LineBuffer {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let capacity = self.line.len();
-        let line = std::mem::replace(&mut self.line, Vec::with_capacity(capacity));
-        self.queue.push(line);
+        self.queue.push(&self.line);
         Ok(())
     }
 }

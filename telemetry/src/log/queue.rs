@@ -1,28 +1,32 @@
-//! The queues between those who log and the threads that write, one for each destination.
+//! What lies between those who log and the threads that write, one for each destination.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use tokio::runtime;
+use tokio::sync::mpsc;
 
 use crate::Error;
 use crate::metrics::register;
+use crate::recorder::{Gathered, Recorder};
 
-/// Lines that may wait for the writer: some 3 MiB. More are dropped and counted, so that a slow disk
-/// never holds up a request.
+/// Lines that may wait for a writer. More are dropped and counted, so that a slow disk never holds up a request.
 const CAPACITY: usize = 8192;
 
-/// Bytes that leave with one `write(2)` at most.
+/// Bytes that leave with one `write(2)`, if lines are not longer than that.
 const CHUNK: usize = 64 * 1024;
 
 /// A destination of whole lines.
-pub(super) type Sink = Box<dyn Write + Send>;
-
-enum Command {
-    Line(Arc<Vec<u8>>),
-    Flush(SyncSender<()>),
+pub(super) struct Sink {
+    /// Its name in the metrics.
+    pub(super) name: &'static str,
+    pub(super) writer: Box<dyn Write + Send>,
+    /// The file that keeps the lines which a process that is killed had not written yet; without one they are lost.
+    pub(super) recent: Option<PathBuf>,
 }
 
 /// The sending end; cheap to clone.
@@ -32,32 +36,49 @@ pub(crate) struct LogQueue {
 }
 
 struct Destination {
-    commands: SyncSender<Command>,
+    recorder: Arc<Recorder>,
+    flushes: mpsc::Sender<SyncSender<()>>,
     metrics: LineMetrics,
 }
 
 impl LogQueue {
-    pub(super) fn start(sinks: Vec<(&str, Sink)>, registry: &Registry) -> Result<Self, Error> {
+    pub(super) fn start(sinks: Vec<Sink>, registry: &Registry) -> Result<Self, Error> {
         let families = LineFamilies::register(registry)?;
-        let start = |(name, sink): (&str, Sink)| {
-            let (commands, queued) = sync_channel(CAPACITY);
-            let metrics = families.of(name);
-            let writer = Writer { sink, metrics: metrics.clone() };
-            let thread = thread::Builder::new().name(format!("log-{name}"));
-            thread.spawn(move || writer.run(&queued)).map_err(Error::LogWriter)?;
-            Ok(Destination { commands, metrics })
+        let start = |sink: Sink| {
+            let metrics = families.of(sink.name);
+            let mut writer = Writer { writer: sink.writer, metrics: metrics.clone() };
+            let recorder = match sink.recent {
+                None => Recorder::in_memory(CAPACITY).map_err(Error::LogWriter)?,
+                Some(path) => {
+                    let rescue = |left: crate::recorder::Left| {
+                        metrics.lines.inc_by(left.items.len() as u64);
+                        writer.write_all(left.items.iter().map(Vec::as_slice));
+                    };
+                    Recorder::open(&path, CAPACITY, b"", rescue)
+                        .map_err(|source| Error::LogFile { path, source })?
+                }
+            };
+            let recorder = Arc::new(recorder);
+            let (flushes, asked) = mpsc::channel(1);
+            let runtime =
+                runtime::Builder::new_current_thread().enable_time().build().map_err(Error::LogWriter)?;
+            let source = recorder.clone();
+            let run = move || runtime.block_on(writer.run(&source, asked));
+            let thread = thread::Builder::new().name(format!("log-{}", sink.name));
+            thread.spawn(run).map_err(Error::LogWriter)?;
+            Ok(Destination { recorder, flushes, metrics })
         };
         let destinations = sinks.into_iter().map(start).collect::<Result<_, Error>>()?;
         Ok(Self { destinations })
     }
 
-    /// Never waits: a destination whose queue is full goes without this line.
-    pub(super) fn push(&self, line: Vec<u8>) {
-        let line = Arc::new(line);
-        for Destination { commands, metrics } in &*self.destinations {
-            match commands.try_send(Command::Line(line.clone())) {
-                Ok(()) => metrics.lines.inc(),
-                Err(_) => metrics.queue_full.inc(),
+    /// Never waits: a destination that is too far behind goes without this line.
+    pub(super) fn push(&self, line: &[u8]) {
+        for Destination { recorder, metrics, .. } in &*self.destinations {
+            if recorder.record(line) {
+                metrics.lines.inc();
+            } else {
+                metrics.queue_full.inc();
             }
         }
     }
@@ -72,7 +93,7 @@ impl LogQueue {
         let (done, written) = sync_channel(self.destinations.len());
         for destination in &*self.destinations {
             // An error means that the writer is gone, and with it everything there was to wait for.
-            let _ = destination.commands.send(Command::Flush(done.clone()));
+            let _ = destination.flushes.blocking_send(done.clone());
         }
         drop(done);
         while written.recv().is_ok() {}
@@ -121,41 +142,43 @@ struct LineMetrics {
 }
 
 struct Writer {
-    sink: Sink,
+    writer: Box<dyn Write + Send>,
     metrics: LineMetrics,
 }
 
 impl Writer {
-    /// One write per burst of lines: one system call for each would cost more than all the rest.
-    fn run(mut self, queued: &Receiver<Command>) {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        while let Ok(first) = queued.recv() {
-            let mut lines = 0;
-            let mut flushed = None;
-            let mut next = Some(first);
-            while let Some(command) = next.take() {
-                match command {
-                    Command::Line(line) => {
-                        chunk.extend_from_slice(&line);
-                        lines += 1;
-                        if chunk.len() < CHUNK {
-                            next = queued.try_recv().ok();
-                        }
-                    }
-                    Command::Flush(done) => flushed = Some(done),
-                }
-            }
-            self.write(&chunk, lines);
-            chunk.clear();
-            if let Some(done) = flushed {
+    async fn run(mut self, lines: &Recorder, mut flushes: mpsc::Receiver<SyncSender<()>>) {
+        loop {
+            let gathered = lines.gather(&mut flushes).await;
+            let taken = lines.take();
+            self.write_all(taken.items());
+            drop(taken);
+            match gathered {
+                Gathered::Some => {}
+                Gathered::Ended => return,
                 // Whoever asked may have given up waiting.
-                let _ = done.send(());
+                Gathered::Flush(done) => drop(done.send(())),
             }
         }
     }
 
+    /// A chunk at a time: one system call for each line would cost more than all the rest.
+    fn write_all<'a>(&mut self, lines: impl IntoIterator<Item = &'a [u8]>) {
+        let (mut chunk, mut held) = (Vec::with_capacity(CHUNK), 0);
+        for line in lines {
+            if chunk.len() + line.len() > CHUNK {
+                self.write(&chunk, held);
+                chunk.clear();
+                held = 0;
+            }
+            chunk.extend_from_slice(line);
+            held += 1;
+        }
+        self.write(&chunk, held);
+    }
+
     fn write(&mut self, chunk: &[u8], lines: u64) {
-        if lines > 0 && self.sink.write_all(chunk).and_then(|()| self.sink.flush()).is_err() {
+        if lines > 0 && self.writer.write_all(chunk).and_then(|()| self.writer.flush()).is_err() {
             self.metrics.write_failed.inc_by(lines);
         }
     }
@@ -164,8 +187,8 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::mpsc::{Sender, channel};
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
 
@@ -220,9 +243,10 @@ mod tests {
         }
     }
 
-    fn start(sinks: Vec<Sink>) -> LogQueue {
-        let names = ["first", "second"];
-        LogQueue::start(names.into_iter().zip(sinks).collect(), &Registry::new()).unwrap()
+    fn start(writers: Vec<Box<dyn Write + Send>>) -> LogQueue {
+        let sink = |(name, writer)| Sink { name, writer, recent: None };
+        LogQueue::start(["first", "second"].into_iter().zip(writers).map(sink).collect(), &Registry::new())
+            .unwrap()
     }
 
     /// Lines handed over, dropped for want of room, and dropped by the destination.
@@ -238,11 +262,11 @@ mod tests {
         let (entered, is_stuck) = channel();
         let (release, let_go) = channel();
         let queue = start(vec![Box::new(Stuck { entered, let_go }), Box::new(kept.clone())]);
-        queue.push(b"stuck\n".to_vec());
+        queue.push(b"stuck\n");
         is_stuck.recv().unwrap();
         // The writer holds one line; from here on the queue alone takes them.
         for number in 0..CREATED {
-            queue.push(b"waiting\n".to_vec());
+            queue.push(b"waiting\n");
             while kept.lines() + CAPACITY / 2 < number {
                 thread::yield_now();
             }
@@ -262,7 +286,7 @@ mod tests {
         let kept = Kept::default();
         let queue = start(vec![Box::new(Gone), Box::new(kept.clone())]);
         for _ in 0..100 {
-            queue.push(b"line\n".to_vec());
+            queue.push(b"line\n");
         }
         queue.flush();
         assert_eq!(kept.lines(), 100);
@@ -275,7 +299,7 @@ mod tests {
         let queue = start(vec![Box::new(kept.clone())]);
         let long = [vec![b'x'; 3 * CHUNK], b"\n".to_vec()].concat();
         for line in [b"first\n".to_vec(), long.clone(), b"last\n".to_vec()] {
-            queue.push(line);
+            queue.push(&line);
         }
         queue.flush();
         let expected = [b"first\n".to_vec(), long, b"last\n".to_vec()].concat();

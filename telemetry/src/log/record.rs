@@ -17,11 +17,8 @@ use slog::{Drain, KV, Key, Level, Never, OwnedKVList, Record, Serializer};
 use super::{level_name, logger_name};
 use crate::pipeline::Intake;
 
-/// A record and its level, by which records are grouped.
-pub(crate) type Recorded = (Level, LogRecord);
-
-/// Makes a record on the thread that logs it, where the current span is known.
-pub(super) struct RecordDrain(pub(super) Intake<Recorded>);
+/// Makes a request of a record on the thread that logs it, where the current span is known.
+pub(super) struct RecordDrain(pub(super) Intake);
 
 impl Drain for RecordDrain {
     type Ok = ();
@@ -54,39 +51,27 @@ impl Drain for RecordDrain {
             made.span_id = ids.span_id().to_bytes().to_vec();
             made.flags = ids.trace_flags().to_u8().into();
         }
-        self.0.push((record.level(), made));
+        self.0.push(&request(record.level(), made).encode_to_vec());
         Ok(())
     }
 }
 
-/// Makes one request of records that `resource` has logged, in groups of one level.
+/// Who logs, encoded, with the environment.
 ///
 /// Loki makes labels of a resource's attributes only. `environment` and `level` are there for that; all else that
 /// it indexes without being asked is better left out by its `otlp_config`, see README.md.
-pub(super) fn encoder(
-    resource: &opentelemetry_sdk::Resource,
-    environment: &str,
-) -> impl Fn(Vec<Recorded>) -> Vec<u8> + Send + use<> {
+pub(super) fn resource(resource: &opentelemetry_sdk::Resource, environment: &str) -> Vec<u8> {
     let mut attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
     attributes.push(attribute("environment", text(environment)));
-    move |records| {
-        let mut groups: Vec<(Level, Vec<LogRecord>)> = Vec::new();
-        for (level, record) in records {
-            match groups.iter_mut().find(|(other, _)| *other == level) {
-                Some((_, group)) => group.push(record),
-                None => groups.push((level, vec![record])),
-            }
-        }
-        let resource_logs = groups.into_iter().map(|(level, log_records)| {
-            let level = attribute("level", text(level_name(level)));
-            let attributes = attributes.iter().cloned().chain([level]).collect();
-            ResourceLogs {
-                resource: Some(Resource { attributes, ..Resource::default() }),
-                scope_logs: vec![ScopeLogs { log_records, ..ScopeLogs::default() }],
-                ..ResourceLogs::default()
-            }
-        });
-        ExportLogsServiceRequest { resource_logs: resource_logs.collect() }.encode_to_vec()
+    Resource { attributes, ..Resource::default() }.encode_to_vec()
+}
+
+fn request(level: Level, record: LogRecord) -> ExportLogsServiceRequest {
+    let attributes = vec![attribute("level", text(level_name(level)))];
+    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
+    let resource = Some(Resource { attributes, ..Resource::default() });
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }],
     }
 }
 

@@ -9,9 +9,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::division::halves;
 use super::metrics::{DestinationMetrics, Dropped, Rejected};
 use super::post::{Answer, Post};
+use super::request::halves;
 use super::spool::{Next, Segment, Spool};
 
 const FIRST_DELAY: Duration = Duration::from_millis(200);

@@ -5,7 +5,7 @@
 //! loses what the kernel had not written yet. Without a directory, or while its disk refuses, segments are kept
 //! in memory, in a smaller bound.
 
-mod directory;
+pub(super) mod directory;
 #[cfg(test)]
 mod model;
 pub(super) mod segment;

@@ -32,18 +32,18 @@ struct Command {
 
 /// A pipeline of numbers; each becomes a span with its name.
 struct Bench {
-    intake: Option<Intake<u64>>,
+    intake: Option<Intake>,
     registry: Registry,
 }
 
 impl Bench {
     fn start(directory: &Path, sinks: &[&Sink], arguments: &[&str]) -> Self {
         let (bench, pipeline) = Self::build(directory, sinks, arguments);
-        pipeline.start("test-pipeline", encode).unwrap();
+        pipeline.start("test-pipeline").unwrap();
         bench
     }
 
-    fn build(directory: &Path, sinks: &[&Sink], arguments: &[&str]) -> (Self, Pipeline<u64>) {
+    fn build(directory: &Path, sinks: &[&Sink], arguments: &[&str]) -> (Self, Pipeline) {
         let urls: Vec<_> = sinks.iter().map(|sink| sink.url() + "/v1/traces").collect();
         let urls = format!("--otel-exporter-otlp-traces-endpoint={}", urls.join(","));
         let spool = format!("--telemetry-spool-dir={}", directory.display());
@@ -53,6 +53,7 @@ impl Bench {
         let registry = Registry::new();
         let options = Options {
             signal: Signal::Traces,
+            resource: Vec::new(),
             uris: settings.traces_destinations(),
             queue: QUEUE,
             batch: 10,
@@ -66,7 +67,7 @@ impl Bench {
     }
 
     fn push(&self, numbers: impl IntoIterator<Item = u64>) {
-        numbers.into_iter().for_each(|number| self.intake.as_ref().unwrap().push(number));
+        numbers.into_iter().for_each(|number| self.intake.as_ref().unwrap().push(&encode(number)));
     }
 
     fn flush(&self) {
@@ -108,9 +109,8 @@ impl Bench {
     }
 }
 
-fn encode(numbers: Vec<u64>) -> Vec<u8> {
-    let span = |number: u64| Span { name: number.to_string(), ..Span::default() };
-    let spans = numbers.into_iter().map(span).collect();
+fn encode(number: u64) -> Vec<u8> {
+    let spans = vec![Span { name: number.to_string(), ..Span::default() }];
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
     ExportTraceServiceRequest { resource_spans }.encode_to_vec()

@@ -1,4 +1,4 @@
-//! Ended spans as requests of OTLP, made by the exporter of `opentelemetry-otlp`. The client that it is given keeps the
+//! Ended spans as requests of OTLP, each by itself, made by the exporter of `opentelemetry-otlp`. The client that it is given keeps the
 //! request instead of sending it: when and where that goes is the pipeline's business.
 
 use std::io::Read;
@@ -11,7 +11,6 @@ use http::header::CONTENT_ENCODING;
 use http::{Request, Response};
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 
 use crate::Error;
@@ -19,25 +18,32 @@ use crate::Error;
 /// Where nothing is ever sent to.
 const NOWHERE: &str = "http://localhost";
 
-/// Makes one request of spans that `resource` has recorded.
-pub(super) fn encoder(
-    resource: &Resource,
-) -> Result<impl Fn(Vec<SpanData>) -> Vec<u8> + Send + use<>, Error> {
-    let kept = Keep::default();
-    let mut exporter = SpanExporter::builder()
-        .with_http()
-        .with_http_client(kept.clone())
-        .with_endpoint(NOWHERE)
-        .with_retry_policy(RetryPolicy::disabled())
-        .with_max_request_body_size(usize::MAX)
-        .build()
-        .map_err(Error::Exporter)?;
-    exporter.set_resource(resource);
-    Ok(move |spans| {
+/// Makes a request of each span. Who recorded it is added by the pipeline.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    exporter: SpanExporter,
+    kept: Keep,
+}
+
+impl Encoder {
+    pub(super) fn new() -> Result<Self, Error> {
+        let kept = Keep::default();
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(kept.clone())
+            .with_endpoint(NOWHERE)
+            .with_retry_policy(RetryPolicy::disabled())
+            .with_max_request_body_size(usize::MAX)
+            .build()
+            .map_err(Error::Exporter)?;
+        Ok(Self { exporter, kept })
+    }
+
+    pub(super) fn encode(&mut self, span: SpanData) -> Vec<u8> {
         // Ready at once, and never an error: a client that keeps what it is given has nothing to wait for.
-        let _ = exporter.export(spans).now_or_never();
-        kept.take()
-    })
+        let _ = self.exporter.export(vec![span]).now_or_never();
+        self.kept.take()
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -98,31 +104,19 @@ mod tests {
         }
     }
 
-    fn spans(names: &[&'static str]) -> Vec<SpanData> {
+    #[test]
+    fn each_span_is_a_request_of_its_own() {
         let ended = Ended::default();
         let provider = SdkTracerProvider::builder().with_span_processor(ended.clone()).build();
-        for name in names {
-            provider.tracer("test").start(*name).end();
-        }
-        std::mem::take(&mut *ended.0.lock().unwrap())
-    }
-
-    #[test]
-    fn a_request_holds_its_spans_and_who_recorded_them_and_the_next_one_only_its_own() {
-        let resource = Resource::builder_empty().with_service_name("greeter").build();
-        let encode = encoder(&resource).unwrap();
-        for names in [&["a", "b"][..], &["c"]] {
-            let request = ExportTraceServiceRequest::decode(&encode(spans(names))[..]).unwrap();
-            let [resource_spans] = &request.resource_spans[..] else { panic!("{request:?}") };
-            let attributes = &resource_spans.resource.as_ref().unwrap().attributes;
-            assert_eq!(attributes[0].key, "service.name");
-            let found: Vec<_> = resource_spans
-                .scope_spans
-                .iter()
-                .flat_map(|scope| &scope.spans)
-                .map(|span| &*span.name)
-                .collect();
-            assert_eq!(found, names);
+        let mut encoder = Encoder::new().unwrap();
+        for name in ["a", "b"] {
+            provider.tracer("test").start(name).end();
+            let span = ended.0.lock().unwrap().pop().unwrap();
+            let request = ExportTraceServiceRequest::decode(&encoder.encode(span)[..]).unwrap();
+            let [resource] = &request.resource_spans[..] else { panic!("{request:?}") };
+            let [scope] = &resource.scope_spans[..] else { panic!("{request:?}") };
+            assert_eq!(scope.scope.as_ref().unwrap().name, "test");
+            assert!(matches!(&scope.spans[..], [span] if span.name == name), "{request:?}");
         }
     }
 

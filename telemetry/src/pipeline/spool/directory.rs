@@ -68,7 +68,8 @@ impl Directory {
     }
 }
 
-fn numbered(path: &Path, number: u32) -> PathBuf {
+/// The place of the process that comes as this one, from 1.
+pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
     match number {
         1 => path.to_owned(),
         _ => path.with_added_extension(number.to_string()),

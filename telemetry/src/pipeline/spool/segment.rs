@@ -9,29 +9,32 @@ const HEADER: usize = 28;
 
 /// What one write has put down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
+pub(crate) struct Record<'a> {
     /// Spans or log records in the payload.
-    pub(super) items: u64,
-    /// Milliseconds since 1970.
-    pub(super) written: u64,
+    pub(crate) items: u64,
+    /// When: milliseconds since 1970 in a spool, a running number in a recorder.
+    pub(crate) written: u64,
     /// An OTLP request.
-    pub(super) payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// The bytes of the record; `None` when the payload is too long for its length to be written down.
-    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+    /// What comes before the payload; `None` when that is too long for its length to be written down.
+    pub(crate) fn header(&self) -> Option<[u8; HEADER]> {
         let length = u32::try_from(self.payload.len()).ok()?;
-        let mut bytes = Vec::with_capacity(HEADER + self.payload.len());
-        bytes.extend_from_slice(&MARKER);
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(&self.items.to_le_bytes());
-        bytes.extend_from_slice(&self.written.to_le_bytes());
-        bytes.extend_from_slice(self.payload);
-        let sum = checksum(length, &bytes[12..]).to_le_bytes();
-        bytes[8..12].copy_from_slice(&sum);
-        Some(bytes)
+        let mut header = [0; HEADER];
+        header[..4].copy_from_slice(&MARKER);
+        header[4..8].copy_from_slice(&length.to_le_bytes());
+        header[12..20].copy_from_slice(&self.items.to_le_bytes());
+        header[20..].copy_from_slice(&self.written.to_le_bytes());
+        let sum = checksum(length, &header[12..], self.payload);
+        header[8..12].copy_from_slice(&sum.to_le_bytes());
+        Some(header)
+    }
+
+    /// The bytes of the record, if it has a header.
+    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+        Some([&self.header()?[..], self.payload].concat())
     }
 
     /// The record at the beginning of `bytes`, and what comes after it.
@@ -40,33 +43,34 @@ impl<'a> Record<'a> {
         let (length, rest) = rest.split_first_chunk()?;
         let (sum, rest) = rest.split_first_chunk()?;
         let length = u32::from_le_bytes(*length);
-        let (summed, after) = rest.split_at_checked(HEADER - 12 + usize::try_from(length).ok()?)?;
-        if *marker != MARKER || u32::from_le_bytes(*sum) != checksum(length, summed) {
+        let (summed, rest) = rest.split_first_chunk::<{ HEADER - 12 }>()?;
+        let (payload, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        if *marker != MARKER || u32::from_le_bytes(*sum) != checksum(length, summed, payload) {
             return None;
         }
-        let (items, rest) = summed.split_first_chunk()?;
-        let (written, payload) = rest.split_first_chunk()?;
-        let (items, written) = (u64::from_le_bytes(*items), u64::from_le_bytes(*written));
+        let (items, written) = summed.split_first_chunk()?;
+        let (items, written) = (u64::from_le_bytes(*items), u64::from_le_bytes(*written.first_chunk()?));
         Some((Self { items, written, payload }, after))
     }
 }
 
-fn checksum(length: u32, summed: &[u8]) -> u32 {
+fn checksum(length: u32, numbers: &[u8], payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&length.to_le_bytes());
-    hasher.update(summed);
+    hasher.update(numbers);
+    hasher.update(payload);
     hasher.finalize()
 }
 
 /// Every whole record in `bytes`, in order, and how many bytes belong to none: a torn tail, or damage.
-pub(super) fn decode(bytes: &[u8]) -> (Vec<Record<'_>>, usize) {
+pub(crate) fn decode(bytes: &[u8]) -> (Vec<Record<'_>>, usize) {
     let (mut records, mut lost, mut rest) = (Vec::new(), 0, bytes);
     while !rest.is_empty() {
         if let Some((record, after)) = Record::read(rest) {
             records.push(record);
             rest = after;
         } else {
-            let next = rest[1..].windows(MARKER.len()).position(|window| window == MARKER);
+            let next = memchr::memmem::find(&rest[1..], &MARKER);
             let skipped = next.map_or(rest.len(), |at| at + 1);
             lost += skipped;
             rest = &rest[skipped..];

@@ -146,7 +146,7 @@ fn a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted() {
     assert_eq!(bench.sum("telemetry_dropped_total", 1), 7.0);
     assert_eq!(bench.sum("telemetry_queued", 1), QUEUE as f64);
     bench.assert_all_is_accounted_for(1);
-    pipeline.start("test-pipeline", encode).unwrap();
+    pipeline.start("test-pipeline").unwrap();
     bench.flush();
     assert_eq!(arrived(&sink), (0..1000).collect::<Vec<_>>());
     bench.assert_all_is_accounted_for(1);

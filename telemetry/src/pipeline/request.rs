@@ -1,4 +1,5 @@
-//! A request of OTLP in two halves. Those for spans and for log records nest alike, and nothing in an item is looked at.
+//! Requests of OTLP, joined and divided. Those for spans and for log records nest alike, and nothing in an item is
+//! looked at.
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -31,6 +32,21 @@ struct Scope {
     schema_url: String,
 }
 
+/// One request of what is in `requests`, items of one resource and scope together, in the order in which they came.
+/// `common`, an encoded `Resource`, is added to each resource. What is no request is left out.
+pub(super) fn join<'a>(common: &[u8], requests: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut joined = Request::default();
+    for request in requests {
+        let Ok(request) = Request::decode(Bytes::copy_from_slice(request)) else { continue };
+        request.groups.into_iter().for_each(|group| joined.add(group));
+    }
+    for group in &mut joined.groups {
+        // One protobuf message after the other is their union.
+        group.resource = Some([common, group.resource.as_deref().unwrap_or_default()].concat().into());
+    }
+    joined.encode_to_vec()
+}
+
 /// The two halves of a request of `items` items, each with how many it has, in their order.
 ///
 /// `None` when there is nothing to divide, or the request has another number of them.
@@ -44,6 +60,15 @@ pub(super) fn halves(request: &Bytes, items: u64) -> Option<[(Bytes, u64); 2]> {
 }
 
 impl Request {
+    fn add(&mut self, group: Group) {
+        let is_same =
+            |other: &&mut Group| other.resource == group.resource && other.schema_url == group.schema_url;
+        match self.groups.iter_mut().find(is_same) {
+            Some(same) => group.scopes.into_iter().for_each(|scope| same.add(scope)),
+            None => self.groups.push(group),
+        }
+    }
+
     fn items(&self) -> u64 {
         self.groups.iter().flat_map(|group| &group.scopes).map(|scope| scope.items.len() as u64).sum()
     }
@@ -67,6 +92,16 @@ impl Request {
         }
         self.groups.retain(|group| !group.scopes.is_empty());
         self
+    }
+}
+
+impl Group {
+    fn add(&mut self, mut scope: Scope) {
+        let is_same = |other: &&mut Scope| other.scope == scope.scope && other.schema_url == scope.schema_url;
+        match self.scopes.iter_mut().find(is_same) {
+            Some(same) => same.items.append(&mut scope.items),
+            None => self.scopes.push(scope),
+        }
     }
 }
 
@@ -103,6 +138,21 @@ mod tests {
             schema_url: "https://schema.example/resource".to_owned(),
         };
         ExportLogsServiceRequest { resource_logs: groups.iter().enumerate().map(group).collect() }
+    }
+
+    #[test]
+    fn what_belongs_together_is_joined_in_order_and_gets_what_is_common() {
+        let requests = [request(&[&[&[1]]]), request(&[&[], &[&[2]]]), request(&[&[&[3], &[4]]])];
+        let mut requests = requests.map(|request| request.encode_to_vec()).to_vec();
+        requests.insert(1, b"no protobuf".to_vec());
+        let common = KeyValue { key: "common".to_owned(), ..KeyValue::default() };
+        let resource = Resource { attributes: vec![common.clone()], ..Resource::default() };
+        let joined = join(&resource.encode_to_vec(), requests.iter().map(Vec::as_slice));
+        let mut expected = request(&[&[&[1, 3], &[4]], &[&[2]]]);
+        for group in &mut expected.resource_logs {
+            group.resource.get_or_insert_default().attributes.insert(0, common.clone());
+        }
+        assert_eq!(ExportLogsServiceRequest::decode(&joined[..]).unwrap(), expected);
     }
 
     fn divided(request: &ExportLogsServiceRequest, items: u64) -> Option<[ExportLogsServiceRequest; 2]> {

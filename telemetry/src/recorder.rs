@@ -1,0 +1,332 @@
+//! The flight recorder: what was handed over within the last moments, in memory that outlives the process.
+//!
+//! ```text
+//!  file:  about │ half │ half      one half is filled while what is in the other is put in a safer place
+//! ```
+//!
+//! The memory is a mapped file. What is copied there has reached the kernel: a process that is killed loses none of
+//! it, and no system call is made. Nothing is synced, so that a machine that loses power loses it.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use memmap2::MmapMut;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+
+use crate::pipeline::{Record, decode, numbered};
+
+/// What comes within this time is taken together, so that one wake-up and one system call serve for all of it.
+const GROUP: Duration = Duration::from_millis(50);
+/// Bytes for each item that may wait; most are shorter, and few wait.
+const ITEM: usize = 256;
+const SMALLEST_HALF: usize = 64 * 1024;
+const ABOUT: usize = 16 * 1024;
+
+/// Items on their way to one thread, from any number of others.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    memory: Mutex<Memory>,
+    most: usize,
+    has_some: Notify,
+    is_half_full: Notify,
+}
+
+#[derive(Debug)]
+struct Memory {
+    bytes: MmapMut,
+    half: usize,
+    /// The one that is being filled: 0 or 1.
+    filling: usize,
+    /// Bytes and items that are in it.
+    filled: usize,
+    items: usize,
+    /// Items that were ever recorded.
+    written: u64,
+    /// Bytes in the other one, which were taken and not forgotten.
+    taken: usize,
+    _lock: Option<File>,
+}
+
+/// What a process that was killed had recorded last.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// What the recorder was told about them.
+    pub(crate) about: Vec<u8>,
+    /// The items, the oldest first.
+    pub(crate) items: Vec<Vec<u8>>,
+}
+
+/// Why [`Recorder::gather`] has returned.
+pub(crate) enum Gathered<F> {
+    /// There is something to take.
+    Some,
+    /// Somebody wants to know when all of it is gone.
+    Flush(F),
+    /// Nobody is left who could record.
+    Ended,
+}
+
+impl Recorder {
+    /// A recorder of at most `most` items that ends with the process.
+    pub(crate) fn in_memory(most: usize) -> io::Result<Self> {
+        let half = half(most);
+        Ok(Self::with(MmapMut::map_anon(ABOUT + 2 * half)?, half, most, None))
+    }
+
+    /// A recorder in the first of the files `path`, `path.2`, `path.3` and so on that no other process has.
+    ///
+    /// What ended processes have left in any of them is handed to `rescue` and then forgotten; `about` is for
+    /// whoever rescues what this one leaves.
+    pub(crate) fn open(
+        path: &Path,
+        most: usize,
+        about: &[u8],
+        mut rescue: impl FnMut(Left),
+    ) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        let mut ours = None;
+        for number in 1.. {
+            let place = numbered(path, number);
+            if ours.is_some() && !place.exists() {
+                break;
+            }
+            let Some(mut file) = lock(&place)? else { continue };
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            let left = Left::read(&bytes);
+            if !left.items.is_empty() {
+                rescue(left);
+            }
+            file.set_len(0)?;
+            ours.get_or_insert(file);
+        }
+        let file = ours.ok_or(io::ErrorKind::AlreadyExists)?;
+        let half = half(most);
+        let length = ABOUT + 2 * half;
+        // A page that has no room on the disk when it is touched would end the process.
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length as u64)?;
+        let mut recorder = Self::with(map(&file, length)?, half, most, Some(file));
+        let memory = recorder.memory.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let about = Record { items: 0, written: 0, payload: about }.encode();
+        if let Some(about) = about.filter(|about| about.len() <= ABOUT) {
+            memory.bytes[..about.len()].copy_from_slice(&about);
+        }
+        Ok(recorder)
+    }
+
+    fn with(bytes: MmapMut, half: usize, most: usize, lock: Option<File>) -> Self {
+        let memory =
+            Memory { bytes, half, filling: 0, filled: 0, items: 0, written: 0, taken: 0, _lock: lock };
+        Self { memory: Mutex::new(memory), most, has_some: Notify::new(), is_half_full: Notify::new() }
+    }
+
+    /// Copies an item. Never waits; `false` says that there was no room.
+    pub(crate) fn record(&self, payload: &[u8]) -> bool {
+        let mut memory = self.lock();
+        let Some(header) = (Record { items: 1, written: memory.written, payload }).header() else {
+            return false;
+        };
+        let length = header.len() + payload.len();
+        if memory.items >= self.most || memory.filled + length > memory.half {
+            return false;
+        }
+        let place = memory.free();
+        place[..header.len()].copy_from_slice(&header);
+        place[header.len()..length].copy_from_slice(payload);
+        let before = memory.filled;
+        memory.filled += length;
+        memory.items += 1;
+        memory.written += 1;
+        let passes = |bound: usize| before < bound && memory.filled >= bound;
+        let is_half_full = passes(memory.half / 2) || memory.items == self.most.div_ceil(2);
+        drop(memory);
+        if before == 0 {
+            self.has_some.notify_one();
+        }
+        if is_half_full {
+            self.is_half_full.notify_one();
+        }
+        true
+    }
+
+    /// Waits for something to take, and for a moment longer for what comes with it.
+    pub(crate) async fn gather<F>(&self, flushes: &mut mpsc::Receiver<F>) -> Gathered<F> {
+        let group = async {
+            self.has_some.notified().await;
+            // Either way it is time.
+            let _ = timeout(GROUP, self.is_half_full.notified()).await;
+        };
+        tokio::select! {
+            flush = flushes.recv() => flush.map_or(Gathered::Ended, Gathered::Flush),
+            () = group => Gathered::Some,
+        }
+    }
+
+    /// What is there, the oldest first. It stays in the recorder until it is forgotten.
+    pub(crate) fn take(&self) -> Taken<'_> {
+        let mut memory = self.lock();
+        let begin = memory.begin(memory.filling);
+        let bytes = memory.bytes[begin..begin + memory.filled].to_vec();
+        memory.taken = memory.filled;
+        memory.filling ^= 1;
+        memory.filled = 0;
+        memory.items = 0;
+        Taken { recorder: self, bytes }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Items that are forgotten when this is dropped.
+pub(crate) struct Taken<'a> {
+    recorder: &'a Recorder,
+    bytes: Vec<u8>,
+}
+
+impl Taken<'_> {
+    /// The items, the oldest first.
+    pub(crate) fn items(&self) -> Vec<&[u8]> {
+        decode(&self.bytes).0.into_iter().map(|record| record.payload).collect()
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut memory = self.recorder.lock();
+        let begin = memory.begin(memory.filling ^ 1);
+        let end = begin + memory.taken;
+        memory.bytes[begin..end].fill(0);
+        memory.taken = 0;
+    }
+}
+
+impl Memory {
+    fn begin(&self, half: usize) -> usize {
+        ABOUT + half * self.half
+    }
+
+    fn free(&mut self) -> &mut [u8] {
+        let begin = self.begin(self.filling);
+        &mut self.bytes[begin + self.filled..begin + self.half]
+    }
+}
+
+impl Left {
+    fn read(bytes: &[u8]) -> Self {
+        let (mut records, _) = decode(bytes);
+        // Either half may be the older one.
+        records.sort_by_key(|record| record.written);
+        let (about, items): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.items == 0);
+        let about = about.first().map(|record| record.payload.to_vec()).unwrap_or_default();
+        Self { about, items: items.into_iter().map(|record| record.payload.to_vec()).collect() }
+    }
+}
+
+fn half(most: usize) -> usize {
+    most.saturating_mul(ITEM).max(SMALLEST_HALF)
+}
+
+/// `None` when another process has it.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[expect(unsafe_code, reason = "a file can be mapped in no other way")]
+fn map(file: &File, length: usize) -> io::Result<MmapMut> {
+    // SAFETY: the file must not change behind the map. It is ours: locked, in a place where no other program has
+    // a reason to write, and none of our processes shortens a file that it could not lock.
+    unsafe { memmap2::MmapOptions::new().len(length).map_mut(file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rescued(path: &Path, most: usize) -> (Recorder, Left) {
+        let mut left = Left::default();
+        let rescue = |found: Left| {
+            left.about = found.about;
+            left.items.extend(found.items);
+        };
+        let recorder = Recorder::open(path, most, b"me", rescue).unwrap();
+        (recorder, left)
+    }
+
+    #[test]
+    fn what_was_not_forgotten_is_there_after_the_process_and_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new").join("recent");
+        let (first, left) = rescued(&path, 10);
+        assert_eq!(left.items, [] as [Vec<u8>; 0]);
+        assert!(first.record(b"safe"));
+        drop(first.take());
+        assert!(first.record(b"one"));
+        let taken = first.take();
+        assert_eq!(taken.items(), [b"one"]);
+        assert!(first.record(b"two"));
+        // A process that is killed drops nothing; only the lock goes.
+        std::mem::forget(taken);
+        drop(first);
+
+        let (second, left) = rescued(&path, 20);
+        assert_eq!(left.about, b"me");
+        assert_eq!(left.items, [b"one", b"two"]);
+        drop(second);
+        assert_eq!(rescued(&path, 10).1.items, [] as [Vec<u8>; 0]);
+    }
+
+    #[test]
+    fn processes_at_once_leave_each_other_alone_and_the_next_one_rescues_from_both() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("recent");
+        let (first, _) = rescued(&path, 10);
+        assert!(first.record(b"mine"));
+        let (second, left) = rescued(&path, 10);
+        assert!(left.items.is_empty());
+        assert!(second.record(b"yours"));
+        assert_eq!(first.take().items(), [b"mine"]);
+        assert!(first.record(b"and mine"));
+        drop((first, second));
+        assert_eq!(rescued(&path, 10).1.items, [&b"and mine"[..], b"yours"]);
+    }
+
+    #[test]
+    fn what_has_no_room_is_refused_and_there_is_room_again_after_it_was_taken() {
+        let recorder = Recorder::in_memory(3).unwrap();
+        let fit = |_: u8| (0..5).filter(|_| recorder.record(b"x")).count();
+        assert_eq!(fit(1), 3);
+        let taken = recorder.take();
+        assert_eq!(fit(2), 3, "the other half");
+        drop(taken);
+        assert!(!recorder.record(b"x"), "nothing was taken since");
+        assert!(!recorder.record(&[0; SMALLEST_HALF]), "longer than all there is");
+        drop(recorder.take());
+        assert_eq!(fit(3), 3);
+    }
+
+    #[tokio::test]
+    async fn whoever_gathers_wakes_for_items_for_a_flush_and_for_the_end() {
+        let recorder = Recorder::in_memory(4).unwrap();
+        let (ask, mut asked) = mpsc::channel(1);
+        assert!(recorder.record(b"x"));
+        assert!(matches!(recorder.gather(&mut asked).await, Gathered::Some));
+        ask.send(7).await.unwrap();
+        assert!(matches!(recorder.gather(&mut asked).await, Gathered::Flush(7)));
+        drop(ask);
+        assert!(matches!(recorder.gather(&mut asked).await, Gathered::Ended));
+    }
+}
