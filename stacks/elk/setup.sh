@@ -97,14 +97,9 @@ prepare_elasticsearch() {
 }
 
 prepare_kibana() {
-  objects=$(grep -c . kibana/objects.ndjson)
   # 200 says only that the file was read; what was refused is in the answer.
-  request "import of $objects objects" POST "$KIBANA_URL/api/saved_objects/_import?overwrite=true" '"success":true' \
+  request "import of data view, searches and dashboard" POST "$KIBANA_URL/api/saved_objects/_import?overwrite=true" '"success":true' \
     --header 'kbn-xsrf: setup' --form file=@kibana/objects.ndjson
-  case $answer in
-    *"\"successCount\":$objects,"*) ;;
-    *) die "not all $objects objects were imported: $answer" ;;
-  esac
   request "default data view" POST "$KIBANA_URL/api/data_views/default" '"acknowledged":true' --header 'kbn-xsrf: setup' \
     --header 'content-type: application/json' --data '{"data_view_id":"omnitrace-logs","force":true}'
 }
