@@ -11,6 +11,7 @@ mod breaker;
 mod canaries;
 mod drill;
 mod durability;
+mod elk;
 mod healthcheck;
 mod idempotency;
 mod injection;
