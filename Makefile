@@ -94,7 +94,7 @@ command:
 	@cargo build --release --locked -p stacks
 
 test: ## everything that must hold: format, lints, docs, dependencies, all tests; installs what it needs
-	@$(INSTALL) $(BUILDING) rabbitmq-server postgresql prometheus prometheus-alertmanager python3-prometheus-client sqlite3
+	@$(INSTALL) $(BUILDING) curl rabbitmq-server postgresql prometheus prometheus-alertmanager python3-prometheus-client shellcheck sqlite3
 	@$(MAKE) --no-print-directory lint docs deny
 	cargo build --workspace --all-features --locked
 	$(TARGET)/debug/stacks check
