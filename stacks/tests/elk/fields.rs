@@ -69,6 +69,9 @@ fn ids_and_texts_have_the_types_that_searching_them_needs() {
     }
     assert_eq!(of("message"), Some("match_only_text"));
     assert_eq!(of("@timestamp"), Some("date_nanos"), "lines within a millisecond would lose their order");
+    let timestamp =
+        &json("elasticsearch/index-template.json")["template"]["mappings"]["properties"]["@timestamp"];
+    assert_eq!(timestamp["ignore_malformed"], false, "no data stream takes a time that may be malformed");
 }
 
 #[test]
