@@ -191,9 +191,15 @@ impl Pipeline {
         loop {
             let gathered = recorder.gather(&mut self.flushes).await;
             let taken = recorder.take();
-            for items in taken.items().chunks(self.batch) {
-                let request = join(&self.resource, items.iter().copied());
-                outlets.iter().for_each(|outlet| outlet.append(&request, items.len() as u64));
+            let items = taken.items();
+            let mut rest = &items[..];
+            while !rest.is_empty() {
+                // As much as completes a batch: two that are half full would be two requests.
+                let room = outlets.iter().map(Outlet::room).min().unwrap_or(self.batch);
+                let (batch, after) = rest.split_at(room.clamp(1, rest.len()));
+                let request = join(&self.resource, batch.iter().copied());
+                outlets.iter().for_each(|outlet| outlet.append(&request, batch.len() as u64));
+                rest = after;
             }
             drop(taken);
             match gathered {

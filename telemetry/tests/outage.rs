@@ -190,7 +190,10 @@ async fn without_a_receiver_the_queue_is_kept_the_rest_counted_and_nobody_waits(
     // Twenty of them that waited for a failed attempt and the delay after it would take as long.
     assert!(took < Duration::from_secs(4), "ending {CREATED} spans took {took:?}");
 
-    // The pipeline takes what came last out of its queue, and finds no room for it.
+    // The pipeline takes what came last out of its recorder, and finds no room for it.
+    let flush = line.bench.observability.send(Flush);
+    let waited = tokio::time::timeout(Duration::from_millis(400), flush).await;
+    assert!(waited.is_err(), "a flush that ends without delivery has lied");
     let settled = async || {
         let queued = u64::try_from(line.bench.health().await.queued).unwrap();
         let lost = line.counted().await.queue_full;
@@ -202,10 +205,6 @@ async fn without_a_receiver_the_queue_is_kept_the_rest_counted_and_nobody_waits(
     let health = line.bench.health().await;
     assert_eq!(health.dropped, line.before.queue_full + line.before.rejected + lost);
     assert_eq!(line.bench.metric(r#"telemetry_queued{destination="1",signal="traces"}"#).await, kept);
-
-    let flush = line.bench.observability.send(Flush);
-    let waited = tokio::time::timeout(Duration::from_millis(400), flush).await;
-    assert!(waited.is_err(), "a flush that ends without delivery has lied");
 
     line.sink.open();
     line.until_exported(kept).await;

@@ -46,6 +46,11 @@ impl Outlet {
         outlet
     }
 
+    /// Items that the segment which is being filled still takes.
+    pub(super) fn room(&self) -> usize {
+        self.spool.borrow().room()
+    }
+
     pub(super) fn append(&self, payload: &[u8], items: u64) {
         if self.spool.borrow_mut().append(payload, items) {
             self.changed.notify_one();

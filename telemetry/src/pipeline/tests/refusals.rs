@@ -71,9 +71,11 @@ fn a_half_that_has_to_wait_is_sent_again() {
 #[test]
 fn a_receiver_that_refuses_everything_gets_no_more_than_so_many_halves_until_it_has_taken_something() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    let bench = Bench::start(directory.path(), &[&sink], &[]);
+    let (bench, pipeline) = Bench::build(directory.path(), &[&sink], &[]);
     sink.always(Answer::Refuse(400));
+    // All at once, so that every batch is a full one.
     bench.push(0..1000);
+    pipeline.start("test-pipeline").unwrap();
     bench.flush();
     assert_eq!(bench.sum("telemetry_rejected_total", 1), 1000.0);
     let whole = sink.attempts().iter().filter(|attempt| attempt.spans == 10).count();
