@@ -77,7 +77,7 @@ impl Place<'_> {
         set("MAILER_DATABASE_URL", "sqlite://var/mailer.db");
         set("MAIL_LATENCY", "0s");
         set("GATEWAY_RATE_LIMIT", "0");
-        set("PROMETHEUS_LISTEN", "off");
+        set("ALERTS", "off");
         set("OTEL_EXPORTER_OTLP_ENDPOINT", &url(sink.address));
         if variant.observed {
             set("OTEL_LOGS_EXPORTER", "otlp");

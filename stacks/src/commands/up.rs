@@ -25,7 +25,7 @@ const LOGGED: Duration = Duration::from_secs(3);
 
 const NO_ALERTS: &str = "without alerts: this stack has no Prometheus and Alertmanager; to have them,\n  \
     stacks/local/install prometheus prometheus-alertmanager && make down && make up\n\
-    or set PROMETHEUS_LISTEN=off in .env";
+    or set ALERTS=off in .env";
 
 /// Brings the stack up. If anything had to be started for that, one order shows that it works.
 pub async fn up(options: &Options) -> Result<()> {

@@ -8,8 +8,8 @@ use tokio::task::block_in_place;
 
 use super::scene::Part;
 
-/// The name that the stacks in Docker share.
-const PROJECT: &str = "omnitrace";
+/// The name that the stacks in Docker share, unless `COMPOSE_PROJECT_NAME` gives them another.
+pub(super) const PROJECT: &str = "omnitrace";
 
 /// The stacks that the services can be observed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +21,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The one that runs in Docker; ELK beside another counts as the other, which raises alerts.
-    pub(super) fn in_docker() -> Option<Self> {
-        let mut command = Command::new("docker");
-        command.args(["compose", "--project-name", PROJECT, "ps", "--format", "json"]).stderr(Stdio::null());
+    /// The one that runs in Docker as this project; ELK beside another counts as the other, which raises alerts.
+    pub(super) fn in_docker(project: &str) -> Option<Self> {
+        let mut command = command(project, &["ps", "--format", "json"]);
+        command.stderr(Stdio::null());
         // No Docker, no stack in Docker.
         let output = command.output().ok()?;
         let services = services(&String::from_utf8_lossy(&output.stdout));
@@ -57,14 +57,18 @@ fn services(said: &str) -> Vec<String> {
     containers.into_iter().map(|container| container.service).collect()
 }
 
-/// Runs `docker compose` for the stack.
-pub(super) fn compose(arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new("docker");
-    command.args(["compose", "--project-name", PROJECT]).args(arguments);
-    let output = block_in_place(|| command.output()).context("cannot run docker")?;
+/// Runs `docker compose` for a project.
+pub(super) fn compose(project: &str, arguments: &[&str]) -> Result<()> {
+    let output = block_in_place(|| command(project, arguments).output()).context("cannot run docker")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`docker compose {}` failed: {}", arguments.join(" "), said.trim());
     Ok(())
+}
+
+fn command(project: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("docker");
+    command.args(["compose", "--project-name", project]).args(arguments);
+    command
 }
 
 #[cfg(test)]

@@ -54,10 +54,8 @@ struct Incident {
 /// Starts an incident.
 pub async fn begin(options: &Options, wanted: &IncidentWanted) -> Result<()> {
     let _lock = state::lock(&options.dir.join("var/local.lock"))?;
+    refuse_during_incident(options)?;
     let file = file(options);
-    if read(&file)?.is_some() {
-        bail!("there is an incident already: `make answer` tells what it is, and ends it");
-    }
     let mut scene = Scene::open(options)?;
     let seed = wanted.seed.unwrap_or_else(|| fastrand::u64(..10_000));
     let alert = draw(&scene, seed)?;
@@ -75,10 +73,17 @@ pub async fn begin(options: &Options, wanted: &IncidentWanted) -> Result<()> {
     progress.done(&format!("seed {seed}"));
     show(&format!(
         "\nSomething is wrong now, and orders are being placed. What is it, and since when?\n\
-         {}  make status · make logs · make trace · make order\n\
-         `make answer` tells, and mends it.\n",
-        scene.links()
+         {}`make answer` tells, and mends it.\n",
+        scene.places()
     ))
+}
+
+/// Two troubles at once would hide each other.
+pub(super) fn refuse_during_incident(options: &Options) -> Result<()> {
+    match read(&file(options))? {
+        Some(_) => bail!("there is an incident: `make answer` tells what it is, and ends it"),
+        None => Ok(()),
+    }
 }
 
 /// Tells what the incident is, and ends it.

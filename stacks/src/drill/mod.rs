@@ -54,6 +54,7 @@ pub struct DrillWanted {
 pub async fn run(options: &Options, wanted: &DrillWanted) -> Result<ExitCode> {
     let mut interruptions = Interruptions::new()?;
     let _lock = state::lock(&options.dir.join("var/local.lock"))?;
+    incident::refuse_during_incident(options)?;
     let scene = Scene::open(options)?;
     scene.expect_alerts().await?;
     let pace = wanted.pace.unwrap_or_else(|| scene.fastest());

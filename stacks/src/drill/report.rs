@@ -43,7 +43,7 @@ mod tests {
         let shown = table(&[row], Style::PLAIN);
         assert_eq!(
             shown.lines().last().unwrap(),
-            "ServiceDown                   12.3 s     7.0 s  the mailer is stopped"
+            "ServiceDown                  12.3 s     7.0 s  the mailer is stopped"
         );
     }
 }

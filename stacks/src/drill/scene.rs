@@ -51,7 +51,7 @@ impl Scene {
     pub(super) fn open(options: &Options) -> Result<Self> {
         let stack = Stack::open(options)?;
         let is_local = stack.process(Component::Gateway).is_some();
-        let kind = if is_local { Some(Kind::Local) } else { Kind::in_docker() };
+        let kind = if is_local { Some(Kind::Local) } else { Kind::in_docker(project(&stack)) };
         let kind = kind.context("nothing runs that could be broken: `make up` first")?;
         Ok(Self { stack, kind, client: http::client()? })
     }
@@ -79,12 +79,17 @@ impl Scene {
         self.kind
     }
 
-    /// Where the local stack can be looked at.
-    pub(super) fn links(&self) -> String {
-        let watch = self.stack.layout().watch.filter(|_| self.kind == Kind::Local);
-        let alerts = watch.map(|watch| format!("{}/alerts", link(watch.prometheus)));
-        let traces = self.stack.jaeger_url().filter(|_| self.kind == Kind::Local);
-        alerts.into_iter().chain(traces).map(|link| format!("  {link}\n")).collect()
+    /// Where the local stack can be looked at, one place in each line; those in Docker have pages of their own.
+    pub(super) fn places(&self) -> String {
+        if self.kind != Kind::Local {
+            return String::new();
+        }
+        let layout = self.stack.layout();
+        let alerts = layout.watch.map(|watch| link(watch.prometheus) + "/alerts");
+        let traces = layout.traces.map(|traces| link(traces.ui));
+        let commands = "make status · make logs · make trace · make order".to_owned();
+        let places = [alerts, traces, Some(commands)].into_iter().flatten();
+        places.map(|place| format!("  {place}\n")).collect()
     }
 
     /// What the local Prometheus answers to a query now, one line for each series.
@@ -167,7 +172,7 @@ impl Scene {
     fn stop(&mut self, part: Part) -> Result<()> {
         match self.kind {
             Kind::Local => block_in_place(|| self.stack.stop(part.component())).map(drop),
-            kind => docker::compose(&["stop", kind.container(part)]),
+            kind => docker::compose(project(&self.stack), &["stop", kind.container(part)]),
         }
     }
 
@@ -181,7 +186,7 @@ impl Scene {
                 started
             }
             kind => {
-                docker::compose(&["start", kind.container(part)])?;
+                docker::compose(project(&self.stack), &["start", kind.container(part)])?;
                 self.until_ready(part).await
             }
         }
@@ -216,6 +221,10 @@ impl Scene {
         ensure!(status.is_success(), "{whom} answered {status}: {}", http::plain(&body["detail"]));
         Ok(body)
     }
+}
+
+fn project(stack: &Stack) -> &str {
+    stack.setting("COMPOSE_PROJECT_NAME").unwrap_or(docker::PROJECT)
 }
 
 impl Part {

@@ -96,7 +96,7 @@ impl Evidence {
     }
 
     async fn signals(&mut self, system: &System) -> Result<Signals> {
-        let secrets: Vec<&str> = ["PAYMENT_TOKEN", "MAILER_TOKEN"]
+        let secrets: Vec<&str> = ["PAYMENT_TOKEN", "MAILER_TOKEN", "ALERTS_TOKEN"]
             .into_iter()
             .filter_map(|name| system.stack.setting(name))
             .chain([CANARY, system.broker.node.password.as_str()])

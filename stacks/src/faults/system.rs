@@ -37,7 +37,7 @@ const SETTINGS: [(&str, &str); 8] = [
     ("PAYMENT_LATENCY", "5ms"),
     ("MAIL_LATENCY", "5ms"),
     ("GATEWAY_RATE_LIMIT", "0"),
-    ("PROMETHEUS_LISTEN", "off"),
+    ("ALERTS", "off"),
     ("OTEL_TRACES_EXPORTER", "none"),
     // Named, so that no trace backend is started; nothing is sent there.
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),

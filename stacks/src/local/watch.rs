@@ -44,7 +44,7 @@ pub struct Watch {
 
 impl Watch {
     /// The places that the settings name, else the usual ports, or free ones where those are taken; none where this
-    /// machine lacks one of both, or `PROMETHEUS_LISTEN=off` says that they are not wanted.
+    /// machine lacks one of both, or `ALERTS=off` says that they are not wanted.
     pub(super) fn choose(settings: &BTreeMap<String, String>, any_free: bool) -> Result<Option<Self>> {
         if !is_wanted(settings) || !is_installed(settings) {
             return Ok(None);
@@ -65,7 +65,7 @@ impl Watch {
 
 /// Whether both are wanted where they are installed.
 pub(super) fn is_wanted(settings: &BTreeMap<String, String>) -> bool {
-    settings.get("PROMETHEUS_LISTEN").is_none_or(|value| value != "off")
+    settings.get("ALERTS").is_none_or(|value| value != "off")
 }
 
 /// The names of their programs, the first one that there is counts: Debian's Alertmanager has another than its own.

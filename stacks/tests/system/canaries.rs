@@ -238,6 +238,7 @@ async fn no_secret_is_in_what_a_program_says_when_it_does_not_run() {
         (&SERVICES, &[], "LOG_LEVEL", "loud"),
         (&["payment"], &[], "PAYMENT_TOKEN", CANARY),
         (&["mailer"], &[], "MAILER_TOKEN", CANARY),
+        (&["gateway"], &[], "ALERTS_TOKEN", CANARY),
         (&["payment", "mailer"], &[], "AMQP_URL", "canary:canary@localhost"),
         (&["payment", "mailer"], &[], "AMQP_URL", "amqp://canary:canary@localhost:canary/%2f"),
         (&["mailer"], &[], "SMTP_URL", "canary:canary@localhost"),

@@ -77,7 +77,7 @@ impl System {
             ("MAIL_LATENCY", "0ms"),
             ("PAYMENT_LATENCY", "20ms"),
             ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-            ("PROMETHEUS_LISTEN", "off"),
+            ("ALERTS", "off"),
         ];
         let mut env = environment();
         env.extend(fast.iter().chain(settings).map(|(key, value)| ((*key).into(), (*value).into())));

@@ -106,8 +106,8 @@ async fn help_lists_every_setting_with_its_variable_and_default() {
                 continue;
             }
             assert!(setting.contains(&format!("[env: {variable}")), "{service}: --{setting}");
-            let needs_none =
-                ["PAYMENT_TOKEN", "MAILER_TOKEN", "AMQP_URL", "SMTP_URL"].contains(&variable.as_str());
+            let needs_none = ["PAYMENT_TOKEN", "MAILER_TOKEN", "ALERTS_TOKEN", "AMQP_URL", "SMTP_URL"]
+                .contains(&variable.as_str());
             assert!(needs_none || setting.contains("[default: "), "{service}: --{setting}");
             let meaning = setting.split_once('\n').map_or("", |(_, text)| text).trim();
             assert!(setting.contains(". ") || meaning.len() > 10, "{service}: --{setting} says nothing");
@@ -131,6 +131,7 @@ async fn a_bad_value_is_named_before_anything_starts() {
         (&["payment"], "PAYMENT_LISTEN", "localhost"),
         (&["payment"], "PAYMENT_TOKEN", "nobody-may-see"),
         (&["gateway", "payment"], "PAYMENT_TOKEN", "changeme-changeme"),
+        (&["gateway"], "ALERTS_TOKEN", "changeme-changeme"),
         (&["mailer"], "MAILER_TOKEN", "passwordpassword"),
         (&["mailer"], "MAILER_TOKEN", "nobody-may-see"),
         (&["mailer"], "MAIL_UNCERTAIN", "hope"),

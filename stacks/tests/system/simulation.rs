@@ -46,11 +46,14 @@ async fn what_is_simulated_happens_and_what_is_left_out_is_as_the_settings_say()
     assert_eq!(system.post(&[], None).await.status, 402);
     assert_eq!(simulate(&system, Payment, &json!({})).await, usual);
 
+    // A decline is written about, too.
+    system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
+    let before = system.emails();
     let paused = simulate(&system, Mailer, &json!({"paused": true})).await;
     assert_eq!(paused, json!({"latency": "0s", "paused": true, "failureRate": 0.0}));
     let placed = system.place().await;
     system.reaches(Mailer, "inbox_queued", 1.0).await;
-    assert_eq!(system.emails(), Vec::<String>::new());
+    assert_eq!(system.emails(), before);
     let line = eventually("the log line about it", async || {
         let lines = system.log("email-service");
         let line = lines.into_iter().find(|line| line.contains("simulation changed"));

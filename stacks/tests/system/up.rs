@@ -154,3 +154,22 @@ async fn a_busy_port_is_named_before_anything_is_started() {
     }
     assert!(root.processes().is_empty());
 }
+
+#[tokio::test]
+async fn without_prometheus_it_comes_up_all_the_same_and_says_what_is_missing() {
+    let (root, vhost) = (Root::new(), Vhost::create().await);
+    let amqp = vhost.amqp_url();
+    // A machine on which nothing is installed; ours are found beside `stacks`.
+    let settings = [("AMQP_URL", amqp.as_str()), ("MAIL_LATENCY", "0ms"), ("PATH", "/nowhere")];
+    let up = root.stacks(&["up", "--free-ports"], &settings).await;
+    assert_well(&up);
+    assert!(up.stderr.contains("stacks/local/install prometheus prometheus-alertmanager"), "{}", up.stderr);
+    assert!(!root.processes().contains_key(&Component::Prometheus));
+    assert_well(&root.stacks(&["down"], &settings).await);
+
+    let unwanted = [&settings[..], &[("ALERTS", "off")]].concat();
+    let up = root.stacks(&["up", "--free-ports"], &unwanted).await;
+    assert_well(&up);
+    assert!(!up.stderr.contains("prometheus-alertmanager"), "{}", up.stderr);
+    assert_well(&root.stacks(&["down"], &unwanted).await);
+}
