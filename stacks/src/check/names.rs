@@ -26,7 +26,7 @@ const MADE_ELSEWHERE: [&str; 11] = [
     "traces_spanmetrics_calls_total",
     "traces_spanmetrics_latency_bucket",
     "traces_span_metrics_calls_total",
-    "traces_span_metrics_duration_milliseconds_bucket",
+    "traces_span_metrics_duration_seconds_bucket",
 ];
 
 /// Labels and metadata that Loki adds to a record, beside its attributes.
