@@ -52,10 +52,8 @@ pub fn queries(tree: &Tree) -> Vec<Query> {
         for panel in list(board, "panels") {
             list(panel, "targets").for_each(|target| add(panel, target, "title"));
         }
-        for annotation in
-            list(&board["annotations"], "list").filter(|annotation| annotation["expr"].is_string())
-        {
-            add(annotation, annotation, "name");
+        for annotation in list(&board["annotations"], "list").filter(|query| query["target"].is_object()) {
+            add(annotation, &annotation["target"], "name");
         }
     }
     found
