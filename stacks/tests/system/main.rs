@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod alertmanager;
 mod bad_input;
 mod bad_messages;
 mod breaker;
