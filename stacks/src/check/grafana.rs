@@ -19,6 +19,11 @@ pub const STACKS: [&str; 2] = ["classic", "lgtm"];
 /// What every Grafana shows.
 const SHARED: &str = "stacks/grafana/dashboards/";
 
+/// The file with the data sources of a stack.
+pub(super) fn sources_of(stack: &str) -> String {
+    format!("stacks/grafana/{stack}/datasources.yaml")
+}
+
 /// A query of a panel.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -67,8 +72,7 @@ fn dashboards(tree: &Tree) -> impl Iterator<Item = (&str, &Value)> {
 pub(super) fn check(tree: &Tree, findings: &mut Findings) {
     let mut sources = BTreeMap::new();
     for stack in STACKS {
-        let file = format!("stacks/grafana/{stack}/datasources.yaml");
-        sources.insert(stack, check_sources(tree, &file, findings));
+        sources.insert(stack, check_sources(tree, &sources_of(stack), findings));
     }
     let names: Vec<_> = sources.values().collect();
     if names.windows(2).any(|pair| pair[0] != pair[1]) {
@@ -85,8 +89,8 @@ pub(super) fn check(tree: &Tree, findings: &mut Findings) {
                 findings.add(file, format!("another dashboard has the uid {uid:?}, too, or it has none"));
             }
         }
-        for (file, board) in shown {
-            check_names(file, board, &sources[stack], &boards, findings);
+        for (file, document) in shown.into_iter().chain(tree.values(&sources_of(stack))) {
+            check_names(file, document, &sources[stack], &boards, findings);
         }
     }
     for (file, board) in dashboards(tree) {
@@ -120,15 +124,15 @@ fn check_sources(tree: &Tree, file: &str, findings: &mut Findings) -> BTreeSet<S
     uids
 }
 
-/// Every data source and dashboard that a dashboard names is there.
+/// Every data source and dashboard that is named is there.
 fn check_names(
     file: &str,
-    board: &Value,
+    document: &Value,
     sources: &BTreeSet<String>,
     boards: &BTreeSet<&str>,
     findings: &mut Findings,
 ) {
-    visit(board, &mut |value| {
+    visit(document, &mut |value| {
         let uid = value["datasource"]["uid"].as_str();
         if let Some(uid) = uid.filter(|uid| *uid != BUILT_IN && !sources.contains(*uid)) {
             findings.add(file, format!("there is no data source {uid:?}"));

@@ -130,11 +130,14 @@ pub(super) fn check(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
         match query.source.as_str() {
             "metrics" => promql(&query.file, &place, &query.text.replace("$__", ""), findings),
             "logs" => unknown(&query.file, evidence.unknown_in_logql(&query.text), findings),
+            // An id, or a search in the words of Jaeger.
+            "traces" if !query.text.starts_with('{') => {}
+            "traces" => unknown(&query.file, evidence.unknown_in_traceql(&query.text), findings),
             _ => {}
         }
     }
     for stack in grafana::STACKS {
-        let file = format!("stacks/grafana/{stack}/datasources.yaml");
+        let file = grafana::sources_of(stack);
         for (_, value) in tree.values(&file) {
             super::files::visit(value, &mut |value| {
                 let expression = value["query"].as_str().filter(|text| text.contains("$$__tags"));

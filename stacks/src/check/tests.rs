@@ -10,7 +10,7 @@ const SOURCES: &str = r#"
 apiVersion: 1
 datasources:
   - { uid: metrics, type: prometheus, jsonData: { exemplarTraceIdDestinations: [{ name: trace_id, datasourceUid: traces }] } }
-  - { uid: logs, type: loki, jsonData: { derivedFields: [{ datasourceUid: traces, url: "$${__value.raw}" }] } }
+  - { uid: logs, type: loki, jsonData: { derivedFields: [{ datasourceUid: traces, url: "$${__value.raw}" }, { url: "/d/orders" }] } }
   - { uid: traces, type: tempo, jsonData: { tracesToMetrics: { queries: [{ query: "rate(orders_total{$$__tags}[1m])" }] } } }
 "#;
 
@@ -23,7 +23,9 @@ const BOARD: &str = r#"{
       "targets": [{ "refId": "A", "expr": "sum(rate(orders_total{outcome=\"paid\"}[$__rate_interval])) / orders:rate5m" }] },
     { "id": 3, "type": "logs", "title": "Lines", "description": "Lines.", "datasource": { "uid": "logs" },
       "gridPos": { "x": 12, "y": 1, "w": 12, "h": 4 },
-      "targets": [{ "refId": "A", "expr": "{service_name=\"gateway\"} | order_id = \"1\"" }] }
+      "targets": [{ "refId": "A", "expr": "{service_name=\"gateway\"} | order_id = \"1\"" }] },
+    { "id": 4, "type": "table", "title": "Traces", "description": "Traces.", "datasource": { "uid": "traces" },
+      "gridPos": { "x": 0, "y": 5, "w": 24, "h": 4 }, "targets": [{ "refId": "A", "query": "{ span.order.id = \"1\" }" }] }
   ]
 }"#;
 
@@ -124,7 +126,7 @@ fn a_repository_in_which_all_is_well_is_not_complained_about() {
 }
 
 /// The file, what of it is replaced and by what, and part of what has to be found.
-const BROKEN: [(&str, &str, &str, &str); 32] = [
+const BROKEN: [(&str, &str, &str, &str); 34] = [
     ("grafana/dashboards/orders.json", "\"panels\": [", "\"panels\": ", "is not well formed"),
     ("grafana/lgtm/datasources.yaml", "datasources:", "datasources: [", "is not well formed"),
     ("grafana/dashboards/orders.json", "rate(orders_total", "rate(order_total", "asks for order_total"),
@@ -143,6 +145,8 @@ const BROKEN: [(&str, &str, &str, &str); 32] = [
     ("grafana/dashboards/orders.json", "\"id\": 3", "\"id\": 2", "\"Lines\" has no id of its own"),
     ("grafana/dashboards/other.json", "other", "orders", "has the uid \"orders\", too"),
     ("grafana/classic/datasources.yaml", "$${__value", "${__value", "Grafana would replace the `$`"),
+    ("grafana/dashboards/orders.json", "span.order.id", "span.order_id", "compares span.order_id,"),
+    ("grafana/classic/datasources.yaml", "/d/orders", "/d/order", "leads to the dashboard \"order\""),
     ("grafana/classic/datasources.yaml", "orders_total", "order_total", "asks for order_total"),
     ("grafana/classic/datasources.yaml", "uid: traces", "uid: jaeger", "names \"traces\""),
     (
