@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::names::Evidence;
 use crate::{
+    backends::{Traces as _, jaeger::Jaeger},
     http,
     local::{
         Options, Stack,
@@ -44,7 +45,7 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
 
     let order = order::place(&client, &gateway).await?;
     let jaeger = stack.jaeger_url().context("the stack has no trace backend")?;
-    evidence.note_trace(&whole(&client, &jaeger, &order.trace_id).await?);
+    evidence.note_trace(&whole(&Jaeger::new(client.clone(), jaeger), &order.trace_id).await?);
     let item = |price: &str| json!([{"sku": "BOOK-1", "quantity": 1, "unitPrice": price}]);
     let customer = json!({"email": "ada@example.com"});
     let dear = json!({"customer": customer, "items": item("99999.00"), "currency": "USD"});
@@ -78,10 +79,10 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
     Ok(evidence)
 }
 
-async fn whole(client: &Client, jaeger: &str, id: &str) -> Result<Trace> {
+async fn whole(jaeger: &Jaeger, id: &str) -> Result<Trace> {
     let deadline = Instant::now() + ARRIVAL;
     loop {
-        let trace = Trace::fetch(client, jaeger, id).await?.unwrap_or_default();
+        let trace = jaeger.trace(id).await?.unwrap_or_default();
         match trace.missing() {
             missing if missing.is_empty() => return Ok(trace),
             missing if Instant::now() > deadline => {
