@@ -66,8 +66,13 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
     expect(&client, &gateway, &good, StatusCode::SERVICE_UNAVAILABLE).await?;
     // They write what they have to say before they end.
     stack.down(&mut Progress::silent())?;
-    for file in fs::read_dir(stack.log_dir()).context("there are no log files")? {
-        fs::read_to_string(file?.path())?.lines().for_each(|line| evidence.note_line(line));
+    for entry in fs::read_dir(stack.log_dir()).context("there are no log files")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            text.lines().for_each(|line| evidence.note_line(line));
+        }
     }
     let Evidence { metrics, fields, attributes } = &evidence;
     progress.done(&format!(
