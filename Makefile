@@ -81,6 +81,9 @@ replay: $(STACKS) ## put dead letters back: make replay EVENT=<id>, or EVENT=all
 prove: $(STACKS) ## place orders and ask the stack for each: make prove [STACK=local|classic|elk|lgtm] [ORDERS=20] [RATE=20] [JSON=1]
 	@$(STACKS) prove $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 no,$(JSON)),--json)
 
+load: $(STACKS) ## orders at a steady rate, good, declined and invalid ones: make load [RATE=50] [FOR=1m]
+	@$(STACKS) load $(if $(RATE),--rate $(RATE)) $(if $(FOR),--for $(FOR))
+
 ##@ Development
 
 build: ## build everything in release mode

@@ -18,6 +18,7 @@ pub mod trace_backend;
 
 pub mod backends;
 pub mod dead_letters;
+pub mod load;
 pub mod logs;
 pub mod order;
 pub mod prove;

@@ -18,6 +18,7 @@ use stacks::{
     dead_letters::{self, ReplayWanted},
     drill::{self, DrillWanted, IncidentWanted},
     faults::{self, FaultsWanted},
+    load::{self, LoadWanted},
     local::Options,
     postgres,
     prove::{self, ProveWanted},
@@ -83,6 +84,8 @@ enum Command {
     },
     /// Place orders, and look whether each left its trace, its log lines, its measurements and one e-mail
     Prove(ProveWanted),
+    /// Place orders at a steady rate, good, declined and invalid ones; exit code 0 if each was answered as it must be
+    Load(LoadWanted),
     /// Break the system under load, and look whether anything accepted was lost or done twice
     Faults(FaultsWanted),
     /// Check whether rules, dashboards and documents fit together, and fit what the services say
@@ -174,6 +177,10 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Prove(wanted) => {
             let proven = prove::run(&options, &wanted).await?;
             return Ok(if proven { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Load(wanted) => {
+            let clean = load::run(&options, &wanted).await?;
+            return Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Faults(wanted) => {
             let mut interruptions = Interruptions::new()?;

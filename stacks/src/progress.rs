@@ -8,10 +8,15 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Between two plain lines about how far a stage is.
+const SELDOM: Duration = Duration::from_secs(10);
+
 /// The stages of one command.
 pub struct Progress {
     show: Show,
     stage: Option<(String, Instant)>,
+    /// When a plain line was last written about how far a stage is.
+    said: Instant,
 }
 
 enum Show {
@@ -24,17 +29,18 @@ impl Progress {
     /// What fits standard error.
     pub fn for_terminal() -> Self {
         let show = if std::io::stderr().is_terminal() { Show::Spinner(None) } else { Show::Lines };
-        Self { show, stage: None }
+        Self { show, stage: None, said: Instant::now() }
     }
 
     /// For tests.
     pub fn silent() -> Self {
-        Self { show: Show::Nothing, stage: None }
+        Self { show: Show::Nothing, stage: None, said: Instant::now() }
     }
 
     /// Begins a stage.
     pub fn begin(&mut self, stage: &str) {
-        self.stage = Some((stage.to_owned(), Instant::now()));
+        self.said = Instant::now();
+        self.stage = Some((stage.to_owned(), self.said));
         if let Show::Spinner(bar) = &mut self.show {
             let style = ProgressStyle::with_template("{spinner} {prefix:<14} {elapsed:>5}  {msg}");
             let spinner = ProgressBar::new_spinner()
@@ -52,16 +58,20 @@ impl Progress {
         }
     }
 
-    /// Says how far the running stage is.
+    /// Says how far the running stage is; in plain lines only now and then.
     pub fn at(&mut self, position: usize, length: usize, what: &str) {
+        if matches!(self.show, Show::Lines) && self.said.elapsed() >= SELDOM {
+            self.said = Instant::now();
+            self.note(&format!("  {position}/{length} {what}"));
+        }
         if let Show::Spinner(Some(bar)) = &self.show {
             if bar.length().is_none() {
                 let style = ProgressStyle::with_template(
                     "{spinner} {prefix:<14} {elapsed:>5}  {bar:32} {pos}/{len} {msg}",
                 );
                 bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-                bar.set_message(what.to_owned());
             }
+            bar.set_message(what.to_owned());
             bar.set_length(length as u64);
             bar.set_position(position as u64);
         }
