@@ -22,6 +22,9 @@ use reqwest::{RequestBuilder, Response};
 
 use crate::{http, trace::Trace};
 
+/// Characters of a server's own words that are repeated.
+const LONGEST_REASON: usize = 300;
+
 /// Who keeps traces.
 #[async_trait]
 pub trait Traces: Send + Sync {
@@ -115,11 +118,13 @@ async fn ask_well(request: RequestBuilder, backend: &str, url: &str) -> Result<R
     let status = response.status();
     if !status.is_success() {
         let text = response.text().await.unwrap_or_default();
-        bail!("{backend} at {url} answered {status}: {}", first_line(&text));
+        bail!("{backend} at {url} answered {status}: {}", in_brief(&text));
     }
     Ok(response)
 }
 
-fn first_line(text: &str) -> &str {
-    text.trim().lines().next().unwrap_or("nothing more")
+/// What a server says about a failure, on one line that is not too long.
+fn in_brief(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.is_empty() { "nothing more".into() } else { words.chars().take(LONGEST_REASON).collect() }
 }

@@ -9,7 +9,7 @@ use reqwest::{Client, StatusCode, header::ACCEPT};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Traces, ask, first_line, valid_trace_id};
+use super::{Traces, ask, in_brief, valid_trace_id};
 use crate::trace::{Span, Trace};
 
 /// A Tempo.
@@ -36,7 +36,7 @@ impl Traces for Tempo {
             StatusCode::NOT_FOUND => return Ok(None),
             status => {
                 let text = response.text().await.unwrap_or_default();
-                bail!("Tempo at {} answered {status}: {}", self.url, first_line(&text));
+                bail!("Tempo at {} answered {status}: {}", self.url, in_brief(&text));
             }
         }
         let answer: Answer = response.json().await.context("the answer is not that of Tempo's traces")?;

@@ -1,0 +1,72 @@
+//! Backends whose servers were not at hand; see `tests/documented/README.md`.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use stacks::{
+    backends::{Inbox as _, Logged, Logs as _, Traces as _, elasticsearch::Elasticsearch, mailpit::Mailpit},
+    http,
+};
+
+use crate::{assert_whole, server::Server};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const ORDER: &str = "01a21000-0000-7000-8000-000000000001";
+
+fn elasticsearch(server: &Server) -> Elasticsearch {
+    Elasticsearch::new(http::client().unwrap(), &server.url, "elastic", "secret")
+}
+
+#[tokio::test]
+async fn log_lines_are_found_in_elasticsearch() {
+    let server = Server::well("documented/elasticsearch-9.5/logs.json").await;
+    let lines = elasticsearch(&server).lines(&[TRACE]).await.unwrap();
+    let line = |service: &str, order: Option<&str>| Logged {
+        trace: TRACE.into(),
+        service: service.into(),
+        order: order.map(str::to_owned),
+    };
+    let services = [
+        ("order-gateway", Some(ORDER)),
+        ("order-gateway", None),
+        ("payment-service", Some(ORDER)),
+        ("email-service", Some(ORDER)),
+    ];
+    assert_eq!(lines, services.map(|(service, order)| line(service, order)));
+
+    let (path, login, body) = server.asked();
+    assert_eq!(path, "/logs-omnitrace-*/_search?ignore_unavailable=true");
+    assert_eq!(login, "Basic ZWxhc3RpYzpzZWNyZXQ=");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["query"], json!({"terms": {"trace.id": [TRACE]}}));
+    assert_eq!(body["fields"], json!(["trace.id", "service.name", "order.id"]));
+}
+
+#[tokio::test]
+async fn what_apm_server_makes_of_an_order_is_its_trace_again() {
+    let server = Server::well("documented/elasticsearch-9.5/trace.json").await;
+    let trace = elasticsearch(&server).trace(TRACE).await.unwrap().unwrap();
+    assert_eq!((trace.id.as_str(), trace.spans.len()), (TRACE, 7));
+    assert_whole(&trace);
+    assert_eq!(trace.spans[3].kind, "internal");
+    assert_eq!(trace.spans[0].attributes["order_id"], ORDER);
+}
+
+#[tokio::test]
+async fn nothing_in_elasticsearch_is_no_trace_and_a_wrong_password_is_told() {
+    let server = Server::well("documented/elasticsearch-9.5/nothing.json").await;
+    assert_eq!(elasticsearch(&server).trace(TRACE).await.unwrap(), None);
+    assert_eq!(elasticsearch(&server).lines(&[TRACE]).await.unwrap(), []);
+
+    let file = "documented/elasticsearch-9.5/unauthorized.json";
+    let server = Server::with(StatusCode::UNAUTHORIZED, file).await;
+    let error = elasticsearch(&server).lines(&[TRACE]).await.unwrap_err().to_string();
+    assert!(error.contains("answered 401") && error.contains("unable to authenticate"), "{error}");
+}
+
+#[tokio::test]
+async fn emails_are_counted_by_mailpit() {
+    let server = Server::well("documented/mailpit-1.34/search.json").await;
+    let mailpit = Mailpit::new(http::client().unwrap(), &server.url);
+    assert_eq!(mailpit.emails(ORDER).await.unwrap(), 2);
+    assert_eq!(server.asked().0, format!("/api/v1/search?query={ORDER}&limit=1"));
+}

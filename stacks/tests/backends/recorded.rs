@@ -1,0 +1,95 @@
+//! Backends whose servers were run; see `tests/recorded/README.md`.
+
+use std::time::{Duration, SystemTime};
+
+use axum::http::StatusCode;
+use stacks::{
+    backends::{Metrics as _, Series, Traces as _, jaeger::Jaeger, prometheus::Prometheus},
+    http,
+};
+
+use crate::{assert_whole, server::Server};
+
+const TRACE: &str = "00000000000000000000000000000001";
+const COUNTER: Series = Series { service: "order-gateway", name: "orders_created_total", labels: &[] };
+const HISTOGRAM: Series = Series {
+    service: "order-gateway",
+    name: "http_request_duration_seconds",
+    labels: &[("route", "/create-order")],
+};
+
+fn jaeger(server: &Server) -> Jaeger {
+    Jaeger::new(http::client().unwrap(), &server.url)
+}
+
+fn prometheus(server: &Server) -> Prometheus {
+    Prometheus::new(http::client().unwrap(), &server.url)
+}
+
+/// The form that was sent, decoded as far as the tests need it.
+fn form(server: &Server) -> String {
+    let (path, _, body) = server.asked();
+    let decoded = [
+        ("%7B", "{"),
+        ("%7D", "}"),
+        ("%3D", "="),
+        ("%22", "\""),
+        ("%28", "("),
+        ("%29", ")"),
+        ("%2C", ","),
+        ("%2F", "/"),
+    ];
+    format!("{path} {}", decoded.iter().fold(body, |body, (from, to)| body.replace(from, to)))
+}
+
+#[tokio::test]
+async fn a_trace_is_read_from_the_local_trace_backend() {
+    let server = Server::well("recorded/jaeger-embedded/trace.json").await;
+    let trace = jaeger(&server).trace(&TRACE.to_uppercase()).await.unwrap().unwrap();
+    assert_whole(&trace);
+    assert_eq!(trace.spans.len(), 7);
+    assert_eq!(server.asked().0, format!("/api/traces/{TRACE}"));
+}
+
+#[tokio::test]
+async fn a_trace_that_jaeger_does_not_know_is_none_and_an_id_that_is_none_is_refused() {
+    let file = "recorded/jaeger-embedded/trace-not-found.json";
+    let server = Server::with(StatusCode::NOT_FOUND, file).await;
+    assert_eq!(jaeger(&server).trace(TRACE).await.unwrap(), None);
+    let error = jaeger(&server).trace("../services").await.unwrap_err().to_string();
+    assert!(error.contains("is no trace id"), "{error}");
+}
+
+#[tokio::test]
+async fn a_counter_of_prometheus_is_the_sum_of_its_series() {
+    let server = Server::well("recorded/prometheus-2.53.3/query.json").await;
+    let total = prometheus(&server).total(&COUNTER).await.unwrap();
+    // One answer serves for the time of the sample and for its value.
+    assert_eq!((total.value, total.at), (5.0, SystemTime::UNIX_EPOCH + Duration::from_secs(5)));
+    assert_eq!(form(&server), "/api/v1/query query=sum(orders_created_total{job=\"order-gateway\"})");
+}
+
+#[tokio::test]
+async fn a_counter_that_prometheus_lacks_and_a_query_it_can_not_read_are_told() {
+    let server = Server::well("recorded/prometheus-2.53.3/query-nothing.json").await;
+    let error = prometheus(&server).total(&COUNTER).await.unwrap_err().to_string();
+    assert!(error.contains("has no metric orders_created_total of order-gateway"), "{error}");
+
+    let server = Server::with(StatusCode::BAD_REQUEST, "recorded/prometheus-2.53.3/query-error.json").await;
+    let error = prometheus(&server).total(&COUNTER).await.unwrap_err().to_string();
+    assert!(error.contains("400") && error.contains("unexpected end of input"), "{error}");
+}
+
+#[tokio::test]
+async fn exemplars_of_prometheus_lead_to_traces() {
+    let server = Server::well("recorded/prometheus-2.53.3/query_exemplars.json").await;
+    let traces = prometheus(&server).exemplars(&HISTOGRAM).await.unwrap();
+    assert!(traces.len() > 1 && traces.contains("b2cb23aa9a3c16ae524c415ec8069247"), "{traces:?}");
+    let asked = form(&server);
+    let query =
+        "query=http_request_duration_seconds_bucket{job=\"order-gateway\",route=\"/create-order\"}&start=";
+    assert!(asked.starts_with(&format!("/api/v1/query_exemplars {query}")), "{asked}");
+
+    let server = Server::well("recorded/prometheus-2.53.3/query_exemplars-nothing.json").await;
+    assert!(prometheus(&server).exemplars(&HISTOGRAM).await.unwrap().is_empty());
+}
