@@ -146,7 +146,10 @@ impl Known<'_> {
             gateway: stack.gateway_url(),
             traces: Box::new(Jaeger::new(client.clone(), jaeger)),
             logs: Box::new(LogFiles::from_end(&stack.log_dir())?),
-            metrics: self.services([stack.gateway_url(), stack.payment_url(), stack.mailer_url()]),
+            metrics: match stack.prometheus_url() {
+                Some(url) => Box::new(Prometheus::new(client.clone(), url)),
+                None => self.services([stack.gateway_url(), stack.payment_url(), stack.mailer_url()]),
+            },
             inbox: match stack.mail_dir() {
                 Some(dir) => Box::new(MailFiles::new(dir)),
                 None => self.mailpit()?,

@@ -45,6 +45,12 @@ impl Stack {
         self.layout().traces.map(|traces| url(traces.ui))
     }
 
+    /// `http://…` of Prometheus, while one of this stack runs.
+    pub fn prometheus_url(&self) -> Option<String> {
+        self.process(Component::Prometheus)?;
+        self.layout().watch.map(|watch| url(watch.prometheus))
+    }
+
     /// Whether alerts are wanted, and nobody here can raise them.
     pub fn lacks_alerts(&self) -> bool {
         self.layout().watch.is_none() && watch::is_wanted(&self.settings)

@@ -53,6 +53,23 @@ async fn with_bug(bug: &str) -> System {
 async fn the_local_stack_is_proven_whole() {
     let system = System::start().await;
     let ended = system.prove(&[], &[]).await;
+    assert_whole(&ended);
+    assert_eq!(system.emails().len(), ORDERS);
+    let log = system.log("order-gateway").join("\n");
+    assert_eq!(log.matches(r#""user_agent.synthetic.type":"test""#).count(), ORDERS, "{log}");
+}
+
+#[tokio::test]
+async fn what_prometheus_has_scraped_is_proven_where_it_is_part_of_the_stack() {
+    let system = System::with(&[("PROMETHEUS_LISTEN", "")]).await;
+    assert!(system.stack.prometheus_url().is_some(), "prometheus is missing: run `make test`");
+    // An order of earlier must count for nothing.
+    system.place().await;
+    system.reaches(Component::Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
+    assert_whole(&system.prove(&[], &[]).await);
+}
+
+fn assert_whole(ended: &Ended) {
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     for part in [
         "✓ order accepted",
@@ -71,9 +88,6 @@ async fn the_local_stack_is_proven_whole() {
     ] {
         assert!(ended.stdout.contains(part), "`{part}` is not in {}", ended.stdout);
     }
-    assert_eq!(system.emails().len(), ORDERS);
-    let log = system.log("order-gateway").join("\n");
-    assert_eq!(log.matches(r#""user_agent.synthetic.type":"test""#).count(), ORDERS, "{log}");
 }
 
 /// A system in which one service has been started again with another setting.
