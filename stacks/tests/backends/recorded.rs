@@ -4,8 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use stacks::{
-    backends::{Metrics as _, Series, Traces as _, jaeger::Jaeger, prometheus::Prometheus},
+    backends::{
+        Logs as _, Metrics as _, Series, Traces as _, jaeger::Jaeger, loki::Loki, prometheus::Prometheus,
+        tempo::Tempo,
+    },
     http,
+    logs::SERVICES,
 };
 
 use crate::{assert_whole, server::Server};
@@ -20,6 +24,14 @@ const HISTOGRAM: Series = Series {
 
 fn jaeger(server: &Server) -> Jaeger {
     Jaeger::new(http::client().unwrap(), &server.url)
+}
+
+fn loki(server: &Server) -> Loki {
+    Loki::new(http::client().unwrap(), &server.url)
+}
+
+fn tempo(server: &Server) -> Tempo {
+    Tempo::new(http::client().unwrap(), &server.url)
 }
 
 fn prometheus(server: &Server) -> Prometheus {
@@ -53,7 +65,7 @@ async fn a_trace_is_read_from_the_local_trace_backend() {
 
 #[tokio::test]
 async fn a_trace_that_jaeger_does_not_know_is_none_and_an_id_that_is_none_is_refused() {
-    let file = "recorded/jaeger-embedded/trace-not-found.json";
+    let file = "recorded/jaeger-embedded/trace-not-found.txt";
     let server = Server::with(StatusCode::NOT_FOUND, file).await;
     assert_eq!(jaeger(&server).trace(TRACE).await.unwrap(), None);
     let error = jaeger(&server).trace("../services").await.unwrap_err().to_string();
@@ -92,4 +104,53 @@ async fn exemplars_of_prometheus_lead_to_traces() {
 
     let server = Server::well("recorded/prometheus-2.53.3/query_exemplars-nothing.json").await;
     assert!(prometheus(&server).exemplars(&HISTOGRAM).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn lines_of_loki_carry_trace_service_and_order() {
+    const RECORDED: &str = "9ce6134775b554f05baff155a20c8663";
+    let server = Server::well("recorded/loki-3.7.6/query_range.json").await;
+    let lines = loki(&server).lines(&[RECORDED, TRACE]).await.unwrap();
+    assert!(lines.iter().all(|line| line.trace == RECORDED), "{lines:?}");
+    for service in SERVICES {
+        let orders: Vec<_> =
+            lines.iter().filter(|line| line.service == service).map(|line| line.order.as_deref()).collect();
+        assert!(orders.len() >= 3, "{service}: {lines:?}");
+        assert!(orders.contains(&Some("01a21001-e88f-7394-9703-c9086c01e75e")), "{service}: {lines:?}");
+    }
+    let (path, _, body) = server.asked();
+    assert_eq!(path, "/loki/api/v1/query_range");
+    assert!(body.contains(&format!("{RECORDED}%7C{TRACE}")) && body.contains("limit=5000"), "{body}");
+}
+
+#[tokio::test]
+async fn loki_that_has_nothing_and_a_query_it_can_not_read_are_told_apart() {
+    let server = Server::well("recorded/loki-3.7.6/query_range-nothing.json").await;
+    assert_eq!(loki(&server).lines(&[TRACE]).await.unwrap(), []);
+
+    let server = Server::with(StatusCode::BAD_REQUEST, "recorded/loki-3.7.6/query_range-error.txt").await;
+    let error = loki(&server).query("{").await.unwrap_err().to_string();
+    assert!(error.contains("answered 400") && error.contains("parse error at line 1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_trace_of_tempo_is_read_with_its_ids_as_everybody_else_writes_them() {
+    let server = Server::well("recorded/tempo-3.0.3/trace.json").await;
+    let trace = tempo(&server).trace(TRACE).await.unwrap().unwrap();
+    assert_whole(&trace);
+    assert_eq!(trace.spans.len(), 7);
+    assert!(trace.spans.iter().all(|span| span.id.len() == 16), "{trace:#?}");
+    let process = trace.spans.iter().find(|span| span.kind == "consumer").unwrap();
+    assert_eq!(process.links, [process.parent.clone().unwrap()], "linked to what was published");
+    assert_eq!(server.asked().0, format!("/api/v2/traces/{TRACE}"));
+}
+
+#[tokio::test]
+async fn a_trace_that_tempo_does_not_have_is_none_though_it_says_200() {
+    let server = Server::well("recorded/tempo-3.0.3/trace-not-found.json").await;
+    assert_eq!(tempo(&server).trace(TRACE).await.unwrap(), None);
+
+    let server = Server::with(StatusCode::BAD_REQUEST, "recorded/tempo-3.0.3/trace-bad-id.txt").await;
+    let error = tempo(&server).trace(TRACE).await.unwrap_err().to_string();
+    assert!(error.contains("Tempo at") && error.contains("answered 400"), "{error}");
 }
