@@ -1,13 +1,16 @@
 //! What every order must leave behind, and what it lacks of it.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 
 use super::orders::Placed;
 use crate::{
     backends::{Inbox, Logged, Logs, Traces},
     logs::SERVICES,
+    order::Order,
     trace::{ORDER, Span, Trace},
 };
 
@@ -20,8 +23,35 @@ pub(super) trait Evidence {
     /// What it is called in the report.
     fn name(&self) -> &'static str;
 
-    /// What each of these orders lacks now, in their order.
-    async fn lacks(&self, placed: &[Placed]) -> Result<Vec<Vec<String>>>;
+    /// Looks at each of these orders, in their order.
+    async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>>;
+}
+
+/// One look at one order.
+pub(super) struct Look {
+    /// What it lacks; nothing where all of the evidence is there.
+    pub(super) lacks: Vec<String>,
+    /// When the backend had answered.
+    pub(super) at: Instant,
+}
+
+impl Look {
+    fn now(lacks: Vec<String>) -> Self {
+        Self { lacks, at: Instant::now() }
+    }
+}
+
+/// Asks a backend about one order after the other, a few at once.
+async fn each<T>(
+    placed: &[Placed],
+    ask: impl AsyncFn(&Order) -> Result<T>,
+    lacks: impl Fn(T) -> Vec<String>,
+) -> Vec<Look> {
+    let looks = placed.iter().map(async |placed| match ask(&placed.order).await {
+        Ok(found) => Look::now(lacks(found)),
+        Err(error) => Look::now(vec![format!("{error:#}")]),
+    });
+    stream::iter(looks).buffered(AT_ONCE).collect().await
 }
 
 /// One trace with every span of the way, each the child of the one before, and nothing astray.
@@ -33,10 +63,9 @@ impl Evidence for WholeTrace<'_> {
         "trace, whole"
     }
 
-    async fn lacks(&self, placed: &[Placed]) -> Result<Vec<Vec<String>>> {
-        let traces = placed.iter().map(|placed| self.0.trace(&placed.order.trace_id));
-        let traces: Vec<Option<Trace>> = stream::iter(traces).buffered(AT_ONCE).try_collect().await?;
-        Ok(traces.into_iter().map(|trace| lacks_of_trace(&trace.unwrap_or_default())).collect())
+    async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>> {
+        let ask = async |order: &Order| self.0.trace(&order.trace_id).await;
+        Ok(each(placed, ask, |trace| lacks_of_trace(&trace.unwrap_or_default())).await)
     }
 }
 
@@ -80,10 +109,10 @@ impl Evidence for Lines<'_> {
         "log lines of all three"
     }
 
-    async fn lacks(&self, placed: &[Placed]) -> Result<Vec<Vec<String>>> {
+    async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>> {
         let traces: Vec<&str> = placed.iter().map(|placed| placed.order.trace_id.as_str()).collect();
         let lines = self.0.lines(&traces).await?;
-        Ok(placed.iter().map(|placed| lacks_of_lines(placed, &lines)).collect())
+        Ok(placed.iter().map(|placed| Look::now(lacks_of_lines(placed, &lines))).collect())
     }
 }
 
@@ -114,10 +143,8 @@ impl Evidence for Emails<'_> {
         "e-mail, exactly one"
     }
 
-    async fn lacks(&self, placed: &[Placed]) -> Result<Vec<Vec<String>>> {
-        let counts = placed.iter().map(|placed| self.0.emails(&placed.order.order_id));
-        let counts: Vec<usize> = stream::iter(counts).buffered(AT_ONCE).try_collect().await?;
-        Ok(counts.into_iter().map(lacks_of_emails).collect())
+    async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>> {
+        Ok(each(placed, async |order: &Order| self.0.emails(&order.order_id).await, lacks_of_emails).await)
     }
 }
 
@@ -131,10 +158,7 @@ fn lacks_of_emails(count: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
-    use crate::order::Order;
 
     fn placed() -> Placed {
         let order = Order { order_id: "o-1".into(), trace_id: "aa".into() };

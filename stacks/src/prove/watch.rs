@@ -10,7 +10,7 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use super::{
-    evidence::Evidence,
+    evidence::{Evidence, Look},
     orders::{Orders, Placed},
     report::{Check, Missing},
 };
@@ -80,13 +80,13 @@ impl Sighted<'_> {
         if open.is_empty() {
             return 0;
         }
-        let lacks = lacks(self.evidence, open).await;
+        let looks = look(self.evidence, open).await;
         let mut found = 0;
-        for (placed, lacks) in open.iter().zip(lacks) {
+        for (placed, Look { lacks, at }) in open.iter().zip(looks) {
             let id = placed.order.order_id.clone();
             if lacks.is_empty() {
                 self.lacking.remove(&id);
-                self.seen.insert(id, placed.at.elapsed());
+                self.seen.insert(id, at.saturating_duration_since(placed.at));
                 found += 1;
             } else {
                 self.lacking.insert(id, lacks);
@@ -97,9 +97,9 @@ impl Sighted<'_> {
 
     /// Looks at all of them once more, and says what there is.
     pub(super) async fn again(mut self, placed: &[Placed]) -> Check {
-        let lacks = lacks(self.evidence, placed).await;
+        let looks = look(self.evidence, placed).await;
         let mut missing = Missing::default();
-        for (placed, lacks) in placed.iter().zip(lacks) {
+        for (placed, Look { lacks, .. }) in placed.iter().zip(looks) {
             let id = &placed.order.order_id;
             if !lacks.is_empty() {
                 self.seen.remove(id);
@@ -115,8 +115,11 @@ impl Sighted<'_> {
     }
 }
 
-/// What each order lacks. A backend that does not answer lacks everything.
-async fn lacks(evidence: &dyn Evidence, placed: &[Placed]) -> Vec<Vec<String>> {
-    let lacks: Result<_> = evidence.lacks(placed).await;
-    lacks.unwrap_or_else(|error| vec![vec![format!("{error:#}")]; placed.len()])
+/// Looks at each order. One whose backend does not answer lacks everything.
+async fn look(evidence: &dyn Evidence, placed: &[Placed]) -> Vec<Look> {
+    let looks: Result<_> = evidence.look(placed).await;
+    looks.unwrap_or_else(|error| {
+        let unanswered = |_: &Placed| Look { lacks: vec![format!("{error:#}")], at: Instant::now() };
+        placed.iter().map(unanswered).collect()
+    })
 }
