@@ -128,7 +128,7 @@ fuzz: ## let libFuzzer look for input that breaks a promise: make fuzz [FUZZ_SEC
 	@$(INSTALL) $(BUILDING) g++
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "installing cargo-fuzz"; cargo install --locked --debug cargo-fuzz; }
 	@cp Cargo.lock fuzz/Cargo.lock
-	@for target in order event trace_context; do \
+	@for target in order event spool_segment trace_context; do \
 	  mkdir -p fuzz/corpus/$$target && \
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target \
 	    -- -max_total_time=$(or $(FUZZ_SECONDS),30) -timeout=10 -print_final_stats=1 || exit 1; \

@@ -38,7 +38,7 @@ use tracing_subscriber::{Layer, prelude::*};
 
 use crate::log::{self, BridgeLayer, LogQueue, Logs};
 use crate::metrics::{Format, Registry};
-use crate::pipeline::PipelineMetrics;
+use crate::pipeline::{PipelineMetrics, Record, decode};
 use crate::{Service, Settings};
 
 pub use opentelemetry_sdk::trace::SpanData;
@@ -139,6 +139,27 @@ impl Capture {
 pub fn attribute(span: &SpanData, name: &str) -> Option<String> {
     let attribute = span.attributes.iter().find(|attribute| attribute.key.as_str() == name)?;
     Some(attribute.value.to_string())
+}
+
+/// A record of the spool: how many items it has, when it was written, and its payload. For the fuzz tests alone.
+#[doc(hidden)]
+pub type SpoolRecord<'a> = (u64, u64, &'a [u8]);
+
+/// The bytes of a record as the spool writes them.
+///
+/// # Panics
+/// When the payload is longer than 4 GiB.
+#[doc(hidden)]
+pub fn write_spool_record((items, written, payload): SpoolRecord<'_>) -> Vec<u8> {
+    Record { items, written, payload }.encode().expect("a payload below 4 GiB")
+}
+
+/// The records that the spool finds in the bytes of a segment, and how many bytes belong to none.
+#[doc(hidden)]
+pub fn read_spool_records(segment: &[u8]) -> (Vec<SpoolRecord<'_>>, usize) {
+    let (records, lost) = decode(segment);
+    let records = records.into_iter().map(|Record { items, written, payload }| (items, written, payload));
+    (records.collect(), lost)
 }
 
 #[derive(Clone, Debug, Default)]
