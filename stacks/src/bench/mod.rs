@@ -64,7 +64,8 @@ fn document(wanted: &BenchWanted, summary: &str) -> String {
     format!(
         "# What telemetry costs\n\nMade by `make bench`: {} pairs of trials of {} s each, 64 clients that order as fast as they \
          are answered, no simulated delays, the stores durable as shipped, every trace sampled, log lines to a file and over \
-         OTLP, spans over OTLP to a receiver that only counts. Medians; losses are sums.\n\n{summary}\n\
+         OTLP, spans over OTLP to a receiver that only counts. Ready is a service at its first good `/readyz`, with new databases; \
+         of the three the slowest counts. Medians; losses are sums.\n\n{summary}\n\
          ![Orders per second of each trial](bench.svg)\n",
         wanted.rounds, wanted.seconds
     )

@@ -35,6 +35,7 @@ fn middle(rounds: &[Round], variant: usize) -> Measured {
         p50_ms: of(|measured| measured.p50_ms),
         p99_ms: of(|measured| measured.p99_ms),
         peak_mib: of(|measured| measured.peak_mib),
+        ready_ms: of(|measured| measured.ready_ms),
         spans_lost: rounds.iter().map(|round| round[variant].spans_lost).sum(),
         lines_lost: rounds.iter().map(|round| round[variant].lines_lost).sum(),
     }
@@ -43,16 +44,24 @@ fn middle(rounds: &[Round], variant: usize) -> Measured {
 /// The table, in Markdown.
 pub(super) fn table(rounds: &[Round]) -> String {
     let mut text =
-        "| telemetry | orders/s | CPU s per 1000 | p50 ms | p99 ms | peak MiB | spans lost | lines lost |\n\
-                    |---|---:|---:|---:|---:|---:|---:|---:|\n"
+        "| telemetry | orders/s | CPU s per 1000 | p50 ms | p99 ms | peak MiB | ready ms | spans lost | lines lost |\n\
+                    |---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
             .to_owned();
     for (index, variant) in VARIANTS.iter().enumerate() {
-        let Measured { orders_per_s, cpu_s_per_1000, p50_ms, p99_ms, peak_mib, spans_lost, lines_lost } =
-            middle(rounds, index);
+        let Measured {
+            orders_per_s,
+            cpu_s_per_1000,
+            p50_ms,
+            p99_ms,
+            peak_mib,
+            ready_ms,
+            spans_lost,
+            lines_lost,
+        } = middle(rounds, index);
         // Writing to a String can't fail.
         let _ = writeln!(
             text,
-            "| {} | {orders_per_s:.0} | {cpu_s_per_1000:.3} | {p50_ms:.1} | {p99_ms:.1} | {peak_mib:.1} | {spans_lost} | {lines_lost} |",
+            "| {} | {orders_per_s:.0} | {cpu_s_per_1000:.3} | {p50_ms:.1} | {p99_ms:.1} | {peak_mib:.1} | {ready_ms:.0} | {spans_lost} | {lines_lost} |",
             variant.name
         );
     }
@@ -77,6 +86,7 @@ pub(super) fn write(rounds: &[Round], file: &Path) -> Result<()> {
                 "p50_ms": measured.p50_ms,
                 "p99_ms": measured.p99_ms,
                 "peak_mib": measured.peak_mib,
+                "ready_ms": measured.ready_ms,
                 "spans_lost": measured.spans_lost,
                 "lines_lost": measured.lines_lost,
             })
@@ -134,6 +144,7 @@ mod tests {
             p50_ms: 1.0,
             p99_ms: 2.0,
             peak_mib: 3.0,
+            ready_ms: 90.0,
             spans_lost: 1,
             lines_lost: 0,
         }
@@ -149,7 +160,7 @@ mod tests {
         assert!((ratio(&rounds) - 0.8).abs() < 1e-9);
         assert!((added_us(&rounds) - 40.0).abs() < 1e-6);
         assert!(
-            table(&rounds).ends_with("| on | 80 | 0.140 | 1.0 | 2.0 | 3.0 | 3 | 0 |\n"),
+            table(&rounds).ends_with("| on | 80 | 0.140 | 1.0 | 2.0 | 3.0 | 90 | 3 | 0 |\n"),
             "{}",
             table(&rounds)
         );

@@ -54,6 +54,8 @@ pub(super) struct Measured {
     pub(super) p99_ms: f64,
     /// Of the service that had most.
     pub(super) peak_mib: f64,
+    /// From its start to its first good `/readyz`, of the service that took longest.
+    pub(super) ready_ms: f64,
     pub(super) spans_lost: u64,
     pub(super) lines_lost: u64,
 }
@@ -154,6 +156,12 @@ impl Trial {
         Ok(peaks.into_iter().max().unwrap_or_default() as f64 / 1024.0)
     }
 
+    fn ready_ms(&self) -> Result<f64> {
+        let services = Component::SERVICES.into_iter();
+        let longest = services.filter_map(|service| self.stack.ready_after(service)).max();
+        Ok(longest.context("no service was started")?.as_secs_f64() * 1e3)
+    }
+
     fn processes(&self) -> impl Iterator<Item = procfs::process::Process> + '_ {
         let pids =
             Component::SERVICES.into_iter().filter_map(|service| Some(self.stack.process(service)?.pid));
@@ -162,7 +170,7 @@ impl Trial {
 
     async fn finish(mut self, variant: &Variant, answers: &Answers, cpu: f64) -> Result<Measured> {
         let orders = answers.latencies.len() as f64;
-        let peak_mib = self.peak_mib()?;
+        let (peak_mib, ready_ms) = (self.peak_mib()?, self.ready_ms()?);
         // What has not left by the end of a stop never will.
         tokio::task::block_in_place(|| self.stack.down(&mut Progress::silent()))?;
         let (spans_lost, lines_lost) = if variant.observed { self.lost()? } else { (0, 0) };
@@ -172,6 +180,7 @@ impl Trial {
             p50_ms: answers.percentile_ms(0.5),
             p99_ms: answers.percentile_ms(0.99),
             peak_mib,
+            ready_ms,
             spans_lost,
             lines_lost,
         })

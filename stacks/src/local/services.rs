@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -35,6 +36,9 @@ pub(super) struct Recipe<'a> {
 pub(super) struct Launched {
     pub(super) child: Child,
     pub(super) process: Process,
+    pub(super) at: Instant,
+    /// How long after that it could be used.
+    pub(super) ready_after: Option<Duration>,
     log: PathBuf,
     offset: u64,
 }
@@ -50,10 +54,11 @@ impl<'a> Recipe<'a> {
             _ => Stdio::null(),
         };
         let mut command = self.command(component)?;
+        let at = Instant::now();
         let child = spawn_detached(command.current_dir(self.root), stdout, stderr);
         let child = child.with_context(|| format!("cannot start {:?}", command.get_program()))?;
         let process = Process::of(child.id())?;
-        Ok(Launched { child, process, log, offset })
+        Ok(Launched { child, process, at, ready_after: None, log, offset })
     }
 
     /// The binary of a component that is built here, and not part of the system.
