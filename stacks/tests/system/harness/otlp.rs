@@ -71,7 +71,11 @@ impl Receiver {
         }
     }
 
+    /// It listens again, if it was dead.
     pub(crate) fn revive(&mut self) {
+        if self.runtime.is_some() {
+            return;
+        }
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let routes = Router::new()
