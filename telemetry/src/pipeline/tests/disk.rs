@@ -1,7 +1,9 @@
 //! The spool on a disk that is full, torn, damaged, shared, gone or stuck.
 
 use std::collections::HashSet;
+use std::process::Command;
 
+use super::spool::Next;
 use super::*;
 
 #[test]
@@ -135,6 +137,44 @@ fn a_disk_that_refuses_costs_the_spool_and_not_the_spans() {
     bench.flush();
     assert_eq!(arrived(&sink), (0..25).collect::<Vec<_>>());
     bench.assert_all_is_accounted_for(1);
+}
+
+#[test]
+fn a_disk_that_is_full_tears_nothing_and_what_it_refuses_waits_in_memory_in_its_place() {
+    // A limit on the size of files stands in for it: a write ends halfway, and the next one fails.
+    let limited = r#"trap '' XFSZ; ulimit -f 2; exec "$0" --ignored --exact "$1""#;
+    let test = "pipeline::tests::disk::with_files_that_can_not_grow";
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new("sh").args(["-c", limited]).arg(program).arg(test).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "the test above starts it"]
+fn with_files_that_can_not_grow() {
+    let directory = tempfile::tempdir().unwrap();
+    let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
+    let limits = Limits { batch: 100, memory: 100, bytes: 1 << 20, age: Duration::from_secs(3600) };
+    let series = metrics.destinations[0].clone();
+    let mut spool = Spool::open(directory.path().to_owned(), limits, series.clone()).unwrap();
+    let payloads: Vec<_> = (0..9_u8).map(|number| [number; 700]).collect();
+    for payload in &payloads {
+        spool.append(payload, 1);
+    }
+    let files: Vec<_> = segments(directory.path()).iter().map(|path| fs::read(path).unwrap()).collect();
+    let on_disk: u64 = files.iter().map(|bytes| spool::items(bytes)).sum();
+    assert!((3..9).contains(&on_disk), "{on_disk} are on disk, the limit has no effect");
+
+    spool.seal();
+    let mut read = Vec::new();
+    while let Next::Now(mut segment) = spool.take(Duration::ZERO) {
+        read.extend(spool.read(&mut segment));
+        spool.settle(segment);
+    }
+    assert_eq!(read, payloads.concat());
+    assert_eq!((series.damaged.get(), metrics.lost()), (0, 0));
+    assert_eq!(segments(directory.path()), [] as [&Path; 0]);
 }
 
 #[test]
