@@ -92,11 +92,9 @@ impl Place<'_> {
 
     /// Runs a variant.
     pub(super) async fn run(&self, variant: &Variant, duration: Duration) -> Result<Measured> {
-        let dir = self.dir.join(variant.name);
-        if dir.exists() {
-            fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
-        }
-        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        // Removed when all is over: ext4 is slow to make files for a while after it has removed many.
+        let dir = tempfile::Builder::new().prefix(variant.name).tempdir_in(self.dir);
+        let dir = dir.with_context(|| format!("cannot write in {}", self.dir.display()))?.keep();
         let sink = Sink::start().await?;
         let env = self.settings(variant, &sink);
         let options = Options { dir, env, free_ports: true, binaries: self.binaries.clone() };
