@@ -103,7 +103,7 @@ test: ## everything that must hold: format, lints, docs, dependencies, all tests
 	$(TARGET)/debug/stacks check
 	$(TARGET)/debug/stacks broker -- $(TARGET)/debug/stacks postgres -- cargo test --workspace --all-features --locked
 
-check-stacks: ## rules, alerts, dashboards and runbooks: do they fit together, and fit what the services really say
+check-stacks: ## Compose files, rules, alerts, dashboards and runbooks: do they fit together, and fit what the services really say
 	@$(INSTALL) $(BUILDING) rabbitmq-server prometheus prometheus-alertmanager
 	cargo build --workspace --all-features --locked
 	$(TARGET)/debug/stacks check

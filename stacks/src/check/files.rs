@@ -30,8 +30,10 @@ impl Tree {
             "there is no {}: run this in the root directory of the repository",
             stacks.display()
         );
-        let mut tree = Self { root: root.into(), texts: BTreeMap::new(), values: BTreeMap::new() };
-        tree.descend(root, findings)?;
+        // Compose files are judged by whole paths.
+        let root = root.canonicalize().with_context(|| format!("no directory {}", root.display()))?;
+        let mut tree = Self { root: root.clone(), texts: BTreeMap::new(), values: BTreeMap::new() };
+        tree.descend(&root, findings)?;
         Ok(tree)
     }
 
@@ -48,6 +50,13 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// As if a file were another, for tests.
+    #[cfg(test)]
+    pub(super) fn replace(&mut self, name: &str, text: String) {
+        self.values.insert(name.to_owned(), vec![serde_saphyr::from_str(&text).unwrap()]);
+        self.texts.insert(name.to_owned(), text);
     }
 
     fn add(&mut self, path: &Path, findings: &mut Findings) -> Result<()> {

@@ -3,6 +3,7 @@
 
 pub mod files;
 pub mod grafana;
+mod hosts;
 mod live;
 pub mod names;
 pub mod prometheus;
@@ -76,6 +77,10 @@ pub async fn run(options: &Options) -> Result<bool> {
     progress.begin("grafana");
     grafana::check(&tree, &mut findings);
     progress.done(&format!("{} queries", grafana::queries(&tree).len()));
+
+    progress.begin("compose");
+    hosts::check(&tree, &mut findings)?;
+    progress.done("images, ports, limits, and who is reached by name");
 
     let evidence = live::witness(options, &mut progress).await?;
     names::check(&tree, &evidence, &mut findings);
