@@ -34,7 +34,8 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
     env.extend(
         ["PATH", "HOME"].into_iter().filter_map(|key| Some((key.into(), options.env.get(key)?.clone()))),
     );
-    env.extend([("PAYMENT_LATENCY", "1ms"), ("MAIL_LATENCY", "1ms")].map(|(k, v)| (k.into(), v.into())));
+    let settings = [("PAYMENT_LATENCY", "1ms"), ("MAIL_LATENCY", "1ms"), ("ALERTS", "off")];
+    env.extend(settings.map(|(key, value)| (key.into(), value.into())));
     let options =
         Options { dir: dir.path().into(), env, free_ports: true, binaries: options.binaries.clone() };
     let mut stack = Stack::up(&options, progress).await?;
