@@ -10,11 +10,16 @@ use std::{
     process::Command,
 };
 
-use stacks::compose::{
-    Kind, check,
-    plan::{self, Plan},
+use stacks::{
+    compose::{
+        Kind, check,
+        plan::{self, Plan},
+        variables::Variables,
+    },
+    local::ports,
 };
 use tempfile::TempDir;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 fn root() -> PathBuf {
     plan::root(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap()
@@ -113,8 +118,13 @@ impl Machine {
 
     /// The exit code of a command, and what it said.
     fn stacks(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.stacks_with(arguments, &Variables::new())
+    }
+
+    fn stacks_with(&self, arguments: &[&str], settings: &Variables) -> (Option<i32>, String) {
         let mut stacks = Command::new(env!("CARGO_BIN_EXE_stacks"));
-        stacks.args(arguments).current_dir(self.0.path()).env_clear().env("PATH", self.0.path().join("bin"));
+        stacks.args(arguments).current_dir(self.0.path()).env_clear().envs(settings);
+        stacks.env("PATH", self.0.path().join("bin"));
         let output = stacks.output().unwrap();
         (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
     }
@@ -134,8 +144,10 @@ impl Machine {
 
 /// What an engine answers on which this service runs.
 fn engine_with(service: &str) -> String {
-    let info = r#"{"ServerVersion":"28.2.2","OperatingSystem":"Debian","MemTotal":17179869184,"DockerRootDir":"/",
-        "SystemTime":"2026-01-01T00:00:00Z","MemoryLimit":true}"#;
+    let info =
+        r#"{"ServerVersion":"28.2.2","OperatingSystem":"Debian","MemTotal":17179869184,"DockerRootDir":"/",
+        "SystemTime":"NOW","MemoryLimit":true}"#
+            .replace("NOW", &OffsetDateTime::now_utc().format(&Rfc3339).unwrap());
     let container = format!(r#"{{"Service":"{service}","State":"running"}}"#);
     format!("info*) echo '{info}';;\n'compose version'*) echo 2.26.1;;\n*' ps '*) echo '{container}';;")
 }
@@ -176,4 +188,33 @@ fn a_stack_that_clashes_with_the_one_that_runs_is_refused_with_the_command_that_
     classic.refuses(&["down", "--stack", "elk"], "ELK does not run");
     let lgtm = Machine::with_docker(&engine_with("tempo"));
     lgtm.refuses(&["up", "--stack", "classic"], "`make down-lgtm` stops it, and its data stays");
+}
+
+#[test]
+fn a_container_that_is_replaced_while_it_is_asked_for_is_waited_for() {
+    let mut settings = plan::placeholders();
+    let plan = Plan::new(&root(), &[Kind::Classic].into(), &settings).unwrap();
+    let state = |name| format!(r#"{{"Service":"{name}","State":"running","Health":"healthy"}}"#) + "\n";
+    let states: String = plan.project.services.keys().map(state).collect();
+    let engine = engine_with("nobody");
+    let (answers, _) = engine.split_once("*' ps '").unwrap();
+    let machine = Machine::with_docker(&format!(
+        "{answers}*' ps '*) [ -e up ] || exit 0; [ -e asked ] || {{ : >asked; echo No such container >&2; exit 1; }}\n\
+         while read -r line; do echo \"$line\"; done <states;;\n\
+         *' pull '* | *' build') ;;\n*' up --detach '*) : >up;;"
+    ));
+    fs::write(machine.0.path().join("states"), states).unwrap();
+    settings = plan.published().unwrap().into_iter().map(|(port, _)| (port.setting, free())).collect();
+
+    let (code, said) = machine.stacks_with(&["up", "--stack", "classic"], &settings);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(machine.0.path().join("asked").exists(), "the first question was not answered");
+    let gateway = format!("curl -X POST http://{}/create-order", settings["GATEWAY_LISTEN"]);
+    assert!(said.contains(&gateway.replace("127.0.0.1", "localhost")), "{said}");
+    assert!(said.contains("user admin, password GRAFANA_PASSWORD in .env"), "{said}");
+    assert!(said.contains("make down-classic"), "{said}");
+}
+
+fn free() -> String {
+    ports::free().unwrap().to_string()
 }

@@ -6,7 +6,8 @@ use super::{
     Kind,
     engine::{Engine, is_installed},
     plan::{self, Plan},
-    up::{running, settings, start},
+    start::start,
+    up::{running, settings},
 };
 use crate::{
     local::{Options, state},
@@ -27,7 +28,7 @@ pub async fn down(options: &Options, kind: Kind, progress: &mut Progress) -> Res
         return remove(&engine, progress).await;
     }
     let plan = Plan::new(&root, &kinds, &settings)?;
-    start(&engine, &plan, false, progress).await?;
+    start(&engine, &plan, progress).await?;
     let left: Vec<&str> = kinds.iter().map(|kind| kind.title()).collect();
     progress.note(&format!("{} is stopped, its data stays; {} runs on", kind.title(), left.join(" and ")));
     Ok(())

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::Command,
@@ -28,6 +29,8 @@ pub struct Engine {
     pub compose: String,
     /// What the engine says about itself.
     pub info: Info,
+    /// By how many seconds its clock is surely ahead of ours; negative when it is behind.
+    pub ahead: f64,
 }
 
 /// What `docker info` says.
@@ -89,7 +92,9 @@ impl Container {
 impl Engine {
     /// Finds the engine; an error says what to install or to start.
     pub async fn find(root: &Path, settings: &Variables) -> Result<Self> {
+        let asked = OffsetDateTime::now_utc();
         let info = docker(&["info", "--format", "{{json .}}"]).await?;
+        let answered = OffsetDateTime::now_utc();
         ensure!(info.status.success(), "{}", unreachable(&text(&info.stderr)));
         let info: serde_json::Value =
             serde_json::from_slice(&info.stdout).context("`docker info` did not answer in JSON")?;
@@ -97,7 +102,9 @@ impl Engine {
         if let Some(error) = info["ServerErrors"].get(0).and_then(serde_json::Value::as_str) {
             bail!("{}", unreachable(error));
         }
-        let info = serde_json::from_value(info).context("`docker info` lacks what every engine says")?;
+        let info: Info =
+            serde_json::from_value(info).context("`docker info` lacks what every engine says")?;
+        let ahead = ahead(&info.system_time, asked, answered)?;
         let version = docker(&["compose", "version", "--short"]).await?;
         ensure!(
             version.status.success(),
@@ -112,7 +119,7 @@ impl Engine {
         );
         let project = settings.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty());
         let project = project.cloned().unwrap_or_else(|| "omnitrace".to_owned());
-        Ok(Self { root: root.to_owned(), project, compose, info })
+        Ok(Self { root: root.to_owned(), project, compose, info, ahead })
     }
 
     /// The name of the Compose project.
@@ -132,12 +139,16 @@ impl Engine {
 
     /// The last lines that a service has written to its console.
     pub async fn last_words(&self, service: &str) -> String {
-        let arguments = ["logs", "--no-color", "--no-log-prefix", "--tail", "12", service];
-        let output = self.command(&arguments).output().await;
-        let said = output.map(|output| text(&output.stdout) + &text(&output.stderr)).unwrap_or_default();
-        match said.trim() {
-            "" => "it has said nothing".to_owned(),
-            said => format!("its last words:\n  {}", said.replace('\n', "\n  ")),
+        let container = format!("{}-{service}-1", self.project);
+        let said = match docker(&["logs", "--tail", "12", &container]).await {
+            Ok(output) => text(&output.stdout) + &text(&output.stderr),
+            Err(error) => error.to_string(),
+        };
+        let lines: Vec<String> = said.lines().map(|line| line.chars().take(300).collect()).collect();
+        if lines.is_empty() {
+            "it has said nothing".into()
+        } else {
+            format!("its last words:\n  {}", lines.join("\n  "))
         }
     }
 
@@ -194,7 +205,8 @@ async fn follow(mut command: Command, input: &str, mut show: impl FnMut(&str)) -
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot run docker")?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).await.context("docker does not read its file")?;
+        // Who does not read it ends with an error of its own.
+        let _ = stdin.write_all(input.as_bytes()).await;
     }
     let mut lines = Vec::new();
     if let Some(stderr) = child.stderr.take() {
@@ -210,6 +222,13 @@ async fn follow(mut command: Command, input: &str, mut show: impl FnMut(&str)) -
     let last = lines[lines.len().saturating_sub(12)..].join("\n  ");
     ensure!(status.success(), "docker compose failed:\n  {last}");
     Ok(())
+}
+
+/// By how many seconds a time is outside of those between which it was told.
+fn ahead(told: &str, asked: OffsetDateTime, answered: OffsetDateTime) -> Result<f64> {
+    let told = OffsetDateTime::parse(told, &Rfc3339)
+        .with_context(|| format!("the engine's time, {told}, is none"))?;
+    Ok((told - told.clamp(asked, answered)).as_seconds_f64())
 }
 
 fn unreachable(error: &str) -> String {
@@ -243,6 +262,21 @@ mod tests {
         {
             assert_eq!(parse(version).is_some_and(|found| found >= OLDEST_COMPOSE), is_new, "{version}");
         }
+    }
+
+    #[test]
+    fn a_clock_counts_as_wrong_only_for_what_the_question_did_not_take() {
+        let [asked, answered] = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z"]
+            .map(|time| OffsetDateTime::parse(time, &Rfc3339).unwrap());
+        for (told, expected) in [
+            ("2026-01-01T00:00:03.5Z", 0.0),
+            ("2026-01-01T01:00:04.5+01:00", 0.0),
+            ("2025-12-31T23:58:30Z", -90.0),
+            ("2026-01-01T00:00:35Z", 30.0),
+        ] {
+            assert_eq!(ahead(told, asked, answered).unwrap(), expected, "{told}");
+        }
+        assert!(ahead("yesterday", asked, answered).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod files;
 mod guide;
 pub mod plan;
 pub mod service;
+mod start;
 mod up;
 pub mod variables;
 

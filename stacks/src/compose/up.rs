@@ -1,14 +1,8 @@
 //! `stacks up --stack`: builds and starts what is missing, and waits until all of it is ready.
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    pin::pin,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, path::Path, time::Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use reqwest::Client;
+use anyhow::{Result, bail, ensure};
 
 use super::{
     Kind, credentials,
@@ -16,19 +10,14 @@ use super::{
     engine::{Container, Engine},
     guide,
     plan::{self, Plan},
-    service::Service,
+    start::start,
     variables::Variables,
 };
 use crate::{
     commands::show,
-    http,
-    local::{Options, Stack, layout::link, secrets, state},
+    local::{Options, Stack, secrets, state},
     progress::Progress,
 };
-
-/// How long one service may take once those that it needs are ready: Kibana takes minutes on a small machine.
-const PATIENCE: Duration = Duration::from_secs(360);
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Brings a stack up, beside what runs already, and says where everything is.
 pub async fn up(options: &Options, kind: Kind) -> Result<()> {
@@ -73,7 +62,6 @@ async fn bring_up(options: &Options, kind: Kind, progress: &mut Progress) -> Res
         );
     }
     local_is_down(options)?;
-    let is_fresh = kinds.is_empty();
     kinds.insert(kind);
     let mut known = plan::placeholders();
     known.extend(before);
@@ -91,94 +79,8 @@ async fn bring_up(options: &Options, kind: Kind, progress: &mut Progress) -> Res
     });
 
     let plan = Plan::new(&root, &kinds, &settings)?;
-    start(&engine, &plan, is_fresh, progress).await?;
+    start(&engine, &plan, progress).await?;
     Ok(plan)
-}
-
-/// Fetches, builds and starts what is missing of a plan, ends what is not in it, and waits until all is ready.
-pub(super) async fn start(
-    engine: &Engine,
-    plan: &Plan,
-    is_fresh: bool,
-    progress: &mut Progress,
-) -> Result<()> {
-    progress.begin("images");
-    let pull = engine.compose(plan, &["pull", "--policy", "missing", "--ignore-buildable"], |line| {
-        progress.waiting(brief(line))
-    });
-    pull.await
-        .context("an image can't be had; NAME_IMAGE in .env names another, RABBITMQ_IMAGE for example")?;
-    progress.done("all here");
-    progress.begin("build");
-    engine.compose(plan, &["build"], |line| progress.waiting(brief(line))).await?;
-    progress.done("gateway, payment, mailer");
-
-    let client = http::client()?;
-    let mut up = pin!(engine.compose(plan, &["up", "--detach", "--no-build", "--remove-orphans"], |_| {}));
-    let mut is_up = false;
-    for (name, service) in plan.in_order() {
-        progress.begin(name);
-        let begun = Instant::now();
-        loop {
-            let found = ready(engine, &client, name, service).await?;
-            // Until Compose is done, what runs already may still be replaced.
-            let reason = match found {
-                Ok(()) if is_fresh || is_up => break,
-                Ok(()) => "may be replaced".to_owned(),
-                Err(reason) => reason,
-            };
-            if begun.elapsed() > PATIENCE {
-                let words = engine.last_words(name).await;
-                bail!(
-                    "{name} is not ready after {} s: {reason}; {words}\nthe rest runs on: `make down` stops it",
-                    PATIENCE.as_secs()
-                );
-            }
-            progress.waiting(reason);
-            tokio::select! {
-                done = &mut up, if !is_up => {
-                    if let Err(error) = done {
-                        bail!("{error:#}\n{name}: {}\nwhat was started runs on: `make down` stops it", engine.last_words(name).await);
-                    }
-                    is_up = true;
-                }
-                () = tokio::time::sleep(PAUSE) => {}
-            }
-        }
-        let place = service.published()?.first().map(|port| link(port.host));
-        progress.done(&place.unwrap_or_else(|| if service.is_job() { "done" } else { "ready" }.to_owned()));
-    }
-    if !is_up {
-        up.await?;
-    }
-    Ok(())
-}
-
-/// Whether a service can be used, or why not yet; an error when it never will be.
-async fn ready(
-    engine: &Engine,
-    client: &Client,
-    name: &str,
-    service: &Service,
-) -> Result<Result<(), String>> {
-    let containers = engine.containers().await?;
-    let Some(container) = containers.iter().find(|container| container.service == name) else {
-        return Ok(Err("waits for those that it needs".into()));
-    };
-    if service.is_job() && container.state == "exited" {
-        ensure!(container.exit_code == 0, "{name} has failed; {}", engine.last_words(name).await);
-        return Ok(Ok(()));
-    }
-    if container.state != "running" || service.is_job() {
-        return Ok(Err(container.state.clone()));
-    }
-    if let Some(url) = service.ready_url()? {
-        return Ok(http::probe(client, &url).await);
-    }
-    Ok(match &*container.health {
-        "healthy" => Ok(()),
-        other => Err(other.to_owned()),
-    })
 }
 
 /// Which stacks run, by services that only they have.
@@ -235,8 +137,4 @@ fn look(plan: &Plan, engine: &Engine, containers: &[Container]) -> Result<Vec<St
             bail!("{} things stand in the way, nothing was started:\n  {}", many.len(), many.join("\n  "))
         }
     }
-}
-
-fn brief(line: &str) -> String {
-    line.chars().take(80).collect()
 }
