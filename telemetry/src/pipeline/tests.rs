@@ -179,6 +179,8 @@ fn a_backlog_is_sent_with_pauses() {
     let bench = Bench::start(directory.path(), &[&sink], &[]);
     bench.push(0..200);
     until_written(&place(directory.path()), 200);
+    // Whoever was never found away has not just come back.
+    eventually("an attempt to fail", || bench.sum("telemetry_retries_total", 1) > 0.0);
     sink.open();
     bench.flush();
     let attempts = sink.attempts();
