@@ -81,6 +81,11 @@ replay: $(STACKS) ## put dead letters back: make replay EVENT=<id>, or EVENT=all
 prove: $(STACKS) ## place orders and ask the stack for each: make prove [STACK=local|classic|elk|lgtm] [ORDERS=20] [RATE=20] [JSON=1]
 	@$(STACKS) prove $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 no,$(JSON)),--json)
 
+compare: ## the same orders through one stack after the other: make compare [STACK=<name>] [ORDERS=1000]; writes docs/comparison.md
+	@$(INSTALL) $(BUILDING) rabbitmq-server
+	@$(MAKE) --no-print-directory build
+	@$(STACKS) compare $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS))
+
 load: $(STACKS) ## orders at a steady rate, good, declined and invalid ones: make load [RATE=50] [FOR=1m]
 	@$(STACKS) load $(if $(RATE),--rate $(RATE)) $(if $(FOR),--for $(FOR))
 

@@ -17,6 +17,7 @@ pub mod smtp_server;
 pub mod trace_backend;
 
 pub mod backends;
+pub mod compare;
 pub mod dead_letters;
 pub mod load;
 pub mod logs;

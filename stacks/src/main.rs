@@ -14,6 +14,7 @@ use stacks::{
     broker::{self, Interruptions},
     check,
     commands::{self, DownWanted, LogsWanted, TraceWanted},
+    compare::{self, CompareWanted},
     compose,
     dead_letters::{self, ReplayWanted},
     drill::{self, DrillWanted, IncidentWanted},
@@ -105,6 +106,8 @@ enum Command {
     },
     /// Measure what telemetry costs: the services with telemetry off and on, in pairs
     Bench(BenchWanted),
+    /// Send the same orders through one stack after the other, and compare what that takes
+    Compare(CompareWanted),
     /// Serve as the local stack's trace backend
     #[command(hide = true)]
     TraceBackend {
@@ -210,6 +213,17 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Incident(wanted) => drill::begin(&options, &wanted).await?,
         Command::Answer => drill::answer(&options).await?,
         Command::IncidentOrders { gateway } => drill::place_orders(&gateway).await?,
+        Command::Compare(wanted) => {
+            let mut interruptions = Interruptions::new()?;
+            tokio::select! {
+                done = compare::run(&options, &wanted) => done?,
+                signal = interruptions.next() => {
+                    // Its owner was dropped with the branch above, and that stopped the local stack.
+                    eprintln!("stacks: interrupted; a Docker stack runs on, `{}` ends it", compare::CLEAN_UP);
+                    return Ok(ExitCode::from(128 + signal.as_raw() as u8));
+                }
+            }
+        }
         Command::Bench(wanted) => bench::run(&options, &wanted).await?,
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }

@@ -41,7 +41,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Local, Self::Classic, Self::Elk, Self::Lgtm];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Local, Self::Classic, Self::Elk, Self::Lgtm];
 
     /// The command that starts it.
     fn start(self) -> String {

@@ -23,7 +23,7 @@ use std::{
 
 pub use self::{
     down::{down, down_all},
-    up::{refuse_beside_docker, up},
+    up::{bring_up, refuse_beside_docker, up},
 };
 
 /// What the checkout is observed with.

@@ -43,7 +43,8 @@ pub async fn refuse_beside_docker(options: &Options) -> Result<()> {
     )
 }
 
-async fn bring_up(options: &Options, kind: Kind, progress: &mut Progress) -> Result<Plan> {
+/// The same without a word about where everything is.
+pub async fn bring_up(options: &Options, kind: Kind, progress: &mut Progress) -> Result<Plan> {
     let root = plan::root(&options.dir)?;
     credentials::make_directory(&root.join("var"))?;
     let _lock = state::lock(&root.join("var/local.lock"))?;

@@ -14,6 +14,10 @@ use crate::{
     trace::{ORDER, Span, Trace},
 };
 
+/// The names of evidence, in reports.
+pub(crate) const TRACE: &str = "trace, whole";
+pub(crate) const LINES: &str = "log lines of all three";
+
 /// Questions that a backend is asked at once.
 const AT_ONCE: usize = 8;
 
@@ -60,7 +64,7 @@ pub(super) struct WholeTrace<'a>(pub(super) &'a dyn Traces);
 #[async_trait(?Send)]
 impl Evidence for WholeTrace<'_> {
     fn name(&self) -> &'static str {
-        "trace, whole"
+        TRACE
     }
 
     async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>> {
@@ -106,7 +110,7 @@ pub(super) struct Lines<'a>(pub(super) &'a dyn Logs);
 #[async_trait(?Send)]
 impl Evidence for Lines<'_> {
     fn name(&self) -> &'static str {
-        "log lines of all three"
+        LINES
     }
 
     async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>> {

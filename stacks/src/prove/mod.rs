@@ -28,13 +28,17 @@ use self::{
     evidence::{Emails, Lines, WholeTrace},
     measured::Measured,
     orders::Orders,
-    report::Report,
     watch::{Tally, watch},
+};
+pub(crate) use self::{
+    evidence::{LINES, TRACE},
+    report::Report,
 };
 use crate::{
     backends::stack::{Backends, Kind},
     http,
     local::Options,
+    order::Order,
     progress::Progress,
     style::Style,
 };
@@ -63,35 +67,41 @@ pub struct ProveWanted {
 pub async fn run(options: &Options, wanted: &ProveWanted) -> Result<bool> {
     let mut progress = Progress::for_terminal();
     let backends = Backends::find(options, wanted.stack).await?;
-    let proven = prove(&backends, wanted, &mut progress).await;
-    let report = proven.inspect_err(|_| progress.failed())?;
+    let within = Duration::from_secs(wanted.within);
+    let proven = through(&backends, (wanted.orders, wanted.rate), within, &mut progress).await;
+    let (report, _) = proven.inspect_err(|_| progress.failed())?;
     let text = if wanted.json { report.json()? } else { report.table(Style::for_stdout()) };
     std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")?;
     Ok(report.is_whole())
 }
 
-async fn prove(backends: &Backends, wanted: &ProveWanted, progress: &mut Progress) -> Result<Report> {
+/// Places so many orders, so many each second, and asks for them; what was found, and the orders that were accepted.
+pub(crate) async fn through(
+    backends: &Backends,
+    (count, rate): (u32, u32),
+    within: Duration,
+    progress: &mut Progress,
+) -> Result<(Report, Vec<Order>)> {
     let begun = Instant::now();
-    let within = Duration::from_secs(wanted.within);
     progress.begin("counters");
     let measured = Measured::before(&*backends.metrics, within).await?;
     progress.done("as they are before");
 
     progress.begin("orders");
-    let orders = Orders::new(wanted.orders as usize);
+    let orders = Orders::new(count as usize);
     let client = http::synthetic_client("prove")?;
     let (trace, lines, emails) =
         (WholeTrace(&*backends.traces), Lines(&*backends.logs), Emails(&*backends.inbox));
-    let tally = Tally::new(3 * wanted.orders as usize);
+    let tally = Tally::new(3 * count as usize);
     let ((), traces, lines, emails, ()) = tokio::join!(
-        orders.place(&client, &backends.gateway, wanted.rate),
+        orders.place(&client, &backends.gateway, rate),
         watch(&trace, &orders, within, &tally),
         watch(&lines, &orders, within, &tally),
         watch(&emails, &orders, within, &tally),
         tally.show(progress),
     );
     let placed = orders.placed();
-    progress.done(&format!("{} of {} accepted", placed.len(), wanted.orders));
+    progress.done(&format!("{} of {count} accepted", placed.len()));
 
     progress.begin("measurements");
     let counted = measured.after(&placed, within).await;
@@ -105,5 +115,6 @@ async fn prove(backends: &Backends, wanted: &ProveWanted, progress: &mut Progres
         checks.push(links::follow(grafana, last, within).await);
     }
     progress.done("looked at");
-    Ok(Report { stack: backends.kind.to_string(), took: begun.elapsed(), checks })
+    let report = Report { stack: backends.kind.to_string(), took: begun.elapsed(), checks };
+    Ok((report, placed.into_iter().map(|placed| placed.order).collect()))
 }

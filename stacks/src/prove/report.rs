@@ -11,7 +11,7 @@ use crate::style::Style;
 const NAMED: usize = 3;
 
 /// The result of one proof.
-pub(super) struct Report {
+pub(crate) struct Report {
     pub(super) stack: String,
     pub(super) took: Duration,
     pub(super) checks: Vec<Check>,
@@ -85,11 +85,11 @@ impl Check {
 
 impl Report {
     /// Whether there is nothing that was missing or too much.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.checks.iter().all(Check::is_whole)
     }
 
-    pub(super) fn table(&self, style: Style) -> String {
+    pub(crate) fn table(&self, style: Style) -> String {
         let name = self.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or_default();
         let heads = ["first", "p50", "p95", "last"].map(|head| format!("{head:>8}")).concat();
         let mut text = style.dim(&format!("  {:name$}  {:>11}{heads}", "", "found")) + "\n";
@@ -115,6 +115,11 @@ impl Report {
             }
         };
         text
+    }
+
+    /// Seconds until the evidence of this name was there, for 95 of 100 orders.
+    pub(crate) fn p95(&self, name: &str) -> Option<f64> {
+        self.checks.iter().find(|check| check.name == name)?.quantile(0.95)
     }
 
     pub(super) fn json(&self) -> Result<String> {

@@ -10,6 +10,7 @@ mod bad_input;
 mod bad_messages;
 mod breaker;
 mod canaries;
+mod compare;
 mod drill;
 mod durability;
 mod elk;
