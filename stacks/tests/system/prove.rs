@@ -61,7 +61,7 @@ async fn the_local_stack_is_proven_whole() {
 
 #[tokio::test]
 async fn what_prometheus_has_scraped_is_proven_where_it_is_part_of_the_stack() {
-    let system = System::with(&[("PROMETHEUS_LISTEN", "")]).await;
+    let system = System::with(&[("ALERTS", "")]).await;
     assert!(system.stack.prometheus_url().is_some(), "prometheus is missing: run `make test`");
     // An order of earlier must count for nothing.
     system.place().await;
