@@ -63,7 +63,7 @@ async fn bring_up(options: &Options, progress: &mut Progress, begun: Instant) ->
 }
 
 async fn prove(stack: &Stack, progress: &mut Progress) -> Result<Order> {
-    let client = http::client()?;
+    let client = http::synthetic_client("order")?;
     progress.begin("order");
     let order = order::place(&client, &stack.gateway_url()).await?;
     progress.done(&order.order_id);
