@@ -5,6 +5,7 @@ mod mix;
 mod record;
 
 use std::{
+    convert::Infallible,
     io::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -82,7 +83,7 @@ impl Load {
         let mut under_way = JoinSet::new();
         tokio::select! {
             () = self.begin_all(wanted, begun, &mut under_way) => {}
-            () = self.show(wanted, begun, progress) => {}
+            never = self.show(wanted, begun, progress) => match never {},
             _ = tokio::signal::ctrl_c() => progress.note("interrupted: waiting for what is under way"),
         }
         let took = begun.elapsed();
@@ -118,8 +119,8 @@ impl Load {
         self.record().add(sort, due.elapsed(), answer);
     }
 
-    /// Shows the last second, each second, for ever.
-    async fn show(&self, wanted: &LoadWanted, begun: Instant, progress: &mut Progress) {
+    /// Shows the last second, each second.
+    async fn show(&self, wanted: &LoadWanted, begun: Instant, progress: &mut Progress) -> Infallible {
         let length = wanted.duration.as_secs() as usize;
         loop {
             sleep(PERIOD).await;

@@ -93,13 +93,18 @@ pub(crate) async fn through(
     let (trace, lines, emails) =
         (WholeTrace(&*backends.traces), Lines(&*backends.logs), Emails(&*backends.inbox));
     let tally = Tally::new(3 * count as usize);
-    let ((), traces, lines, emails, ()) = tokio::join!(
-        orders.place(&client, &backends.gateway, rate),
-        watch(&trace, &orders, within, &tally),
-        watch(&lines, &orders, within, &tally),
-        watch(&emails, &orders, within, &tally),
-        tally.show(progress),
-    );
+    let watching = async {
+        tokio::join!(
+            orders.place(&client, &backends.gateway, rate),
+            watch(&trace, &orders, within, &tally),
+            watch(&lines, &orders, within, &tally),
+            watch(&emails, &orders, within, &tally),
+        )
+    };
+    let ((), traces, lines, emails) = tokio::select! {
+        all = watching => all,
+        never = tally.show(progress) => match never {},
+    };
     let placed = orders.placed();
     progress.done(&format!("{} of {count} accepted", placed.len()));
 

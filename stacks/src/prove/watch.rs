@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
+    convert::Infallible,
     time::{Duration, Instant},
 };
 
@@ -23,18 +24,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Tally {
     found: Cell<usize>,
     wanted: usize,
-    watching: Cell<usize>,
 }
 
 impl Tally {
     /// So many things are looked for.
     pub(super) fn new(wanted: usize) -> Self {
-        Self { found: Cell::new(0), wanted, watching: Cell::new(3) }
+        Self { found: Cell::new(0), wanted }
     }
 
-    /// Shows it until the last watch has ended.
-    pub(super) async fn show(&self, progress: &mut Progress) {
-        while self.watching.get() > 0 {
+    /// Shows it for as long as it is polled.
+    pub(super) async fn show(&self, progress: &mut Progress) -> Infallible {
+        loop {
             progress.at(self.found.get(), self.wanted, "traces, log lines and e-mails found");
             sleep(PAUSE).await;
         }
@@ -67,7 +67,6 @@ pub(super) async fn watch<'a>(
         let found = sighted.look(&open).await;
         tally.found.set(tally.found.get() + found);
         if over.is_some_and(|over| open.len() == found || over.elapsed() > within) {
-            tally.watching.set(tally.watching.get() - 1);
             return sighted;
         }
         sleep(PAUSE.max(looked.elapsed())).await;

@@ -231,6 +231,16 @@ impl System {
         self.stack.mail_dir().unwrap()
     }
 
+    /// Waits until the gateway has logged so many orders of synthetic clients.
+    pub(crate) async fn marks_synthetic(&self, orders: usize) {
+        eventually(&format!("{orders} marked orders in the log of the gateway"), async || {
+            let mark = r#""user_agent.synthetic.type":"test""#;
+            let marked = self.log("order-gateway").iter().filter(|line| line.contains(mark)).count();
+            if marked == orders { Ok(()) } else { Err(format!("there are {marked}")) }
+        })
+        .await;
+    }
+
     /// Every line that a service has logged.
     pub(crate) fn log(&self, service: &str) -> Vec<String> {
         let text = fs::read_to_string(self.stack.log_dir().join(format!("{service}.log"))).unwrap();

@@ -19,6 +19,7 @@ mod idempotency;
 mod injection;
 mod journey;
 mod lifecycle;
+mod load;
 mod logs;
 mod metrics;
 mod openmetrics;
