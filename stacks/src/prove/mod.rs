@@ -84,6 +84,7 @@ pub(crate) async fn through(
 ) -> Result<(Report, Vec<Order>)> {
     let begun = Instant::now();
     progress.begin("counters");
+    progress.waiting("as of now: where they are scraped, the next scrape is waited for".into());
     let measured = Measured::before(&*backends.metrics, within).await?;
     progress.done("as they are before");
 
@@ -109,6 +110,7 @@ pub(crate) async fn through(
     progress.done(&format!("{} of {count} accepted", placed.len()));
 
     progress.begin("measurements");
+    progress.waiting("of all orders, and everything else once more".into());
     let counted = measured.after(&placed, within).await;
     let mut checks = vec![orders.check()];
     // A second span, line or e-mail may have come after the first was seen.
