@@ -22,6 +22,11 @@ pub enum Error {
     /// The OTLP exporter refused its settings.
     #[error("can't set up the OTLP exporter: check the OTEL_EXPORTER_OTLP_* variables")]
     Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
+    /// The self-test of start-up failed: a span is not encoded as the OTLP exporter does it.
+    #[error(
+        "spans are not encoded as opentelemetry-otlp does: is more than one version of opentelemetry linked?"
+    )]
+    Encoding,
     /// A header for the receiver has no name, or a name or value that can't be sent.
     #[error("OTEL_EXPORTER_OTLP_HEADERS is not name=value,name=value with values percent-encoded")]
     Headers,

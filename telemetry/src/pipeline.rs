@@ -17,6 +17,7 @@ mod spool;
 mod tests;
 
 pub(crate) use metrics::{PipelineMetrics, SignalMetrics};
+pub(crate) use request::{dissect, single};
 pub(crate) use spool::directory::numbered;
 pub(crate) use spool::segment::{Record, decode};
 
@@ -69,7 +70,7 @@ pub(crate) struct Options {
 #[derive(Clone, Debug)]
 pub(crate) struct Intake {
     recorder: Arc<Recorder>,
-    flushes: mpsc::Sender<oneshot::Sender<()>>,
+    flushes: mpsc::UnboundedSender<oneshot::Sender<()>>,
     metrics: SignalMetrics,
 }
 
@@ -91,7 +92,7 @@ impl Intake {
     /// While a receiver is unreachable that is never: bound it.
     pub(crate) async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
-        if self.flushes.send(done).await.is_ok() {
+        if self.flushes.send(done).is_ok() {
             // An error means that the pipeline has ended, and nothing more will leave.
             let _ = flushed.await;
         }
@@ -101,7 +102,7 @@ impl Intake {
 /// Everything between the recorder and the receivers, before it is started.
 pub(crate) struct Pipeline {
     intake: Intake,
-    flushes: mpsc::Receiver<oneshot::Sender<()>>,
+    flushes: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
     destinations: Vec<(Spool, Post)>,
     resource: Vec<u8>,
     batch: usize,
@@ -156,7 +157,7 @@ impl Pipeline {
                     .map_err(|source| Error::Spool { path, source })?
             }
         };
-        let (ask, flushes) = mpsc::channel(1);
+        let (ask, flushes) = mpsc::unbounded_channel();
         let intake = Intake { recorder: Arc::new(recorder), flushes: ask, metrics };
         Ok(Self { intake, flushes, destinations, resource, batch, schedule_delay })
     }

@@ -157,7 +157,7 @@ impl Recorder {
     }
 
     /// Waits for something to take, and for a moment longer for what comes with it.
-    pub(crate) async fn gather<F>(&self, flushes: &mut mpsc::Receiver<F>) -> Gathered<F> {
+    pub(crate) async fn gather<F>(&self, flushes: &mut mpsc::UnboundedReceiver<F>) -> Gathered<F> {
         let group = async {
             self.has_some.notified().await;
             // Either way it is time.
@@ -321,10 +321,10 @@ mod tests {
     #[tokio::test]
     async fn whoever_gathers_wakes_for_items_for_a_flush_and_for_the_end() {
         let recorder = Recorder::in_memory(4).unwrap();
-        let (ask, mut asked) = mpsc::channel(1);
+        let (ask, mut asked) = mpsc::unbounded_channel();
         assert!(recorder.record(b"x"));
         assert!(matches!(recorder.gather(&mut asked).await, Gathered::Some));
-        ask.send(7).await.unwrap();
+        ask.send(7).unwrap();
         assert!(matches!(recorder.gather(&mut asked).await, Gathered::Flush(7)));
         drop(ask);
         assert!(matches!(recorder.gather(&mut asked).await, Gathered::Ended));

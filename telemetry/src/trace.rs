@@ -5,14 +5,13 @@ mod spans;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use prost::Message;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::{Layer, prelude::*};
 
+use self::encoder::Encoder;
 use self::spans::Spans;
 use crate::log::BridgeLayer;
 use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
@@ -31,11 +30,14 @@ pub(crate) fn install(
 ) -> Result<Option<(SdkTracerProvider, Intake)>, Error> {
     // What is below `log_level` would be refused by the logger anyway; this spares formatting it.
     let events = bridge.with_filter(settings.log_level.clone());
-    let pipeline = match settings.export.otel_traces_exporter {
-        Exporter::None => None,
-        Exporter::Otlp => Some(pipeline(service, settings, &resource, metrics)?),
+    let (processor, pipeline) = match settings.export.otel_traces_exporter {
+        Exporter::None => (None, None),
+        Exporter::Otlp => {
+            let (encoder, encoded) = Encoder::new(&resource, service.name)?;
+            let pipeline = pipeline(service, settings, encoded, metrics)?;
+            (Some(Spans { encoder, intake: pipeline.intake() }), Some(pipeline))
+        }
     };
-    let processor = pipeline.as_ref().map(|pipeline| Spans::new(pipeline.intake())).transpose()?;
     let provider = processor.map(|processor| {
         SdkTracerProvider::builder()
             .with_resource(resource)
@@ -65,15 +67,13 @@ pub(crate) fn install(
 fn pipeline(
     service: Service,
     settings: &Settings,
-    resource: &Resource,
+    resource: Vec<u8>,
     metrics: &PipelineMetrics,
 ) -> Result<Pipeline, Error> {
     let export = &settings.export;
-    let attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
-    let resource = opentelemetry_proto::tonic::resource::v1::Resource { attributes, ..Default::default() };
     let options = Options {
         signal: Signal::Traces,
-        resource: resource.encode_to_vec(),
+        resource,
         uris: export.traces_destinations(),
         queue: export.otel_bsp_max_queue_size,
         batch: export.otel_bsp_max_export_batch_size,

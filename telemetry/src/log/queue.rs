@@ -37,7 +37,7 @@ pub(crate) struct LogQueue {
 
 struct Destination {
     recorder: Arc<Recorder>,
-    flushes: mpsc::Sender<SyncSender<()>>,
+    flushes: mpsc::UnboundedSender<SyncSender<()>>,
     metrics: LineMetrics,
 }
 
@@ -59,7 +59,7 @@ impl LogQueue {
                 }
             };
             let recorder = Arc::new(recorder);
-            let (flushes, asked) = mpsc::channel(1);
+            let (flushes, asked) = mpsc::unbounded_channel();
             let runtime =
                 runtime::Builder::new_current_thread().enable_time().build().map_err(Error::LogWriter)?;
             let source = recorder.clone();
@@ -93,7 +93,7 @@ impl LogQueue {
         let (done, written) = sync_channel(self.destinations.len());
         for destination in &*self.destinations {
             // An error means that the writer is gone, and with it everything there was to wait for.
-            let _ = destination.flushes.blocking_send(done.clone());
+            let _ = destination.flushes.send(done.clone());
         }
         drop(done);
         while written.recv().is_ok() {}
@@ -147,7 +147,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, lines: &Recorder, mut flushes: mpsc::Receiver<SyncSender<()>>) {
+    async fn run(mut self, lines: &Recorder, mut flushes: mpsc::UnboundedReceiver<SyncSender<()>>) {
         loop {
             let gathered = lines.gather(&mut flushes).await;
             let taken = lines.take();
@@ -304,6 +304,15 @@ mod tests {
         queue.flush();
         let expected = [b"first\n".to_vec(), long, b"last\n".to_vec()].concat();
         assert!(*kept.0.lock().unwrap() == expected, "torn, or out of order");
+    }
+
+    #[tokio::test]
+    async fn a_flush_may_be_asked_for_by_a_thread_that_runs_tasks() {
+        let kept = Kept::default();
+        let queue = start(vec![Box::new(kept.clone())]);
+        queue.push(b"line\n");
+        queue.flush();
+        assert_eq!(kept.lines(), 1);
     }
 
     #[test]

@@ -32,6 +32,20 @@ struct Scope {
     schema_url: String,
 }
 
+/// A request of one item, without its resource.
+pub(crate) fn single(scope: Bytes, item: Vec<u8>) -> Vec<u8> {
+    let scope = Scope { scope: Some(scope), items: vec![item.into()], ..Scope::default() };
+    let group = Group { scopes: vec![scope], ..Group::default() };
+    Request { groups: vec![group] }.encode_to_vec()
+}
+
+/// Resource, scope and item of a request of one item.
+pub(crate) fn dissect(request: Vec<u8>) -> Option<[Bytes; 3]> {
+    let group = Request::decode(Bytes::from(request)).ok()?.groups.pop()?;
+    let mut scope = group.scopes.into_iter().next()?;
+    Some([group.resource?, scope.scope?, scope.items.pop()?])
+}
+
 /// One request of what is in `requests`, items of one resource and scope together, in the order in which they came.
 /// `common`, an encoded `Resource`, is added to each resource. What is no request is left out.
 pub(super) fn join<'a>(common: &[u8], requests: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {

@@ -1,19 +1,29 @@
-//! Ended spans as requests of OTLP, each by itself, made by the exporter of `opentelemetry-otlp`. The client that it is given keeps the
-//! request instead of sending it: when and where that goes is the pipeline's business.
+//! Ended spans as requests of OTLP, each by itself.
+//!
+//! What surrounds a span is the same for all of them, so that the exporter of `opentelemetry-otlp` makes it once, at the
+//! start, from a span that nobody sees: to ask it for every span would cost three times as much. The client that it is
+//! given keeps the request instead of sending it: when and where that goes is the pipeline's business.
 
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use flate2::read::GzDecoder;
 use futures_util::FutureExt;
 use http::header::CONTENT_ENCODING;
 use http::{Request, Response};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
+use prost::Message;
 
 use crate::Error;
+use crate::pipeline::{dissect, single};
 
 /// Where nothing is ever sent to.
 const NOWHERE: &str = "http://localhost";
@@ -21,14 +31,14 @@ const NOWHERE: &str = "http://localhost";
 /// Makes a request of each span. Who recorded it is added by the pipeline.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    exporter: SpanExporter,
-    kept: Keep,
+    scope: Bytes,
 }
 
 impl Encoder {
-    pub(super) fn new() -> Result<Self, Error> {
+    /// An encoder of the spans of `tracer`, and `resource` as the pipeline adds it.
+    pub(super) fn new(resource: &Resource, tracer: &'static str) -> Result<(Self, Vec<u8>), Error> {
         let kept = Keep::default();
-        let exporter = SpanExporter::builder()
+        let mut exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(kept.clone())
             .with_endpoint(NOWHERE)
@@ -36,13 +46,39 @@ impl Encoder {
             .with_max_request_body_size(usize::MAX)
             .build()
             .map_err(Error::Exporter)?;
-        Ok(Self { exporter, kept })
+        exporter.set_resource(resource);
+        let probe = probe(tracer);
+        // Ready at once, and never an error: a client that keeps what it is given has nothing to wait for.
+        let _ = exporter.export(vec![probe.clone()]).now_or_never();
+        let [resource, scope, span] = dissect(kept.take()).ok_or(Error::Encoding)?;
+        if span != Span::from(probe).encode_to_vec() {
+            return Err(Error::Encoding);
+        }
+        Ok((Self { scope }, resource.to_vec()))
     }
 
-    pub(super) fn encode(&mut self, span: SpanData) -> Vec<u8> {
-        // Ready at once, and never an error: a client that keeps what it is given has nothing to wait for.
-        let _ = self.exporter.export(vec![span]).now_or_never();
-        self.kept.take()
+    pub(super) fn encode(&self, span: SpanData) -> Vec<u8> {
+        single(self.scope.clone(), Span::from(span).encode_to_vec())
+    }
+}
+
+/// A span in which nothing is left out that a span can have and the exporter could put elsewhere.
+fn probe(tracer: &'static str) -> SpanData {
+    let (trace, span) = (TraceId::from_bytes([1; 16]), SpanId::from_bytes([2; 8]));
+    SpanData {
+        span_context: SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default()),
+        parent_span_id: SpanId::from_bytes([3; 8]),
+        parent_span_is_remote: true,
+        span_kind: SpanKind::Producer,
+        name: "probe".into(),
+        start_time: SystemTime::UNIX_EPOCH,
+        end_time: SystemTime::now(),
+        attributes: vec![KeyValue::new("probe", true)],
+        dropped_attributes_count: 1,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status: Status::error("probe"),
+        instrumentation_scope: InstrumentationScope::builder(tracer).build(),
     }
 }
 
@@ -74,50 +110,23 @@ impl HttpClient for Keep {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use opentelemetry::Context;
-    use opentelemetry::trace::{Span as _, Tracer, TracerProvider as _};
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-    use opentelemetry_sdk::error::OTelSdkResult;
-    use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanProcessor};
-    use prost::Message;
+    use opentelemetry_proto::tonic::resource;
 
     use super::*;
 
-    #[derive(Clone, Debug, Default)]
-    struct Ended(Arc<Mutex<Vec<SpanData>>>);
-
-    impl SpanProcessor for Ended {
-        fn on_start(&self, _: &mut Span, _: &Context) {}
-
-        fn on_end(&self, span: SpanData) {
-            self.0.lock().unwrap().push(span);
-        }
-
-        fn force_flush(&self) -> OTelSdkResult {
-            Ok(())
-        }
-
-        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-            Ok(())
-        }
-    }
-
     #[test]
-    fn each_span_is_a_request_of_its_own() {
-        let ended = Ended::default();
-        let provider = SdkTracerProvider::builder().with_span_processor(ended.clone()).build();
-        let mut encoder = Encoder::new().unwrap();
-        for name in ["a", "b"] {
-            provider.tracer("test").start(name).end();
-            let span = ended.0.lock().unwrap().pop().unwrap();
-            let request = ExportTraceServiceRequest::decode(&encoder.encode(span)[..]).unwrap();
-            let [resource] = &request.resource_spans[..] else { panic!("{request:?}") };
-            let [scope] = &resource.scope_spans[..] else { panic!("{request:?}") };
-            assert_eq!(scope.scope.as_ref().unwrap().name, "test");
-            assert!(matches!(&scope.spans[..], [span] if span.name == name), "{request:?}");
-        }
+    fn a_span_is_encoded_as_by_the_exporter() {
+        let resource = Resource::builder_empty().with_service_name("greeter").build();
+        let (encoder, resource) = Encoder::new(&resource, "tracer").unwrap();
+        let resource = resource::v1::Resource::decode(&resource[..]).unwrap();
+        assert_eq!(resource.attributes[0].key, "service.name");
+        let request = ExportTraceServiceRequest::decode(&encoder.encode(probe("tracer"))[..]).unwrap();
+        let [group] = &request.resource_spans[..] else { panic!("{request:?}") };
+        assert_eq!(group.resource, None);
+        let [scope] = &group.scope_spans[..] else { panic!("{request:?}") };
+        assert_eq!(scope.scope.as_ref().unwrap().name, "tracer");
+        assert!(matches!(&scope.spans[..], [span] if span.name == "probe"), "{request:?}");
     }
 
     #[tokio::test]

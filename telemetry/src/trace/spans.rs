@@ -1,6 +1,5 @@
 //! What the SDK calls when a span ends.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::Context;
@@ -8,20 +7,13 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
 use super::encoder::Encoder;
-use crate::Error;
 use crate::pipeline::Intake;
 
 /// Hands every sampled span to the pipeline, encoded on the thread on which it ends: what is encoded survives the process.
 #[derive(Debug)]
 pub(super) struct Spans {
-    encoder: Mutex<Encoder>,
-    intake: Intake,
-}
-
-impl Spans {
-    pub(super) fn new(intake: Intake) -> Result<Self, Error> {
-        Ok(Self { encoder: Mutex::new(Encoder::new()?), intake })
-    }
+    pub(super) encoder: Encoder,
+    pub(super) intake: Intake,
 }
 
 impl SpanProcessor for Spans {
@@ -29,10 +21,7 @@ impl SpanProcessor for Spans {
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() {
-            let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
-            let request = encoder.encode(span);
-            drop(encoder);
-            self.intake.push(&request);
+            self.intake.push(&self.encoder.encode(span));
         }
     }
 
