@@ -31,9 +31,15 @@ pub(super) fn text(plan: &Plan) -> Result<String> {
     }
     row("memory", &format!("at most {}", size(plan.memory()?)));
     let gateway = plan.address("gateway", 3000).map_or_else(String::new, link);
-    let page = plan.variables.get("TRACE_PAGE").map_or("", String::as_str);
-    text += &format!("\nfirst:\n  curl -X POST {gateway}/create-order\n");
-    text += &format!("  its trace    {}\n", page.replace("{traceId}", "<traceId>"));
+    let trace = match plan.kinds.first() {
+        // The link is long; the gateway's own page has it.
+        Some(Kind::Lgtm) => "in Grafana under Explore, data source traces: its traceId".to_owned(),
+        _ => plan
+            .variables
+            .get("TRACE_PAGE")
+            .map_or_else(String::new, |page| page.replace("{traceId}", "<traceId>")),
+    };
+    text += &format!("\nfirst:\n  curl -X POST {gateway}/create-order\n  its trace    {trace}\n");
     text += &format!("  its e-mail   {}\n", plan.address("mailpit", 8025).map_or_else(String::new, link));
     for kind in &plan.kinds {
         let lines = match kind {

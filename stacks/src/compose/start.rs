@@ -14,6 +14,10 @@ use crate::{http, progress::Progress};
 
 /// How long one service may take once those that it needs are ready: Kibana takes minutes on a small machine.
 const PATIENCE: Duration = Duration::from_secs(360);
+/// The state of a container that has ended, and is about to be started again.
+const CRASHING: &str = "restarting";
+/// Who still crashes after this time won't stop doing so.
+const PATIENCE_WITH_CRASHES: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Fetches, builds and starts what is missing of a plan, ends what is not in it, and waits until all is ready.
@@ -90,9 +94,10 @@ async fn watch(
     progress.begin(name);
     let begun = Instant::now();
     while let Err(reason) = ready(engine, &client, name, service).await? {
-        if begun.elapsed() > PATIENCE {
+        let patience = if reason == CRASHING { PATIENCE_WITH_CRASHES } else { PATIENCE };
+        if begun.elapsed() > patience {
             let words = engine.last_words(name).await;
-            bail!("{name} is not ready after {} s: {reason}; {words}", PATIENCE.as_secs());
+            bail!("{name} is not ready after {} s: {reason}; {words}", begun.elapsed().as_secs());
         }
         progress.waiting(reason);
         tokio::select! {
