@@ -46,7 +46,7 @@ pub(super) async fn start(engine: &Engine, plan: &Plan, progress: &mut Progress)
     }
     progress.begin("changes");
     engine.compose(plan, &all, |line| progress.waiting(brief(line))).await?;
-    progress.done("the services know where to send");
+    progress.done("what runs is up to date");
     for (name, service) in there {
         watch(engine, name, service, progress, pin!(future::ready(Ok(())).fuse())).await?;
     }
