@@ -4,6 +4,7 @@ use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
     path::PathBuf,
+    pin::pin,
     process::ExitCode,
 };
 
@@ -140,7 +141,7 @@ async fn main() -> ExitCode {
 async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
     let mut options = Options::new(dir)?;
     match command {
-        Command::Up { stack: Some(kind), .. } => compose::up(&options, kind).await?,
+        Command::Up { stack: Some(kind), .. } => return patiently(compose::up(&options, kind)).await,
         Command::Up { stack: None, free_ports } => {
             options.free_ports = free_ports;
             if !free_ports {
@@ -157,6 +158,9 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
             }
         }
         Command::Order => commands::order(&options).await?,
+        Command::Down(wanted) if wanted.stack.is_some() => {
+            return patiently(commands::down(&options, &wanted)).await;
+        }
         Command::Down(wanted) => commands::down(&options, &wanted).await?,
         Command::Doctor { stack } => {
             let good = compose::doctor::doctor(&options, stack).await?;
@@ -228,4 +232,20 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Finishes what Docker is in the middle of before an interruption counts; a second one cuts it off.
+async fn patiently(work: impl Future<Output = Result<()>>) -> Result<ExitCode> {
+    let mut interruptions = Interruptions::new()?;
+    let mut work = pin!(work);
+    let signal = tokio::select! {
+        done = &mut work => return done.map(|()| ExitCode::SUCCESS),
+        signal = interruptions.next() => signal,
+    };
+    eprintln!("stacks: interrupted; this goes on until it is safe to stop, a second time cuts it off");
+    tokio::select! {
+        done = work => done?,
+        _ = interruptions.next() => {}
+    }
+    Ok(ExitCode::from(128 + signal.as_raw() as u8))
 }

@@ -183,6 +183,8 @@ impl Engine {
         // Settings come by the environment alone: a file would be read by other rules than ours.
         command.args(["compose", "--env-file", "/dev/null", "--project-name", &self.project]).args(arguments);
         command.current_dir(&self.root).stdin(Stdio::null()).kill_on_drop(true);
+        // Ctrl-C is for us, who know when Compose may be cut off.
+        command.process_group(0);
         // These would name other files, or hide services.
         command.env_remove("COMPOSE_FILE").env_remove("COMPOSE_PROFILES");
         command
