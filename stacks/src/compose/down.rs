@@ -14,6 +14,8 @@ use crate::{
     progress::Progress,
 };
 
+const STAYS: &str = "the data stays in named volumes; `make clean` removes them, after asking";
+
 /// Stops one stack. With the last one the checkout stops, too; else the services are told who is left.
 pub async fn down(options: &Options, kind: Kind, progress: &mut Progress) -> Result<()> {
     let root = plan::root(&options.dir)?;
@@ -25,7 +27,9 @@ pub async fn down(options: &Options, kind: Kind, progress: &mut Progress) -> Res
         bail!("{} does not run", kind.title());
     }
     if kinds.is_empty() {
-        return remove(&engine, progress).await;
+        remove(&engine, progress).await?;
+        progress.note(STAYS);
+        return Ok(());
     }
     let plan = Plan::new(&root, &kinds, &settings)?;
     start(&engine, &plan, progress).await?;
@@ -56,6 +60,8 @@ pub async fn down_all(options: &Options, volumes: bool, progress: &mut Progress)
     let removed = if volumes { engine.remove_volumes().await? } else { 0 };
     if removed > 0 {
         progress.note(&format!("removed {removed} volumes of the Docker stacks"));
+    } else if runs {
+        progress.note(STAYS);
     }
     Ok(runs || removed > 0)
 }
@@ -63,6 +69,6 @@ pub async fn down_all(options: &Options, volumes: bool, progress: &mut Progress)
 async fn remove(engine: &Engine, progress: &mut Progress) -> Result<()> {
     progress.begin("containers");
     engine.remove_containers(|line| progress.waiting(line.chars().take(80).collect())).await?;
-    progress.done("stopped and removed; data stays in their volumes");
+    progress.done("stopped and removed");
     Ok(())
 }
