@@ -186,6 +186,8 @@ fn a_stack_that_clashes_with_the_one_that_runs_is_refused_with_the_command_that_
         "the Classic stack runs in Docker, on the same ports: `make down-classic` stops it",
     );
     classic.refuses(&["down", "--stack", "elk"], "ELK does not run");
+    let (_, said) = classic.stacks(&["doctor", "--stack", "lgtm"]);
+    assert!(said.contains("taken by Classic: `make down-classic` makes room"), "{said}");
     let lgtm = Machine::with_docker(&engine_with("tempo"));
     lgtm.refuses(&["up", "--stack", "classic"], "`make down-lgtm` stops it, and its data stays");
 }

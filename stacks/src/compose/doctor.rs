@@ -8,7 +8,7 @@ use super::{
     Kind,
     engine::{Container, Engine, Info},
     plan::{self, Plan},
-    up::settings,
+    up::{running, settings},
 };
 use crate::{
     local::{Options, ports},
@@ -71,9 +71,13 @@ pub async fn doctor(options: &Options, kind: Option<Kind>) -> Result<bool> {
             findings.push(Finding::new(Level::Good, "engine", about));
             findings.extend(machine(&engine));
             let containers = engine.containers().await?;
-            for plan in &plans {
+            let running = running(&root, &containers)?;
+            for (plan, kind) in plans.iter().zip(&kinds) {
                 findings.extend(memory(plan, engine.info.mem_total)?);
-                findings.extend(addresses(plan, &containers)?);
+                match running.iter().find(|other| !other.fits_beside(*kind)) {
+                    Some(other) => findings.push(in_the_way(*kind, *other)),
+                    None => findings.extend(addresses(plan, &containers)?),
+                }
             }
             if kinds.contains(&Kind::Elk) {
                 findings.extend(map_count(&engine.info));
@@ -176,6 +180,12 @@ fn addresses(plan: &Plan, containers: &[Container]) -> Result<Vec<Finding>> {
         ));
     }
     Ok(findings)
+}
+
+fn in_the_way(kind: Kind, other: Kind) -> Finding {
+    let text =
+        format!("those of {} are taken by {}: `make down-{other}` makes room", kind.title(), other.title());
+    Finding::new(Level::Doubtful, "ports", text)
 }
 
 fn map_count(info: &Info) -> Option<Finding> {
