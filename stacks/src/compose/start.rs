@@ -70,16 +70,10 @@ async fn begin(
         }
     }
     // Compose must never be cut off: a container that it is about to replace would stay under another name.
-    if !up.is_terminated() {
-        up.await?;
-    }
-    match watched {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            let error = explained(error, engine, plan).await;
-            bail!("{error:#}\nwhat was started runs on: `make down` stops it, and its data stays")
-        }
-    }
+    let finished = if up.is_terminated() { Ok(()) } else { up.await };
+    let Err(error) = watched.and(finished) else { return Ok(()) };
+    let error = explained(error, engine, plan).await;
+    bail!("{error:#}\nwhat was started runs on: `make down` stops it, and its data stays")
 }
 
 /// Waits until a service is ready, and for Compose, which may fail before that.
