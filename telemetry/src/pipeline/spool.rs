@@ -11,7 +11,7 @@ mod model;
 pub(super) mod segment;
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -161,8 +161,7 @@ impl Spool {
         let written = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let record = Record { items, written: u64::try_from(written).ok()?, payload }.encode()?;
         if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && last.is_on_disk()) {
-            let path = directory.segment(self.next);
-            let file = OpenOptions::new().create_new(true).append(true).open(&path).ok()?;
+            let (path, file) = directory.create(self.next).ok()?;
             self.begin(Store::Disk { path, file: Some(file) }, now);
         }
         let last = self.segments.back_mut()?;
@@ -276,8 +275,10 @@ impl Spool {
                 self.in_memory.bytes = self.in_memory.bytes.saturating_sub(segment.bytes);
             }
             Store::Disk { path, .. } => {
-                // What can't be unlinked is sent again by the next process: twice is better than never.
-                let _ = fs::remove_file(path);
+                if let Some(directory) = &self.directory {
+                    // What can't be emptied is sent again by the next process: twice is better than never.
+                    let _ = directory.retire(&path);
+                }
                 self.weigh(|total| total.saturating_sub(segment.bytes as u64));
             }
         }

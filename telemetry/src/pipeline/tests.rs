@@ -123,7 +123,8 @@ fn place(directory: &Path) -> PathBuf {
 
 fn segments(place: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = files.filter(|path| !path.ends_with("lock")).collect();
+    let mut files: Vec<_> =
+        files.filter(|path| !path.ends_with("lock") && !path.ends_with("spare")).collect();
     files.sort();
     files
 }
