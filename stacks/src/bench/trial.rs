@@ -71,13 +71,14 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn settings(&self, variant: &Variant, sink: &Sink) -> BTreeMap<String, String> {
+    fn settings(&self, variant: &Variant, sink: &Sink, mail: &Path) -> BTreeMap<String, String> {
         let mut settings = self.environment.clone();
         let mut set = |key: &str, value: &str| settings.insert(key.to_owned(), value.to_owned());
         set("PAYMENT_LATENCY", "0s");
         set("PAYMENT_DATABASE_URL", "sqlite://var/payment.db");
         set("MAILER_DATABASE_URL", "sqlite://var/mailer.db");
         set("MAIL_LATENCY", "0s");
+        set("MAIL_DIR", &mail.to_string_lossy());
         set("GATEWAY_RATE_LIMIT", "0");
         set("ALERTS", "off");
         set("OTEL_EXPORTER_OTLP_ENDPOINT", &url(sink.address));
@@ -92,11 +93,13 @@ impl Place<'_> {
 
     /// Runs a variant.
     pub(super) async fn run(&self, variant: &Variant, duration: Duration) -> Result<Measured> {
-        // Removed when all is over: ext4 is slow to make files for a while after it has removed many.
         let dir = tempfile::Builder::new().prefix(variant.name).tempdir_in(self.dir);
         let dir = dir.with_context(|| format!("cannot write in {}", self.dir.display()))?.keep();
+        // For minutes after it has removed many files, ext4 is slow to make new ones: whatever was measured before would
+        // be measured again. E-mails are no part of what is compared.
+        let mail = tempfile::tempdir_in("/dev/shm").context("no file system in memory for the e-mails")?;
         let sink = Sink::start().await?;
-        let env = self.settings(variant, &sink);
+        let env = self.settings(variant, &sink, mail.path());
         let options = Options { dir, env, free_ports: true, binaries: self.binaries.clone() };
         let stack = Stack::up(&options, &mut Progress::silent()).await?;
         let mut trial = Trial { stack, http: http::client()?, sink, orders: 0 };
