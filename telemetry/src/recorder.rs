@@ -7,6 +7,9 @@
 //! The memory is a mapped file. What is copied there has reached the kernel: a process that is killed loses none of
 //! it, and no system call is made. Nothing is synced, so that a machine that loses power loses it.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
@@ -81,7 +84,7 @@ impl Recorder {
     /// A recorder in the first of the files `path`, `path.2`, `path.3` and so on that no other process has.
     ///
     /// What ended processes have left in any of them is handed to `rescue` and then forgotten; `about` is for
-    /// whoever rescues what this one leaves.
+    /// whoever rescues what this one leaves. In memory where the disk has no room.
     pub(crate) fn open(
         path: &Path,
         most: usize,
@@ -110,8 +113,11 @@ impl Recorder {
         let file = ours.ok_or(io::ErrorKind::AlreadyExists)?;
         let half = half(most);
         let length = ABOUT + 2 * half;
-        // A page that has no room on the disk when it is touched would end the process.
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length as u64)?;
+        // A page that has no room on the disk when it is touched would end the process. A disk that is full, or can't
+        // promise room, costs what a kill takes, and not the start.
+        if rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length as u64).is_err() {
+            return Self::in_memory(most);
+        }
         let mut recorder = Self::with(map(&file, length)?, half, most, Some(file));
         let memory = recorder.memory.get_mut().unwrap_or_else(PoisonError::into_inner);
         let about = Record { items: 0, written: 0, payload: about }.encode();
@@ -250,83 +256,4 @@ fn map(file: &File, length: usize) -> io::Result<MmapMut> {
     // SAFETY: the file must not change behind the map. It is ours: locked, in a place where no other program has
     // a reason to write, and none of our processes shortens a file that it could not lock.
     unsafe { memmap2::MmapOptions::new().len(length).map_mut(file) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rescued(path: &Path, most: usize) -> (Recorder, Left) {
-        let mut left = Left::default();
-        let rescue = |found: Left| {
-            left.about = found.about;
-            left.items.extend(found.items);
-        };
-        let recorder = Recorder::open(path, most, b"me", rescue).unwrap();
-        (recorder, left)
-    }
-
-    #[test]
-    fn what_was_not_forgotten_is_there_after_the_process_and_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("new").join("recent");
-        let (first, left) = rescued(&path, 10);
-        assert_eq!(left.items, [] as [Vec<u8>; 0]);
-        assert!(first.record(b"safe"));
-        drop(first.take());
-        assert!(first.record(b"one"));
-        let taken = first.take();
-        assert_eq!(taken.items(), [b"one"]);
-        assert!(first.record(b"two"));
-        // A process that is killed drops nothing; only the lock goes.
-        std::mem::forget(taken);
-        drop(first);
-
-        let (second, left) = rescued(&path, 20);
-        assert_eq!(left.about, b"me");
-        assert_eq!(left.items, [b"one", b"two"]);
-        drop(second);
-        assert_eq!(rescued(&path, 10).1.items, [] as [Vec<u8>; 0]);
-    }
-
-    #[test]
-    fn processes_at_once_leave_each_other_alone_and_the_next_one_rescues_from_both() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("recent");
-        let (first, _) = rescued(&path, 10);
-        assert!(first.record(b"mine"));
-        let (second, left) = rescued(&path, 10);
-        assert!(left.items.is_empty());
-        assert!(second.record(b"yours"));
-        assert_eq!(first.take().items(), [b"mine"]);
-        assert!(first.record(b"and mine"));
-        drop((first, second));
-        assert_eq!(rescued(&path, 10).1.items, [&b"and mine"[..], b"yours"]);
-    }
-
-    #[test]
-    fn what_has_no_room_is_refused_and_there_is_room_again_after_it_was_taken() {
-        let recorder = Recorder::in_memory(3).unwrap();
-        let fit = |_: u8| (0..5).filter(|_| recorder.record(b"x")).count();
-        assert_eq!(fit(1), 3);
-        let taken = recorder.take();
-        assert_eq!(fit(2), 3, "the other half");
-        drop(taken);
-        assert!(!recorder.record(b"x"), "nothing was taken since");
-        assert!(!recorder.record(&[0; SMALLEST_HALF]), "longer than all there is");
-        drop(recorder.take());
-        assert_eq!(fit(3), 3);
-    }
-
-    #[tokio::test]
-    async fn whoever_gathers_wakes_for_items_for_a_flush_and_for_the_end() {
-        let recorder = Recorder::in_memory(4).unwrap();
-        let (ask, mut asked) = mpsc::unbounded_channel();
-        assert!(recorder.record(b"x"));
-        assert!(matches!(recorder.gather(&mut asked).await, Gathered::Some));
-        ask.send(7).unwrap();
-        assert!(matches!(recorder.gather(&mut asked).await, Gathered::Flush(7)));
-        drop(ask);
-        assert!(matches!(recorder.gather(&mut asked).await, Gathered::Ended));
-    }
 }
