@@ -128,7 +128,7 @@ bench: ## measure what telemetry costs: make bench [ROUNDS=<n>] [SECONDS=<n>]; w
 	@$(MAKE) --no-print-directory build
 	@$(STACKS) bench --report $(TARGET)/bench.json $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
-# Instrumented as nightly's cargo-fuzz would, without its sanitizers: there is no unsafe code of ours to watch.
+# Instrumented as nightly's cargo-fuzz would, without its sanitizers: none of the targets reaches unsafe code of ours.
 fuzz: ## let libFuzzer look for input that breaks a promise: make fuzz [FUZZ_SECONDS=30], for each target
 	@$(INSTALL) $(BUILDING) g++
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "installing cargo-fuzz"; cargo install --locked --debug cargo-fuzz; }
