@@ -54,7 +54,9 @@ fn signals(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
     let place = format!("--log-dir={}", directory.path().display());
     let away = "--otel-exporter-otlp-endpoint=http://127.0.0.1:9";
-    let settings = Command::parse_from(["bench", "--log-stdout=false", "--log-level=info", &place, away]);
+    let spool = format!("--telemetry-spool-dir={}", directory.path().join("spool").display());
+    let quiet = ["bench", "--log-stdout=false", "--log-level=info", &place, &spool, away];
+    let settings = Command::parse_from(quiet);
     let observability = Observability::new(SERVICE, &settings.telemetry).unwrap();
     let (log, registry) = (observability.log(), observability.registry());
     let labels =

@@ -13,6 +13,8 @@
 //! [`Traced`] (one trace over HTTP, AMQP, rows and mailboxes), [`problem`] (errors that carry the trace id).
 
 mod error;
+#[cfg(test)]
+mod full_disk;
 mod log;
 mod observability;
 mod pipeline;

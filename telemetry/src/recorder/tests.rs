@@ -1,6 +1,5 @@
-use std::process::Command;
-
 use super::*;
+use crate::full_disk::pass_on_a_full_disk;
 
 fn rescued(path: &Path, most: usize) -> (Recorder, Left) {
     let mut left = Left::default();
@@ -52,13 +51,7 @@ fn processes_at_once_leave_each_other_alone_and_the_next_one_rescues_from_both()
 
 #[test]
 fn a_disk_that_is_full_at_the_start_costs_the_file_and_not_the_start() {
-    // A limit on the size of files stands in for it.
-    let limited = r#"trap '' XFSZ; ulimit -f 2; exec "$0" --ignored --exact "$1""#;
-    let test = "recorder::tests::with_files_that_can_not_grow";
-    let program = std::env::current_exe().unwrap();
-    let output = Command::new("sh").args(["-c", limited]).arg(program).arg(test).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    pass_on_a_full_disk("recorder::tests::with_files_that_can_not_grow");
 }
 
 #[test]

@@ -43,7 +43,6 @@ impl Encoder {
             .with_http_client(kept.clone())
             .with_endpoint(NOWHERE)
             .with_retry_policy(RetryPolicy::disabled())
-            .with_max_request_body_size(usize::MAX)
             .build()
             .map_err(Error::Exporter)?;
         exporter.set_resource(resource);

@@ -1,10 +1,10 @@
 //! The spool on a disk that is full, torn, damaged, shared, gone or stuck.
 
 use std::collections::HashSet;
-use std::process::Command;
 
 use super::spool::Next;
 use super::*;
+use crate::full_disk::pass_on_a_full_disk;
 
 #[test]
 fn the_oldest_make_room_in_a_full_spool_and_are_counted() {
@@ -141,13 +141,7 @@ fn a_disk_that_refuses_costs_the_spool_and_not_the_spans() {
 
 #[test]
 fn a_disk_that_is_full_tears_nothing_and_what_it_refuses_waits_in_memory_in_its_place() {
-    // A limit on the size of files stands in for it: a write ends halfway, and the next one fails.
-    let limited = r#"trap '' XFSZ; ulimit -f 2; exec "$0" --ignored --exact "$1""#;
-    let test = "pipeline::tests::disk::with_files_that_can_not_grow";
-    let program = std::env::current_exe().unwrap();
-    let output = Command::new("sh").args(["-c", limited]).arg(program).arg(test).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    pass_on_a_full_disk("pipeline::tests::disk::with_files_that_can_not_grow");
 }
 
 #[test]
