@@ -19,7 +19,11 @@ use self::{
     report::Round,
     trial::{Measured, Place, VARIANTS},
 };
-use crate::{broker::Broker, local::Options, progress::Progress};
+use crate::{
+    broker::Broker,
+    local::{Options, bare},
+    progress::Progress,
+};
 
 /// How to measure, and where to write it.
 #[derive(Clone, Debug, clap::Args)]
@@ -76,10 +80,7 @@ async fn measure(options: &Options, wanted: &BenchWanted, dir: &Path) -> Result<
     progress.begin("RabbitMQ");
     let broker = Broker::start().await?;
     progress.done("a node of its own");
-    let mut environment: std::collections::BTreeMap<String, String> = ["PATH", "HOME"]
-        .into_iter()
-        .filter_map(|key| Some((key.to_owned(), options.env.get(key)?.clone())))
-        .collect();
+    let mut environment = bare(&options.env);
     environment.insert("AMQP_URL".to_owned(), broker.node.amqp_url());
     let place = Place { dir, binaries: options.binaries.clone(), environment };
     let mut rounds = Vec::new();

@@ -1,7 +1,6 @@
 //! Starts the services with a broker of their own, lets something happen to them, and listens.
 
 use std::{
-    collections::BTreeMap,
     fs,
     time::{Duration, Instant},
 };
@@ -15,7 +14,7 @@ use crate::{
     backends::{Traces as _, jaeger::Jaeger},
     http,
     local::{
-        Options, Stack,
+        Options, Stack, bare,
         layout::{Component, url},
         rabbitmq,
     },
@@ -30,10 +29,7 @@ const ARRIVAL: Duration = Duration::from_secs(30);
 /// succeeds, of one that is declined, of one that is wrong, and of one while payment is away.
 pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Result<Evidence> {
     let dir = tempfile::tempdir().context("cannot make a directory for the services")?;
-    let mut env: BTreeMap<String, String> = BTreeMap::new();
-    env.extend(
-        ["PATH", "HOME"].into_iter().filter_map(|key| Some((key.into(), options.env.get(key)?.clone()))),
-    );
+    let mut env = bare(&options.env);
     let settings = [("PAYMENT_LATENCY", "1ms"), ("MAIL_LATENCY", "1ms"), ("ALERTS", "off")];
     env.extend(settings.map(|(key, value)| (key.into(), value.into())));
     let options =

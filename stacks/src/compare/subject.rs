@@ -10,7 +10,7 @@ use super::footprint::{self, Footprint};
 use crate::{
     backends::stack::{Backends, Kind},
     compose,
-    local::{Options, Stack, layout::Component},
+    local::{Options, Stack, bare, layout::Component},
     logs::{self, Filter},
     progress::Progress,
 };
@@ -35,7 +35,7 @@ impl Subject {
                 let dir = tempfile::tempdir().context("cannot make a directory for the local stack")?;
                 options.dir = dir.path().to_owned();
                 options.free_ports = true;
-                options.env.retain(|key, _| ["PATH", "HOME"].contains(&key.as_str()));
+                options.env = bare(&options.env);
                 Some(dir)
             }
             _ => {

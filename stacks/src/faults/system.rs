@@ -23,7 +23,7 @@ use crate::{
     broker::Broker,
     http,
     local::{
-        Options, Stack,
+        Options, Stack, bare,
         layout::{Component, url},
         rabbitmq,
     },
@@ -83,9 +83,7 @@ impl System {
         let mut amqp: Url = broker.node.amqp_url().parse().context("the broker's address makes no URL")?;
         // Only a URL without a host can refuse a port.
         let _ = amqp.set_port(Some(line.address.port()));
-        let inherited = ["PATH", "HOME"].into_iter().filter_map(|key| environment.get_key_value(key));
-        let mut env: BTreeMap<String, String> =
-            inherited.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut env = bare(environment);
         env.extend(SETTINGS.map(|(key, value)| (key.into(), value.into())));
         env.extend([("AMQP_URL".into(), amqp.into()), ("SMTP_URL".into(), mail.url())]);
         let options = Options { dir: dir.into(), env, free_ports: true, binaries };

@@ -66,6 +66,12 @@ impl Options {
     }
 }
 
+/// What any program needs of an environment, and nothing that would change what it does.
+pub fn bare(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let needed = ["PATH", "HOME"].into_iter().filter_map(|key| env.get_key_value(key));
+    needed.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 /// Whether a component can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
