@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use reqwest::Client;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::{Metrics, Series, Total, ask};
 
@@ -32,10 +33,15 @@ impl Prometheus {
         Ok(self.value(expression.to_owned()).await?.is_some())
     }
 
+    /// What an expression selects now: the labels of each series, and its value.
+    pub async fn series(&self, expression: String) -> Result<Vec<(Value, String)>> {
+        let Vector { result } = self.query("query", &[("query", expression)]).await?;
+        Ok(result.into_iter().map(|Selected { metric, value: (_, value) }| (metric, value)).collect())
+    }
+
     /// The first value of an expression; none where it selects nothing.
     async fn value(&self, expression: String) -> Result<Option<f64>> {
-        let Vector { result } = self.query("query", &[("query", expression)]).await?;
-        let Some(Selected { value: (_, value) }) = result.into_iter().next() else { return Ok(None) };
+        let Some((_, value)) = self.series(expression).await?.into_iter().next() else { return Ok(None) };
         Ok(Some(value.parse().with_context(|| format!("{value} is no number"))?))
     }
 
@@ -102,6 +108,8 @@ struct Vector {
 
 #[derive(Deserialize)]
 struct Selected {
+    #[serde(default)]
+    metric: Value,
     /// Seconds since the epoch, and the value as text.
     value: (f64, String),
 }

@@ -4,9 +4,8 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
-use tokio::process::Command;
 
-use crate::process::Process;
+use crate::{compose::engine, process::Process};
 
 /// Bytes of both.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -83,7 +82,7 @@ struct Volume {
 }
 
 async fn docker(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("docker").args(arguments).output().await.context("cannot run docker")?;
+    let output = engine::docker(arguments).await?;
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "docker {} failed: {}", arguments[0], error.trim());
     String::from_utf8(output.stdout).context("docker did not answer in UTF-8")

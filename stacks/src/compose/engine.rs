@@ -14,7 +14,7 @@ use tokio::{
     process::Command,
 };
 
-use super::{plan::Plan, variables::Variables};
+use super::{PROJECT, plan::Plan, variables::Variables};
 
 /// The oldest Compose that the stacks were tried with.
 const OLDEST_COMPOSE: (u32, u32) = (2, 26);
@@ -118,7 +118,7 @@ impl Engine {
             "Docker Compose {compose} is too old: the stacks need {major}.{minor} or newer"
         );
         let project = settings.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty());
-        let project = project.cloned().unwrap_or_else(|| "omnitrace".to_owned());
+        let project = project.cloned().unwrap_or_else(|| PROJECT.to_owned());
         Ok(Self { root: root.to_owned(), project, compose, info, ahead })
     }
 
@@ -191,7 +191,8 @@ impl Engine {
     }
 }
 
-async fn docker(arguments: &[&str]) -> Result<Output> {
+/// What `docker` says with these arguments; an error says what to install.
+pub async fn docker(arguments: &[&str]) -> Result<Output> {
     let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output().await;
     match output {
         Err(error) if error.kind() == ErrorKind::NotFound => bail!(

@@ -26,6 +26,9 @@ pub use self::{
     up::{bring_up, refuse_beside_docker, up},
 };
 
+/// The Compose project, unless `COMPOSE_PROJECT_NAME` names another.
+pub const PROJECT: &str = "omnitrace";
+
 /// What the checkout is observed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Kind {

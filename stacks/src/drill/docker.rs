@@ -7,40 +7,27 @@ use serde::Deserialize;
 use tokio::task::block_in_place;
 
 use super::scene::Part;
+use crate::backends::stack::Kind;
 
-/// The name that the stacks in Docker share, unless `COMPOSE_PROJECT_NAME` gives them another.
-pub(super) const PROJECT: &str = "omnitrace";
-
-/// The stacks that the services can be observed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Local,
-    Classic,
-    Lgtm,
-    Elk,
+/// The stack that runs as this project; ELK beside another counts as the other, which raises alerts.
+pub(super) fn running(project: &str) -> Option<Kind> {
+    let mut command = command(project, &["ps", "--format", "json"]);
+    command.stderr(Stdio::null());
+    // No Docker, no stack in Docker.
+    let output = command.output().ok()?;
+    let services = services(&String::from_utf8_lossy(&output.stdout));
+    let marks = [("jaeger", Kind::Classic), ("tempo", Kind::Lgtm), ("elasticsearch", Kind::Elk)];
+    let runs = |name: &str| services.iter().any(|service| service == name);
+    marks.into_iter().find_map(|(mark, kind)| runs(mark).then_some(kind))
 }
 
-impl Kind {
-    /// The one that runs in Docker as this project; ELK beside another counts as the other, which raises alerts.
-    pub(super) fn in_docker(project: &str) -> Option<Self> {
-        let mut command = command(project, &["ps", "--format", "json"]);
-        command.stderr(Stdio::null());
-        // No Docker, no stack in Docker.
-        let output = command.output().ok()?;
-        let services = services(&String::from_utf8_lossy(&output.stdout));
-        let marks = [("jaeger", Self::Classic), ("tempo", Self::Lgtm), ("elasticsearch", Self::Elk)];
-        let runs = |name: &str| services.iter().any(|service| service == name);
-        marks.into_iter().find_map(|(mark, kind)| runs(mark).then_some(kind))
-    }
-
-    /// The service of a part in Docker.
-    pub(super) fn container(self, part: Part) -> &'static str {
-        match (part, self) {
-            (Part::Mailer, _) => "mailer",
-            (Part::Traces, Self::Local | Self::Classic) => "jaeger",
-            (Part::Traces, Self::Lgtm) => "tempo",
-            (Part::Traces, Self::Elk) => "apm-server",
-        }
+/// The service of a part.
+pub(super) fn container(kind: Kind, part: Part) -> &'static str {
+    match (part, kind) {
+        (Part::Mailer, _) => "mailer",
+        (Part::Traces, Kind::Local | Kind::Classic) => "jaeger",
+        (Part::Traces, Kind::Lgtm) => "tempo",
+        (Part::Traces, Kind::Elk) => "apm-server",
     }
 }
 

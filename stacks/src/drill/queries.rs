@@ -1,6 +1,7 @@
 //! The query that decides what an incident is, in the language of each backend that can tell.
 
-use super::{catalogue::Alert, docker::Kind};
+use super::catalogue::Alert;
+use crate::backends::stack::Kind;
 
 /// One query.
 #[derive(Clone, Copy, Debug)]

@@ -3,16 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use reqwest::{Client, Method, RequestBuilder, Url};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use tokio::task::block_in_place;
 
-use super::{
-    catalogue::Trouble,
-    docker::{self, Kind},
-    notices::Notice,
-};
+use super::{catalogue::Trouble, docker, notices::Notice};
 use crate::{
+    backends::{prometheus::Prometheus, stack::Kind},
+    compose::PROJECT,
     http,
     local::{
         Options, Stack,
@@ -51,7 +49,7 @@ impl Scene {
     pub(super) fn open(options: &Options) -> Result<Self> {
         let stack = Stack::open(options)?;
         let is_local = stack.process(Component::Gateway).is_some();
-        let kind = if is_local { Some(Kind::Local) } else { Kind::in_docker(project(&stack)) };
+        let kind = if is_local { Some(Kind::Local) } else { docker::running(project(&stack)) };
         let kind = kind.context("nothing runs that could be broken: `make up` first")?;
         Ok(Self { stack, kind, client: http::client()? })
     }
@@ -96,15 +94,9 @@ impl Scene {
     pub(super) async fn ask_prometheus(&self, query: &str) -> Result<Vec<String>> {
         let watch = self.stack.layout().watch.filter(|_| self.kind == Kind::Local);
         let Some(watch) = watch else { return Ok(Vec::new()) };
-        let url = url(watch.prometheus) + "/api/v1/query";
-        let asked = Url::parse_with_params(&url, [("query", query)]).context("the query makes no URL")?;
-        let answer = self.client.get(asked).send().await;
-        let answer = answer.with_context(|| format!("cannot ask {url}"))?;
-        let answer: Value = answer.json().await.with_context(|| format!("{url} gives no answer"))?;
-        let series =
-            answer["data"]["result"].as_array().with_context(|| format!("{url} answered {answer}"))?;
-        let line = |one: &Value| format!("{} {}", one["metric"], http::plain(&one["value"][1]));
-        Ok(series.iter().map(line).collect())
+        let prometheus = Prometheus::new(self.client.clone(), url(watch.prometheus));
+        let series = prometheus.series(query.to_owned()).await?;
+        Ok(series.into_iter().map(|(labels, value)| format!("{labels} {value}")).collect())
     }
 
     /// The gateway, for orders.
@@ -172,7 +164,7 @@ impl Scene {
     fn stop(&mut self, part: Part) -> Result<()> {
         match self.kind {
             Kind::Local => block_in_place(|| self.stack.stop(part.component())).map(drop),
-            kind => docker::compose(project(&self.stack), &["stop", kind.container(part)]),
+            kind => docker::compose(project(&self.stack), &["stop", docker::container(kind, part)]),
         }
     }
 
@@ -186,7 +178,7 @@ impl Scene {
                 started
             }
             kind => {
-                docker::compose(project(&self.stack), &["start", kind.container(part)])?;
+                docker::compose(project(&self.stack), &["start", docker::container(kind, part)])?;
                 self.until_ready(part).await
             }
         }
@@ -224,7 +216,7 @@ impl Scene {
 }
 
 fn project(stack: &Stack) -> &str {
-    stack.setting("COMPOSE_PROJECT_NAME").unwrap_or(docker::PROJECT)
+    stack.setting("COMPOSE_PROJECT_NAME").unwrap_or(PROJECT)
 }
 
 impl Part {
