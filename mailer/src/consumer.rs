@@ -20,10 +20,9 @@ use payment_api::topology;
 use slog::{Logger, error, info, warn};
 use telemetry::Chain;
 use telemetry::amqp::{Destination, context_of, process_span, since_publish};
-use telemetry::propagation::TraceContext;
+use telemetry::propagation::{TraceContext, annotate};
 use tokio::time::{sleep, timeout};
 use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::metrics::{Delivered, Metrics};
 use crate::postman::Deliver;
@@ -227,7 +226,7 @@ impl Inbox {
         let span = process_span(&producer, from, topology::MAILER_QUEUE, message_id.unwrap_or_default());
         match PaymentEvent::read(&delivery.data, message_id) {
             Ok(event) => {
-                span.set_attribute("order.id", event.data.order_id.to_string());
+                span.in_scope(|| annotate("order.id", event.data.order_id.to_string()));
                 Some(Received { delivery, event, span, started, waited })
             }
             Err(error) => {

@@ -16,10 +16,10 @@ use payment_api::simulation::happens;
 use slog::{Logger, error, info, warn};
 use store::StoreError;
 use telemetry::Chain;
+use telemetry::propagation::link;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tracing::{Instrument, Span, field::Empty, info_span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 pub use self::simulate::{Simulate, Simulated};
 use self::verdict::Verdict;
@@ -216,7 +216,7 @@ impl Round {
         match &due.replay_context {
             Some(replay) => {
                 replay.adopt(&span);
-                span.add_link(due.trace_context.span_context());
+                link(&span, &due.trace_context);
             }
             None => due.trace_context.adopt(&span),
         }

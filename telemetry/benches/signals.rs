@@ -12,13 +12,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use clap::Parser;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
-use prost::Message;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use telemetry::metrics::{Durations, Format, Label};
-use telemetry::testing::{Capture, SpanData};
+use telemetry::testing::{Capture, request_of};
 use telemetry::{Observability, Service, Settings, slog, tracing};
 
 const SERVICE: Service = Service { name: "bench", version: "0.0.0" };
@@ -43,8 +40,8 @@ fn span() -> tracing::Span {
     )
 }
 
-/// As many spans as leave in one request.
-fn batch() -> Vec<SpanData> {
+/// As many as leave in one request.
+fn spans() -> Vec<Span> {
     let seen = Capture::start();
     (0..512).for_each(|_| drop(span().entered()));
     seen.spans()
@@ -82,16 +79,11 @@ fn signals(criterion: &mut Criterion) {
         bench.iter(|| registry.encode(Format::OpenMetrics).unwrap());
     });
 
-    let (spans, resource) = (batch(), ResourceAttributesWithSchema::default());
+    let spans = spans();
+    let request = request_of(&spans);
     let mut group = criterion.benchmark_group("one batch");
     group.throughput(Throughput::Elements(spans.len() as u64));
-    group.bench_function("encoded for OTLP", |bench| {
-        let encode = |spans| {
-            let resource_spans = group_spans_by_resource_and_scope(spans, &resource);
-            ExportTraceServiceRequest { resource_spans }.encode_to_vec()
-        };
-        bench.iter_batched(|| spans.clone(), encode, BatchSize::SmallInput);
-    });
+    group.bench_function("made into a request", |bench| bench.iter(&request));
     group.finish();
 }
 

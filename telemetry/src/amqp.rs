@@ -4,9 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use lapin::types::{AMQPValue, FieldTable};
 use tracing::{Span, field::Empty};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::propagation::TraceContext;
+use crate::propagation::{TraceContext, link};
 
 /// The header with the time of publishing, in milliseconds since the Unix epoch. The property `timestamp` of AMQP
 /// has whole seconds only, and a message waits for less.
@@ -97,7 +96,7 @@ pub fn process_span(producer: &TraceContext, from: Destination<'_>, queue: &str,
         error.type = Empty,
     );
     producer.adopt(&span);
-    span.add_link(producer.span_context());
+    link(&span, producer);
     span
 }
 

@@ -1,7 +1,7 @@
 //! Traces, logs and metrics of an actix service, owned by one actor.
 //!
 //! ```text
-//!  tracing span ──► Spans ───────┬► Pipeline ──► Spool ──► OTLP/HTTP, for each receiver
+//!  tracing span ──► SpanLayer ───┬► Pipeline ──► Spool ──► OTLP/HTTP, for each receiver
 //!  slog record  ──► RecordDrain ─┘
 //!  slog record  ──► EcsDrain ────► LogQueue ──► stdout, and a file of JSON lines
 //!  counter, histogram ──► Registry ◄── Gather ◄── GET /metrics
@@ -17,6 +17,7 @@ mod error;
 mod full_disk;
 mod log;
 mod observability;
+mod otlp;
 mod pipeline;
 mod recorder;
 mod settings;

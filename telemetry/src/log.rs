@@ -21,7 +21,7 @@ use self::queue::Sink;
 use self::record::RecordDrain;
 use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
 use crate::settings::Exporter;
-use crate::{Error, Service, Settings};
+use crate::{Error, Service, Settings, trace};
 
 /// The root logger, and the far ends of what it writes.
 pub(crate) struct Logs {
@@ -75,7 +75,7 @@ fn records(
     }
     let options = Options {
         signal: Signal::Logs,
-        resource: record::resource(resource, &settings.deployment_environment),
+        template: record::template(resource, &settings.deployment_environment),
         uris: export.logs_destinations(),
         queue: export.otel_blrp_max_queue_size,
         batch: export.otel_blrp_max_export_batch_size,
@@ -102,8 +102,12 @@ impl Drain for RootDrain {
         if !self.levels.would_enable(logger_name(record), &tracing_level(record.level())) {
             return Ok(());
         }
-        self.lines.log(record, values)?;
-        self.records.as_ref().map_or(Ok(()), |records| records.log(record, values))
+        let span = trace::current();
+        self.lines.log(record, values, span.as_ref());
+        if let Some(records) = &self.records {
+            records.log(record, values, span.as_ref());
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::{OptionFuture, join3};
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::{IntGaugeVec, Opts, process_collector::ProcessCollector};
 use slog::Logger;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -58,7 +57,7 @@ pub struct HealthReport {
 #[rtype(result = "()")]
 pub struct Flush;
 
-/// [`Flush`] while there is time, then no further span is recorded. Answers whether everything has left.
+/// [`Flush`] while there is time. Answers whether everything has left.
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub struct Shutdown {
@@ -72,7 +71,6 @@ pub struct Observability {
     log: Logger,
     lines: LogQueue,
     records: Option<Intake>,
-    provider: Option<SdkTracerProvider>,
     spans: Option<Intake>,
     has_spool: bool,
     reported: u64,
@@ -95,10 +93,10 @@ impl Observability {
         let Logs { logger: log, lines, records } =
             log::root(service, settings, &resource, &registry, &metrics)?;
         let bridge = BridgeLayer { logger: log.clone() };
-        let (provider, spans) = trace::install(service, settings, resource, &metrics, bridge)?.unzip();
+        let spans = trace::install(service, settings, &resource, &metrics, bridge)?;
         settings.baggage_allowed.let_pass();
         let has_spool = !settings.export.telemetry_spool_dir.as_os_str().is_empty();
-        Ok(Self { registry, log, lines, records, provider, spans, has_spool, reported: 0 })
+        Ok(Self { registry, log, lines, records, spans, has_spool, reported: 0 })
     }
 
     /// The root logger.
@@ -180,7 +178,7 @@ impl Handler<Shutdown> for Observability {
 
     fn handle(&mut self, shutdown: Shutdown, context: &mut Self::Context) -> Self::Result {
         let flushed = <Self as Handler<Flush>>::handle(self, Flush, context);
-        let (provider, has_spool) = (self.provider.clone(), self.has_spool);
+        let has_spool = self.has_spool;
         let (log, lines) = (self.log.clone(), self.lines.clone());
         let queued: Vec<_> = self.pipelines().cloned().collect();
         Box::pin(async move {
@@ -195,10 +193,6 @@ impl Handler<Shutdown> for Observability {
                 let written = actix_web::rt::task::spawn_blocking(move || lines.flush());
                 // A stuck disk must not hold up the end.
                 let _ = timeout(LAST_WORDS, written).await;
-            }
-            if let Some(provider) = provider {
-                // Our processor has nothing left that could fail.
-                let _ = provider.shutdown();
             }
             have_left
         })

@@ -17,24 +17,26 @@ mod spool;
 mod tests;
 
 pub(crate) use metrics::{PipelineMetrics, SignalMetrics};
-pub(crate) use request::{dissect, single};
+pub(crate) use request::Template;
 pub(crate) use spool::directory::numbered;
 pub(crate) use spool::segment::{Record, decode};
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use opentelemetry::Context;
+use prost::bytes::Bytes;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
 use self::destination::Outlet;
 use self::post::Post;
-use self::request::join;
 use self::spool::{Limits, Spool};
+use crate::otlp::Message;
 use crate::recorder::{Gathered, Left, Recorder};
 use crate::settings::{Compression, ExportSettings};
 use crate::{Error, Service};
@@ -58,12 +60,17 @@ impl Signal {
 /// What one pipeline is told.
 pub(crate) struct Options {
     pub(crate) signal: Signal,
-    /// Who speaks: a `Resource` of OTLP, encoded.
-    pub(crate) resource: Vec<u8>,
+    /// Who speaks, in the ways that its items are said.
+    pub(crate) template: Template,
     pub(crate) uris: Vec<http::Uri>,
     pub(crate) queue: usize,
     pub(crate) batch: usize,
     pub(crate) schedule_delay: Duration,
+}
+
+thread_local! {
+    /// For the item that is being written on this thread.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The sending end; cheap to clone.
@@ -75,12 +82,19 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Takes a request of one item, without its resource. Never waits.
-    pub(crate) fn push(&self, request: &[u8]) {
+    /// Takes an item that `write` writes, to be said in this way of the [`Template`]. Never waits.
+    pub(crate) fn push(&self, way: u8, write: impl FnOnce(&mut Message)) {
+        // Taken away while it is in use: a value may log while it is formatted. Nobody has it while the thread ends.
+        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        scratch.clear();
+        scratch.push(way);
+        let mut item = Message::after(scratch);
+        write(&mut item);
         self.metrics.record();
-        if !self.recorder.record(request) {
+        if !self.recorder.record(item.as_bytes()) {
             self.metrics.refuse();
         }
+        let _ = SCRATCH.try_with(|scratch| scratch.set(item.into_bytes()));
     }
 
     pub(crate) fn metrics(&self) -> &SignalMetrics {
@@ -104,7 +118,7 @@ pub(crate) struct Pipeline {
     intake: Intake,
     flushes: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
     destinations: Vec<(Spool, Post)>,
-    resource: Vec<u8>,
+    template: Template,
     batch: usize,
     schedule_delay: Duration,
 }
@@ -116,7 +130,7 @@ impl Pipeline {
         settings: &ExportSettings,
         metrics: &PipelineMetrics,
     ) -> Result<Self, Error> {
-        let Options { signal, resource, uris, queue, batch, schedule_delay } = options;
+        let Options { signal, template, uris, queue, batch, schedule_delay } = options;
         let metrics = metrics.of(signal, uris.len());
         let limits = Limits {
             batch: batch as u64,
@@ -145,21 +159,23 @@ impl Pipeline {
             Some(root) => {
                 let path = root.join(format!("{}.recent", signal.name()));
                 let rescue = |left: Left| {
+                    // Theirs: another version or another setting may have spoken in other ways.
+                    let template = Template::decode(left.about).unwrap_or_else(|| template.clone());
                     for items in left.items.chunks(batch) {
-                        let request = join(&left.about, items.iter().map(Vec::as_slice));
+                        let request = template.fill(items.iter().cloned().map(Bytes::from));
                         for ((spool, _), metrics) in destinations.iter_mut().zip(&metrics.destinations) {
                             metrics.recover(items.len() as u64);
                             spool.append(&request, items.len() as u64);
                         }
                     }
                 };
-                Recorder::open(&path, queue, &resource, rescue)
+                Recorder::open(&path, queue, &template.encode(), rescue)
                     .map_err(|source| Error::Spool { path, source })?
             }
         };
         let (ask, flushes) = mpsc::unbounded_channel();
         let intake = Intake { recorder: Arc::new(recorder), flushes: ask, metrics };
-        Ok(Self { intake, flushes, destinations, resource, batch, schedule_delay })
+        Ok(Self { intake, flushes, destinations, template, batch, schedule_delay })
     }
 
     pub(crate) fn intake(&self) -> Intake {
@@ -198,7 +214,7 @@ impl Pipeline {
                 // As much as completes a batch: two that are half full would be two requests.
                 let room = outlets.iter().map(Outlet::room).min().unwrap_or(self.batch);
                 let (batch, after) = rest.split_at(room.clamp(1, rest.len()));
-                let request = join(&self.resource, batch.iter().copied());
+                let request = self.template.fill(batch.iter().cloned());
                 outlets.iter().for_each(|outlet| outlet.append(&request, batch.len() as u64));
                 rest = after;
             }

@@ -4,73 +4,80 @@ mod limits;
 
 pub use limits::BaggageKeys;
 
-use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
-use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, TraceContextExt};
-use opentelemetry::{Context, trace::SpanId, trace::TraceId};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use serde::{Deserialize, Serialize};
 use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::Error;
+use crate::{Error, trace};
 
 /// The header that answers a request with its trace (W3C Trace Context Level 2, draft).
 pub const TRACERESPONSE: &str = "traceresponse";
 
-const FIELDS: [&str; 3] = ["traceparent", "tracestate", BAGGAGE];
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
 const BAGGAGE: &str = "baggage";
 
 /// The trace context of a moment with its baggage, as names and values.
 ///
 /// Serialises as a JSON object, so that it fits into a row: `{"traceparent":"00-…"}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TraceContext(HashMap<String, String>);
+#[serde(default)]
+pub struct TraceContext {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baggage: Option<String>,
+}
 
 impl TraceContext {
     /// The context of the span that is current; empty where there is none.
     pub fn current() -> Self {
-        Self::from_context(&Context::current())
+        Self::of(&Span::current())
     }
 
     /// The context of `span`.
     pub fn of(span: &Span) -> Self {
-        Self::from_context(&span.context())
+        trace::of(span, |recording| recording.to_context())
+            .map_or_else(Self::default, |context| Self::from_context(&context))
     }
 
     /// Reads the propagation fields with `value_of`; what is malformed or too long counts as absent, and so does
     /// baggage whose key is not among those that may pass.
     pub fn read(value_of: impl Fn(&str) -> Option<String>) -> Self {
-        let read = |name: &&str| Some(((*name).to_owned(), limits::bounded(name, value_of(name)?)?));
-        Self(FIELDS.iter().filter_map(read).collect())
+        let read = |name| limits::bounded(name, value_of(name)?);
+        Self { traceparent: read(TRACEPARENT), tracestate: read(TRACESTATE), baggage: read(BAGGAGE) }
     }
 
     fn from_context(context: &Context) -> Self {
-        let mut fields = HashMap::new();
+        let mut fields = Self::default();
         TraceContextPropagator::new().inject_context(context, &mut fields);
         BaggagePropagator::new().inject_context(context, &mut fields);
-        fields.retain(|_, value| !value.is_empty());
-        Self(fields)
+        fields
     }
 
     /// The names and values to send along.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        let fields =
+            [(TRACEPARENT, &self.traceparent), (TRACESTATE, &self.tracestate), (BAGGAGE, &self.baggage)];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 
     /// As the remote parent of a span to come. Never inherits what happens to be current.
     pub fn to_context(&self) -> Context {
-        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &self.0);
-        BaggagePropagator::new().extract_with_context(&context, &self.0)
+        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), self);
+        BaggagePropagator::new().extract_with_context(&context, self)
     }
 
     /// The same without its trace: baggage, if anything.
-    pub(crate) fn baggage_only(mut self) -> Self {
-        self.0.retain(|name, _| name == BAGGAGE);
-        self
+    pub(crate) fn baggage_only(self) -> Self {
+        Self { baggage: self.baggage, ..Self::default() }
     }
 
     /// The trace and span that it names; invalid where it names none.
@@ -82,31 +89,57 @@ impl TraceContext {
     ///
     /// An empty context leaves `span` the root of a new trace.
     pub fn adopt(&self, span: &Span) {
-        // Fails only for a disabled span or without a subscriber; both mean that nobody is tracing.
-        let _ = span.set_parent(self.to_context());
+        trace::adopt(span, self.to_context());
+    }
+}
+
+impl Extractor for TraceContext {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.fields().find_map(|(name, value)| (name == key).then_some(value))
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.fields().map(|(name, _)| name).collect()
+    }
+}
+
+impl Injector for TraceContext {
+    fn set(&mut self, key: &str, value: String) {
+        let field = match key {
+            TRACEPARENT => &mut self.traceparent,
+            TRACESTATE => &mut self.tracestate,
+            BAGGAGE => &mut self.baggage,
+            _ => return,
+        };
+        *field = Some(value).filter(|value| !value.is_empty());
+    }
+}
+
+/// Links `span` to the one that `context` names, in this trace or another.
+pub fn link(span: &Span, context: &TraceContext) {
+    let other = context.span_context();
+    if other.is_valid() {
+        trace::of(span, |recording| recording.add_link(&other));
     }
 }
 
 /// The trace id that is current, 32 hexadecimal digits; `None` outside of a recorded trace.
 pub fn current_trace_id() -> Option<String> {
-    let context = Context::current();
-    let id = context.span().span_context().trace_id();
-    (id != TraceId::INVALID).then(|| id.to_string())
+    trace::current().map(|ids| ids.trace_id().to_string())
 }
 
 /// Sets an attribute on the current span, for what was not known when the span began.
 pub fn annotate(key: &'static str, value: impl Into<opentelemetry::Value>) {
-    Span::current().set_attribute(key, value.into());
+    let value = value.into();
+    trace::of(&Span::current(), |recording| recording.set_attribute(key, &value));
 }
 
 /// Inject, extract, compare: two opentelemetry versions in one process give empty ids silently.
 pub(crate) fn self_test() -> Result<(), Error> {
     // Never closed, and so never exported: otherwise every start would leave a trace of nothing.
     let span = ManuallyDrop::new(tracing::info_span!("propagation self-test"));
-    let sent = span.context().span().span_context().clone();
-    if sent.span_id() == SpanId::INVALID {
-        return Err(Error::Propagation("a span has no id"));
-    }
+    let sent = trace::of(&span, |recording| recording.ids.clone());
+    let sent = sent.ok_or(Error::Propagation("a span has no id"))?;
     let received = TraceContext::of(&span).span_context();
     if (received.trace_id(), received.span_id()) != (sent.trace_id(), sent.span_id()) {
         return Err(Error::Propagation("what was extracted is not what was injected"));

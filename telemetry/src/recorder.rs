@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use memmap2::MmapMut;
+use prost::bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
@@ -28,7 +29,8 @@ const GROUP: Duration = Duration::from_millis(50);
 /// Bytes for each item that may wait; most are shorter, and few wait.
 const ITEM: usize = 256;
 const SMALLEST_HALF: usize = 64 * 1024;
-const ABOUT: usize = 16 * 1024;
+/// What is told about the items takes a multiple of this.
+const PAGE: usize = 4096;
 
 /// Items on their way to one thread, from any number of others.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct Recorder {
 #[derive(Debug)]
 struct Memory {
     bytes: MmapMut,
+    /// Bytes in front of the halves.
+    about: usize,
     half: usize,
     /// The one that is being filled: 0 or 1.
     filling: usize,
@@ -78,7 +82,7 @@ impl Recorder {
     /// A recorder of at most `most` items that ends with the process.
     pub(crate) fn in_memory(most: usize) -> io::Result<Self> {
         let half = half(most);
-        Ok(Self::with(MmapMut::map_anon(ABOUT + 2 * half)?, half, most, None))
+        Ok(Self::with(MmapMut::map_anon(2 * half)?, 0, half, most, None))
     }
 
     /// A recorder in the first of the files `path`, `path.2`, `path.3` and so on that no other process has.
@@ -111,25 +115,22 @@ impl Recorder {
             ours.get_or_insert(file);
         }
         let file = ours.ok_or(io::ErrorKind::AlreadyExists)?;
-        let half = half(most);
-        let length = ABOUT + 2 * half;
+        let about = Record { items: 0, written: 0, payload: about }.encode().unwrap_or_default();
+        let (front, half) = (about.len().next_multiple_of(PAGE), half(most));
+        let length = front + 2 * half;
         // A page that has no room on the disk when it is touched would end the process. A disk that is full, or can't
         // promise room, costs what a kill takes, and not the start.
         if rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length as u64).is_err() {
             return Self::in_memory(most);
         }
-        let mut recorder = Self::with(map(&file, length)?, half, most, Some(file));
-        let memory = recorder.memory.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let about = Record { items: 0, written: 0, payload: about }.encode();
-        if let Some(about) = about.filter(|about| about.len() <= ABOUT) {
-            memory.bytes[..about.len()].copy_from_slice(&about);
-        }
-        Ok(recorder)
+        let mut bytes = map(&file, length)?;
+        bytes[..about.len()].copy_from_slice(&about);
+        Ok(Self::with(bytes, front, half, most, Some(file)))
     }
 
-    fn with(bytes: MmapMut, half: usize, most: usize, lock: Option<File>) -> Self {
+    fn with(bytes: MmapMut, about: usize, half: usize, most: usize, lock: Option<File>) -> Self {
         let memory =
-            Memory { bytes, half, filling: 0, filled: 0, items: 0, written: 0, taken: 0, _lock: lock };
+            Memory { bytes, about, half, filling: 0, filled: 0, items: 0, written: 0, taken: 0, _lock: lock };
         Self { memory: Mutex::new(memory), most, has_some: Notify::new(), is_half_full: Notify::new() }
     }
 
@@ -179,7 +180,7 @@ impl Recorder {
     pub(crate) fn take(&self) -> Taken<'_> {
         let mut memory = self.lock();
         let begin = memory.begin(memory.filling);
-        let bytes = memory.bytes[begin..begin + memory.filled].to_vec();
+        let bytes = Bytes::copy_from_slice(&memory.bytes[begin..begin + memory.filled]);
         memory.taken = memory.filled;
         memory.filling ^= 1;
         memory.filled = 0;
@@ -195,13 +196,14 @@ impl Recorder {
 /// Items that are forgotten when this is dropped.
 pub(crate) struct Taken<'a> {
     recorder: &'a Recorder,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
 
 impl Taken<'_> {
     /// The items, the oldest first.
-    pub(crate) fn items(&self) -> Vec<&[u8]> {
-        decode(&self.bytes).0.into_iter().map(|record| record.payload).collect()
+    pub(crate) fn items(&self) -> Vec<Bytes> {
+        let (records, _) = decode(&self.bytes);
+        records.into_iter().map(|record| self.bytes.slice_ref(record.payload)).collect()
     }
 }
 
@@ -217,7 +219,7 @@ impl Drop for Taken<'_> {
 
 impl Memory {
     fn begin(&self, half: usize) -> usize {
-        ABOUT + half * self.half
+        self.about + half * self.half
     }
 
     fn free(&mut self) -> &mut [u8] {

@@ -3,7 +3,7 @@
 //! ```
 //! use telemetry::metrics::counter;
 //! use telemetry::slog;
-//! use telemetry::testing::Capture;
+//! use telemetry::testing::{Capture, hex};
 //!
 //! let seen = Capture::start();
 //! let parcels = counter(seen.registry(), "parcels_total", "Parcels that were packed.").unwrap();
@@ -15,33 +15,36 @@
 //! let (spans, lines) = (seen.spans(), seen.lines());
 //! assert_eq!(spans[0].name, "pack parcel");
 //! assert_eq!((&lines[0]["message"], &lines[0]["parcel.size"]), (&"packed".into(), &3.into()));
-//! assert_eq!(lines[0]["trace.id"], spans[0].span_context.trace_id().to_string());
+//! assert_eq!(lines[0]["trace.id"], hex(&spans[0].trace_id));
 //! assert_eq!(seen.metric("parcels_total"), 1.0);
 //! ```
 
 #![expect(clippy::expect_used, reason = "tests only")]
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use clap::Parser;
-use opentelemetry::Context;
-use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanProcessor};
-use serde_json::Value;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_sdk::trace::Sampler;
+use prost::Message as _;
+use prost::bytes::Bytes;
 use slog::Logger;
 use tempfile::TempDir;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::{Layer, prelude::*};
+use tracing_subscriber::prelude::*;
 
 use crate::log::{self, BridgeLayer, LogQueue, Logs};
 use crate::metrics::{Format, Registry};
-use crate::pipeline::{PipelineMetrics, Record, decode};
+use crate::otlp::Message;
+use crate::pipeline::{PipelineMetrics, Record, Template, decode};
+use crate::trace::SpanLayer;
 use crate::{Service, Settings};
 
-pub use opentelemetry_sdk::trace::SpanData;
+pub use opentelemetry_proto::tonic::trace::v1::Span;
+
+/// Spans that have ended.
+type Ended = Arc<Mutex<Vec<Span>>>;
 
 const SERVICE: Service = Service { name: "test", version: "0.0.0" };
 
@@ -83,16 +86,15 @@ impl Capture {
             log::root(SERVICE, &settings, &resource, &own, &metrics).expect("a log file");
 
         let spans = Ended::default();
-        let provider = SdkTracerProvider::builder().with_span_processor(spans.clone()).build();
-        let layer = tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer(SERVICE.name))
-            .with_location(false)
-            .with_target(false)
-            .with_threads(false)
-            .with_tracked_inactivity(false)
-            .with_filter(LevelFilter::INFO);
-        let events = BridgeLayer { logger: log.clone() }.with_filter(LevelFilter::INFO);
-        let subscriber = tracing_subscriber::registry().with(layer).with(events);
+        let ended = spans.clone();
+        let layer = SpanLayer::new(Sampler::AlwaysOn, move |span| {
+            let mut written = Message::default();
+            span.write(&mut written);
+            let span = Span::decode(written.as_bytes()).expect("a span is a message of OTLP");
+            ended.lock().expect("nobody panics with it").push(span);
+        });
+        let events = BridgeLayer { logger: log.clone() };
+        let subscriber = tracing_subscriber::registry().with(layer).with(events).with(LevelFilter::INFO);
         let subscriber = tracing::subscriber::set_default(subscriber);
         Self { spans, lines, log, registry, directory, _subscriber: subscriber }
     }
@@ -108,15 +110,15 @@ impl Capture {
     }
 
     /// The spans that have ended so far, in that order.
-    pub fn spans(&self) -> Vec<SpanData> {
-        self.spans.0.lock().expect("nobody panics with it").clone()
+    pub fn spans(&self) -> Vec<Span> {
+        self.spans.lock().expect("nobody panics with it").clone()
     }
 
     /// The lines that were logged so far, as a log reader would see them.
     ///
     /// # Panics
     /// When a line is not JSON.
-    pub fn lines(&self) -> Vec<Value> {
+    pub fn lines(&self) -> Vec<serde_json::Value> {
         self.lines.flush();
         let file = self.directory.path().join(format!("{}.log", SERVICE.name));
         let text = std::fs::read_to_string(file).expect("the log file");
@@ -135,10 +137,30 @@ impl Capture {
     }
 }
 
-/// An attribute of a span as text.
-pub fn attribute(span: &SpanData, name: &str) -> Option<String> {
-    let attribute = span.attributes.iter().find(|attribute| attribute.key.as_str() == name)?;
-    Some(attribute.value.to_string())
+/// An attribute of a span as text; `None` for one that has several values.
+pub fn attribute(span: &Span, name: &str) -> Option<String> {
+    let attribute = span.attributes.iter().find(|attribute| attribute.key == name)?;
+    match attribute.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text.clone()),
+        Value::BoolValue(value) => Some(value.to_string()),
+        Value::IntValue(value) => Some(value.to_string()),
+        Value::DoubleValue(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// The id of a trace or of a span, in the digits in which log lines have it.
+pub fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What makes a request of these spans, as the pipeline does it. For the benchmark alone.
+#[doc(hidden)]
+pub fn request_of(spans: &[Span]) -> impl Fn() -> Vec<u8> + use<> {
+    let template = Template::of([Vec::new()]);
+    let item = |span: &Span| Bytes::from([&[0], &span.encode_to_vec()[..]].concat());
+    let items: Vec<_> = spans.iter().map(item).collect();
+    move || template.fill(items.iter().cloned())
 }
 
 /// A record of the spool: how many items it has, when it was written, and its payload. For the fuzz tests alone.
@@ -160,23 +182,4 @@ pub fn read_spool_records(segment: &[u8]) -> (Vec<SpoolRecord<'_>>, usize) {
     let (records, lost) = decode(segment);
     let records = records.into_iter().map(|Record { items, written, payload }| (items, written, payload));
     (records.collect(), lost)
-}
-
-#[derive(Clone, Debug, Default)]
-struct Ended(Arc<Mutex<Vec<SpanData>>>);
-
-impl SpanProcessor for Ended {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        self.0.lock().expect("nobody panics with it").push(span);
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
 }

@@ -1,18 +1,19 @@
 //! Spans: `tracing` on the way in, a pipeline on the way out.
 
-mod encoder;
-mod spans;
+mod layer;
+mod recording;
+mod template;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use layer::{SpanLayer, adopt, current, of};
 
 use opentelemetry::KeyValue;
-use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::{Layer, prelude::*};
+use tracing_subscriber::filter::{Targets, filter_fn};
+use tracing_subscriber::prelude::*;
 
-use self::encoder::Encoder;
-use self::spans::Spans;
 use crate::log::BridgeLayer;
 use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
 use crate::settings::Exporter;
@@ -24,56 +25,45 @@ use crate::{Error, Service, Settings};
 pub(crate) fn install(
     service: Service,
     settings: &Settings,
-    resource: Resource,
+    resource: &Resource,
     metrics: &PipelineMetrics,
     bridge: BridgeLayer,
-) -> Result<Option<(SdkTracerProvider, Intake)>, Error> {
-    // What is below `log_level` would be refused by the logger anyway; this spares formatting it.
-    let events = bridge.with_filter(settings.log_level.clone());
-    let (processor, pipeline) = match settings.export.otel_traces_exporter {
-        Exporter::None => (None, None),
-        Exporter::Otlp => {
-            let (encoder, encoded) = Encoder::new(&resource, service.name)?;
-            let pipeline = pipeline(service, settings, encoded, metrics)?;
-            (Some(Spans { encoder, intake: pipeline.intake() }), Some(pipeline))
-        }
+) -> Result<Option<Intake>, Error> {
+    let pipeline = match settings.export.otel_traces_exporter {
+        Exporter::None => None,
+        Exporter::Otlp => Some(pipeline(service, settings, resource, metrics)?),
     };
-    let provider = processor.map(|processor| {
-        SdkTracerProvider::builder()
-            .with_resource(resource)
-            .with_sampler(settings.sampler())
-            .with_span_processor(processor)
-            .build()
+    let spans = pipeline.as_ref().map(Pipeline::intake).map(|intake| {
+        // Written on the thread on which the span ends: what is written survives the process.
+        SpanLayer::new(settings.sampler(), move |span| intake.push(0, |item| span.write(item)))
     });
-    let spans = provider.as_ref().map(|provider| {
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer(service.name))
-            .with_location(false)
-            .with_target(false)
-            .with_threads(false)
-            .with_tracked_inactivity(false)
-            .with_filter(recorded())
+    let (recorded, levels, has_spans) = (recorded(), settings.log_level.clone(), spans.is_some());
+    // One for all, because a filter for each layer is asked whenever a span is entered.
+    let wanted = filter_fn(move |metadata| match metadata.is_span() {
+        true => has_spans && recorded.would_enable(metadata.target(), metadata.level()),
+        // What is below would be refused by the logger anyway; this spares formatting it.
+        false => levels.would_enable(metadata.target(), metadata.level()),
     });
-    let subscriber = tracing_subscriber::registry().with(spans).with(events);
+    let subscriber = tracing_subscriber::registry().with(spans).with(bridge).with(wanted);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::AlreadyInstalled)?;
     tracing_log::LogTracer::init().map_err(|_| Error::AlreadyInstalled)?;
-    let Some((provider, pipeline)) = provider.zip(pipeline) else { return Ok(None) };
+    let Some(pipeline) = pipeline else { return Ok(None) };
     crate::propagation::self_test()?;
     let intake = pipeline.intake();
     pipeline.start("telemetry-spans")?;
-    Ok(Some((provider, intake)))
+    Ok(Some(intake))
 }
 
 fn pipeline(
     service: Service,
     settings: &Settings,
-    resource: Vec<u8>,
+    resource: &Resource,
     metrics: &PipelineMetrics,
 ) -> Result<Pipeline, Error> {
     let export = &settings.export;
     let options = Options {
         signal: Signal::Traces,
-        resource,
+        template: template::template(resource, service.name)?,
         uris: export.traces_destinations(),
         queue: export.otel_bsp_max_queue_size,
         batch: export.otel_bsp_max_export_batch_size,

@@ -190,15 +190,20 @@ async fn what_nobody_can_read_is_parked_as_it_came_and_holds_up_nothing() {
     for message in unreadable {
         system.vhost.publish("payment.succeeded", "", message).await;
     }
-    system.reaches(Mailer, PARKED, 3.0).await;
+    // Longer than a frame, headers and body both: what a stranger may send, whatever was agreed with us.
+    let (header, body) = ("h".repeat(60_000), "b".repeat(100_000));
+    let headers = json!({"headers": {"stranger": header}});
+    system.vhost.publish_with("payment.succeeded", headers, (&body, "string")).await;
+    system.reaches(Mailer, PARKED, 4.0).await;
     let mut parked = Vec::new();
-    eventually("three messages in mailer.parking", async || {
+    eventually("four messages in mailer.parking", async || {
         parked.extend(system.vhost.take("mailer.parking").await);
-        if parked.len() == 3 { Ok(()) } else { Err(format!("there are {parked:?}")) }
+        if parked.len() == 4 { Ok(()) } else { Err(format!("there are {parked:?}")) }
     })
     .await;
     parked.sort();
-    let mut expected = unreadable.map(|(payload, encoding)| (payload.to_owned(), encoding.to_owned()));
+    let expected = unreadable.map(|(payload, encoding)| (payload.to_owned(), encoding.to_owned()));
+    let mut expected = [&expected[..], &[(body, "string".to_owned())]].concat();
     expected.sort();
     assert_eq!(parked, expected);
 

@@ -4,14 +4,12 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::USER_AGENT;
 use actix_web::{Error, web};
-use opentelemetry::trace::Status;
 use tracing::{Span, field::Empty};
 use tracing_actix_web::{RootSpanBuilder, TracingLogger};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::observe::{Incoming, Observer};
 use super::{OTHER_METHOD, bounded, is_operational, known_method, route};
-use crate::propagation::TraceContext;
+use crate::propagation::{TraceContext, link};
 
 /// The middleware that opens a SERVER span for each request; wrap it outermost.
 pub fn server_spans() -> TracingLogger<ServerSpan> {
@@ -55,15 +53,13 @@ impl RootSpanBuilder for ServerSpan {
             user_agent.original = text(request, USER_AGENT.as_str()).map(bounded),
             network.protocol.version = version(request),
             error.type = Empty,
+            otel.status_code = Empty,
         );
         let incoming = TraceContext::read(|name| text(request, name).map(str::to_owned));
         match request.app_data::<web::Data<Observer>>().map(|observer| observer.incoming) {
             Some(Incoming::Link) => {
-                let theirs = incoming.span_context();
+                link(&span, &incoming);
                 incoming.baggage_only().adopt(&span);
-                if theirs.is_valid() {
-                    span.add_link(theirs);
-                }
             }
             _ => incoming.adopt(&span),
         }
@@ -79,7 +75,7 @@ impl RootSpanBuilder for ServerSpan {
         // A 4xx is the client's error: for a server the conventions leave the status unset.
         if status.is_server_error() {
             span.record("error.type", status.as_str());
-            span.set_status(Status::error(""));
+            span.record("otel.status_code", "ERROR");
         }
     }
 }

@@ -4,9 +4,8 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use opentelemetry::Context;
-use opentelemetry::trace::TraceContextExt;
-use slog::{Drain, FnValue, KV, Never, OwnedKV, OwnedKVList, PushFnValue, Record, Serializer, o};
+use opentelemetry::trace::SpanContext;
+use slog::{BorrowedKV, Drain, FnValue, KV, OwnedKVList, PushFnValue, Record, RecordStatic, Serializer, o};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -44,7 +43,6 @@ impl EcsDrain {
                 "service.version" => service.version,
                 "service.name" => service.name,
             ))
-            .add_key_value(OwnedKV(CurrentSpan))
             .add_key_value(o!("log.logger" => PushFnValue(|record, to| to.emit(logger_name(record)))))
             .set_flush(true)
             .build();
@@ -52,18 +50,18 @@ impl EcsDrain {
     }
 }
 
-impl Drain for EcsDrain {
-    type Ok = ();
-    type Err = Never;
-
-    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
+impl EcsDrain {
+    /// Queues the line of what is logged within `span`.
+    pub(super) fn log(&self, record: &Record<'_>, values: &OwnedKVList, span: Option<&SpanContext>) {
+        let (message, fields) = (*record.msg(), Within { span, record });
+        let location = RecordStatic { location: record.location(), tag: record.tag(), level: record.level() };
         let formatter = self.formatter.lock().unwrap_or_else(PoisonError::into_inner);
         formatter.begins.store(true, Ordering::Relaxed);
-        if formatter.json.log(record, values).is_err() {
+        let record = Record::new(&location, &message, BorrowedKV(&fields));
+        if formatter.json.log(&record, values).is_err() {
             // The buffer takes every byte, so it was a value that could not be serialised.
             formatter.queue.give_up();
         }
-        Ok(())
     }
 }
 
@@ -91,18 +89,18 @@ impl Write for LineBuffer {
     }
 }
 
-/// `trace.id` and `span.id` of the span in which the record was logged.
-struct CurrentSpan;
+/// The fields of a record, and `trace.id` and `span.id` of the span in which it was logged.
+struct Within<'a> {
+    span: Option<&'a SpanContext>,
+    record: &'a Record<'a>,
+}
 
-impl KV for CurrentSpan {
-    fn serialize(&self, _: &Record<'_>, to: &mut dyn Serializer) -> slog::Result {
-        let context = Context::current();
-        let span = context.span();
-        let ids = span.span_context();
-        if ids.is_valid() {
-            to.emit_arguments("span.id", &format_args!("{}", ids.span_id()))?;
-            to.emit_arguments("trace.id", &format_args!("{}", ids.trace_id()))?;
+impl KV for Within<'_> {
+    fn serialize(&self, record: &Record<'_>, to: &mut dyn Serializer) -> slog::Result {
+        if let Some(span) = self.span {
+            to.emit_arguments("span.id", &format_args!("{}", span.span_id()))?;
+            to.emit_arguments("trace.id", &format_args!("{}", span.trace_id()))?;
         }
-        Ok(())
+        self.record.kv().serialize(record, to)
     }
 }

@@ -5,74 +5,82 @@ use std::fmt;
 use std::time::SystemTime;
 
 use opentelemetry::Context;
-use opentelemetry::trace::TraceContextExt;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
-use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry::trace::SpanContext;
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use prost::Message;
-use slog::{Drain, KV, Key, Level, Never, OwnedKVList, Record, Serializer};
+use opentelemetry_sdk::Resource;
+use prost::Message as _;
+use slog::{KV, Key, Level, OwnedKVList, Record, Serializer};
 
 use super::{level_name, logger_name};
-use crate::pipeline::Intake;
+use crate::otlp::Message;
+use crate::pipeline::{Intake, Template};
 
-/// Makes a request of a record on the thread that logs it, where the current span is known.
+/// `LogRecord` of opentelemetry/proto/logs/v1/logs.proto.
+mod tag {
+    pub(super) const TIME: u32 = 1;
+    pub(super) const SEVERITY_NUMBER: u32 = 2;
+    pub(super) const SEVERITY_TEXT: u32 = 3;
+    pub(super) const BODY: u32 = 5;
+    pub(super) const ATTRIBUTES: u32 = 6;
+    pub(super) const FLAGS: u32 = 8;
+    pub(super) const TRACE_ID: u32 = 9;
+    pub(super) const SPAN_ID: u32 = 10;
+    pub(super) const OBSERVED_TIME: u32 = 11;
+}
+
+/// `Resource` of opentelemetry/proto/resource/v1/resource.proto.
+const RESOURCE_ATTRIBUTES: u32 = 1;
+
+const LEVELS: [Level; 6] =
+    [Level::Critical, Level::Error, Level::Warning, Level::Info, Level::Debug, Level::Trace];
+
+/// Writes a record on the thread that logs it.
 pub(super) struct RecordDrain(pub(super) Intake);
 
-impl Drain for RecordDrain {
-    type Ok = ();
-    type Err = Never;
-
-    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
+impl RecordDrain {
+    /// Records what is logged within `span`.
+    pub(super) fn log(&self, record: &Record<'_>, values: &OwnedKVList, span: Option<&SpanContext>) {
         if Context::is_current_telemetry_suppressed() {
-            return Ok(());
+            return;
         }
-        let mut attributes = Attributes(vec![attribute("log.logger", text(logger_name(record)))]);
-        // A value that fails leaves out itself and what comes after it; the line is counted by its own drain.
-        let _ = record.kv().serialize(record, &mut attributes);
-        let _ = values.serialize(record, &mut attributes);
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let nanoseconds = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        let mut made = LogRecord {
-            time_unix_nano: nanoseconds,
-            observed_time_unix_nano: nanoseconds,
-            severity_number: severity(record.level()).into(),
-            severity_text: level_name(record.level()).to_owned(),
-            body: Some(AnyValue { value: Some(Value::StringValue(record.msg().to_string())) }),
-            attributes: attributes.0,
-            ..LogRecord::default()
-        };
-        let context = Context::current();
-        let span = context.span();
-        let ids = span.span_context();
-        if ids.is_valid() {
-            made.trace_id = ids.trace_id().to_bytes().to_vec();
-            made.span_id = ids.span_id().to_bytes().to_vec();
-            made.flags = ids.trace_flags().to_u8().into();
-        }
-        self.0.push(&request(record.level(), made).encode_to_vec());
-        Ok(())
+        let level = record.level();
+        let way = LEVELS.iter().position(|other| *other == level).unwrap_or_default();
+        self.0.push(way as u8, |to| {
+            let now = SystemTime::now();
+            to.time(tag::TIME, now);
+            to.uint(tag::SEVERITY_NUMBER, severity(level) as u64);
+            to.bytes(tag::SEVERITY_TEXT, level_name(level).as_bytes());
+            to.message(tag::BODY, |body| body.display(record.msg()));
+            let mut attributes = Attributes(to);
+            attributes.text("log.logger", logger_name(record));
+            // A value that fails leaves out itself and what comes after it; the line is counted by its own drain.
+            let _ = record.kv().serialize(record, &mut attributes);
+            let _ = values.serialize(record, &mut attributes);
+            if let Some(span) = span {
+                to.fixed32(tag::FLAGS, span.trace_flags().to_u8().into());
+                to.bytes(tag::TRACE_ID, &span.trace_id().to_bytes());
+                to.bytes(tag::SPAN_ID, &span.span_id().to_bytes());
+            }
+            to.time(tag::OBSERVED_TIME, now);
+        });
     }
 }
 
-/// Who logs, encoded, with the environment.
+/// Who logs, with the environment, at each of the levels.
 ///
 /// Loki makes labels of a resource's attributes only. `environment` and `level` are there for that; all else that
 /// it indexes without being asked is better left out by its `otlp_config`, see README.md.
-pub(super) fn resource(resource: &opentelemetry_sdk::Resource, environment: &str) -> Vec<u8> {
-    let mut attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
-    attributes.push(attribute("environment", text(environment)));
-    Resource { attributes, ..Resource::default() }.encode_to_vec()
-}
-
-fn request(level: Level, record: LogRecord) -> ExportLogsServiceRequest {
-    let attributes = vec![attribute("level", text(level_name(level)))];
-    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
-    let resource = Some(Resource { attributes, ..Resource::default() });
-    ExportLogsServiceRequest {
-        resource_logs: vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }],
-    }
+pub(super) fn template(resource: &Resource, environment: &str) -> Template {
+    let attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
+    let resource = opentelemetry_proto::tonic::resource::v1::Resource { attributes, ..Default::default() };
+    let resource = resource.encode_to_vec();
+    Template::of(LEVELS.map(|level| {
+        let mut resource = Message::after(resource.clone());
+        resource.attribute(RESOURCE_ATTRIBUTES, "environment", |to| to.string(environment));
+        resource.attribute(RESOURCE_ATTRIBUTES, "level", |to| to.string(level_name(level)));
+        resource.into_bytes()
+    }))
 }
 
 fn severity(level: Level) -> SeverityNumber {
@@ -86,26 +94,31 @@ fn severity(level: Level) -> SeverityNumber {
     }
 }
 
-struct Attributes(Vec<KeyValue>);
+/// Attributes of the record that is being written.
+struct Attributes<'a>(&'a mut Message);
 
-impl Attributes {
-    fn add(&mut self, key: Key, value: Value) -> slog::Result {
-        self.0.push(attribute(key, value));
+impl Attributes<'_> {
+    fn add(&mut self, key: Key, write: impl FnOnce(&mut Message)) -> slog::Result {
+        self.0.attribute(tag::ATTRIBUTES, key, write);
         Ok(())
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.0.attribute(tag::ATTRIBUTES, key, |to| to.string(value));
     }
 }
 
-impl Serializer for Attributes {
+impl Serializer for Attributes<'_> {
     fn emit_arguments(&mut self, key: Key, value: &fmt::Arguments<'_>) -> slog::Result {
-        self.add(key, Value::StringValue(value.to_string()))
+        self.add(key, |to| to.display(value))
     }
 
     fn emit_bool(&mut self, key: Key, value: bool) -> slog::Result {
-        self.add(key, Value::BoolValue(value))
+        self.add(key, |to| to.bool(value))
     }
 
     fn emit_i64(&mut self, key: Key, value: i64) -> slog::Result {
-        self.add(key, Value::IntValue(value))
+        self.add(key, |to| to.int(value))
     }
 
     fn emit_i32(&mut self, key: Key, value: i32) -> slog::Result {
@@ -120,12 +133,8 @@ impl Serializer for Attributes {
         self.emit_i64(key, value.into())
     }
 
-    /// OTLP has no unsigned numbers.
     fn emit_u64(&mut self, key: Key, value: u64) -> slog::Result {
-        match i64::try_from(value) {
-            Ok(value) => self.emit_i64(key, value),
-            Err(_) => self.add(key, Value::StringValue(value.to_string())),
-        }
+        self.add(key, |to| to.unsigned(value))
     }
 
     fn emit_usize(&mut self, key: Key, value: usize) -> slog::Result {
@@ -133,7 +142,7 @@ impl Serializer for Attributes {
     }
 
     fn emit_f64(&mut self, key: Key, value: f64) -> slog::Result {
-        self.add(key, Value::DoubleValue(value))
+        self.add(key, |to| to.double(value))
     }
 
     fn emit_f32(&mut self, key: Key, value: f32) -> slog::Result {
@@ -141,7 +150,8 @@ impl Serializer for Attributes {
     }
 
     fn emit_str(&mut self, key: Key, value: &str) -> slog::Result {
-        self.add(key, text(value))
+        self.text(key, value);
+        Ok(())
     }
 
     /// What is not there needs no attribute.
@@ -152,12 +162,4 @@ impl Serializer for Attributes {
     fn emit_unit(&mut self, _: Key) -> slog::Result {
         Ok(())
     }
-}
-
-fn text(value: &str) -> Value {
-    Value::StringValue(value.to_owned())
-}
-
-fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }

@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::trace::{SpanId, TraceContextExt, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, TraceId};
+
+use crate::trace;
 
 /// One measurement, and the span in which it was made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,12 +27,8 @@ impl Exemplars {
 
     /// Keeps a measurement where the current span is sampled: any other trace would be a dead link.
     pub(super) fn offer(&self, bounds: &[f64], took: Duration) {
-        let ids = opentelemetry::Context::map_current(|context| {
-            let span = context.span();
-            let ids = span.span_context();
-            ids.is_sampled().then(|| (ids.trace_id(), ids.span_id()))
-        });
-        let Some((trace, span)) = ids else { return };
+        let Some(ids) = trace::current().filter(SpanContext::is_sampled) else { return };
+        let (trace, span) = (ids.trace_id(), ids.span_id());
         let seconds = took.as_secs_f64();
         let bucket = bounds.partition_point(|bound| *bound < seconds);
         // Whoever holds it is writing one that is as new, or reading: not worth waiting for.

@@ -1,4 +1,4 @@
-//! Requests of OTLP, joined and divided. Those for spans and for log records nest alike, and nothing in an item is
+//! Requests of OTLP, filled and divided. Those for spans and for log records nest alike, and nothing in an item is
 //! looked at.
 
 use prost::Message;
@@ -32,33 +32,53 @@ struct Scope {
     schema_url: String,
 }
 
-/// A request of one item, without its resource.
-pub(crate) fn single(scope: Bytes, item: Vec<u8>) -> Vec<u8> {
-    let scope = Scope { scope: Some(scope), items: vec![item.into()], ..Scope::default() };
-    let group = Group { scopes: vec![scope], ..Group::default() };
-    Request { groups: vec![group] }.encode_to_vec()
-}
+/// A request without items: who speaks, in each of the ways that an item can be said.
+#[derive(Clone, Debug)]
+pub(crate) struct Template(Request);
 
-/// Resource, scope and item of a request of one item.
-pub(crate) fn dissect(request: Vec<u8>) -> Option<[Bytes; 3]> {
-    let group = Request::decode(Bytes::from(request)).ok()?.groups.pop()?;
-    let mut scope = group.scopes.into_iter().next()?;
-    Some([group.resource?, scope.scope?, scope.items.pop()?])
-}
+impl Template {
+    /// A way for each of these `Resource`s, encoded.
+    pub(crate) fn of(resources: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let group = |resource: Vec<u8>| Group {
+            resource: Some(resource.into()),
+            scopes: vec![Scope::default()],
+            ..Group::default()
+        };
+        Self(Request { groups: resources.into_iter().map(group).collect() })
+    }
 
-/// One request of what is in `requests`, items of one resource and scope together, in the order in which they came.
-/// `common`, an encoded `Resource`, is added to each resource. What is no request is left out.
-pub(super) fn join<'a>(common: &[u8], requests: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut joined = Request::default();
-    for request in requests {
-        let Ok(request) = Request::decode(Bytes::copy_from_slice(request)) else { continue };
-        request.groups.into_iter().for_each(|group| joined.add(group));
+    /// What is left of a request of one item without it, and the item.
+    pub(crate) fn from_one(request: Vec<u8>) -> Option<(Self, Bytes)> {
+        let mut request = Request::decode(Bytes::from(request)).ok()?;
+        let item = request.groups.first_mut()?.scopes.first_mut()?.items.pop()?;
+        Some((Self(request), item))
     }
-    for group in &mut joined.groups {
-        // One protobuf message after the other is their union.
-        group.resource = Some([common, group.resource.as_deref().unwrap_or_default()].concat().into());
+
+    /// As a request, which is what it is.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        self.0.encode_to_vec()
     }
-    joined.encode_to_vec()
+
+    /// `None` for what is no request.
+    pub(super) fn decode(encoded: Vec<u8>) -> Option<Self> {
+        Request::decode(Bytes::from(encoded)).ok().map(Self)
+    }
+
+    /// A request of `items`, in their order. The first byte of each is the number of the way in which it is said.
+    pub(crate) fn fill(&self, items: impl IntoIterator<Item = Bytes>) -> Vec<u8> {
+        let mut filled = self.0.clone();
+        for mut item in items {
+            if item.is_empty() {
+                continue;
+            }
+            let way = item.split_to(1)[0];
+            let group = filled.groups.get_mut(usize::from(way));
+            if let Some(scope) = group.and_then(|group| group.scopes.first_mut()) {
+                scope.items.push(item);
+            }
+        }
+        filled.without_what_is_empty().encode_to_vec()
+    }
 }
 
 /// The two halves of a request of `items` items, each with how many it has, in their order.
@@ -74,15 +94,6 @@ pub(super) fn halves(request: &Bytes, items: u64) -> Option<[(Bytes, u64); 2]> {
 }
 
 impl Request {
-    fn add(&mut self, group: Group) {
-        let is_same =
-            |other: &&mut Group| other.resource == group.resource && other.schema_url == group.schema_url;
-        match self.groups.iter_mut().find(is_same) {
-            Some(same) => group.scopes.into_iter().for_each(|scope| same.add(scope)),
-            None => self.groups.push(group),
-        }
-    }
-
     fn items(&self) -> u64 {
         self.groups.iter().flat_map(|group| &group.scopes).map(|scope| scope.items.len() as u64).sum()
     }
@@ -106,16 +117,6 @@ impl Request {
         }
         self.groups.retain(|group| !group.scopes.is_empty());
         self
-    }
-}
-
-impl Group {
-    fn add(&mut self, mut scope: Scope) {
-        let is_same = |other: &&mut Scope| other.scope == scope.scope && other.schema_url == scope.schema_url;
-        match self.scopes.iter_mut().find(is_same) {
-            Some(same) => same.items.append(&mut scope.items),
-            None => self.scopes.push(scope),
-        }
     }
 }
 
@@ -155,18 +156,36 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_together_is_joined_in_order_and_gets_what_is_common() {
-        let requests = [request(&[&[&[1]]]), request(&[&[], &[&[2]]]), request(&[&[&[3], &[4]]])];
-        let mut requests = requests.map(|request| request.encode_to_vec()).to_vec();
-        requests.insert(1, b"no protobuf".to_vec());
-        let common = KeyValue { key: "common".to_owned(), ..KeyValue::default() };
-        let resource = Resource { attributes: vec![common.clone()], ..Resource::default() };
-        let joined = join(&resource.encode_to_vec(), requests.iter().map(Vec::as_slice));
-        let mut expected = request(&[&[&[1, 3], &[4]], &[&[2]]]);
-        for group in &mut expected.resource_logs {
-            group.resource.get_or_insert_default().attributes.insert(0, common.clone());
-        }
-        assert_eq!(ExportLogsServiceRequest::decode(&joined[..]).unwrap(), expected);
+    fn items_are_put_in_order_where_they_belong_and_what_belongs_nowhere_is_left_out() {
+        let resources = ["warn", "info", "debug"].map(|level| Resource {
+            attributes: vec![KeyValue { key: level.to_owned(), ..KeyValue::default() }],
+            ..Resource::default()
+        });
+        let template = Template::of(resources.clone().map(|resource| resource.encode_to_vec()));
+        // As it comes back from a process that has ended.
+        let template = Template::decode(template.encode()).unwrap();
+        let item = |way: u8, time: u64| {
+            let [mut group] = request(&[&[&[time]]]).resource_logs.try_into().unwrap();
+            [&[way][..], &group.scope_logs.remove(0).log_records.remove(0).encode_to_vec()].concat().into()
+        };
+        let items = [item(2, 1), item(0, 2), Bytes::new(), item(2, 3), item(7, 4)];
+        let filled = ExportLogsServiceRequest::decode(&template.fill(items)[..]).unwrap();
+        let seen = filled.resource_logs.iter().map(|group| {
+            let times = group.scope_logs[0].log_records.iter().map(|record| record.time_unix_nano);
+            (group.resource.clone().unwrap(), times.collect::<Vec<_>>())
+        });
+        let [warn, _, debug] = resources;
+        assert_eq!(seen.collect::<Vec<_>>(), [(warn, vec![2]), (debug, vec![1, 3])]);
+    }
+
+    #[test]
+    fn what_surrounds_an_item_is_found_in_a_request_of_one() {
+        let one = request(&[&[&[1]]]);
+        let (template, item) = Template::from_one(one.encode_to_vec()).unwrap();
+        let item: Bytes = [&[0], &item[..]].concat().into();
+        assert_eq!(template.fill([item]), one.encode_to_vec());
+        assert!(Template::from_one(request(&[&[&[]]]).encode_to_vec()).is_none());
+        assert!(Template::from_one(b"no protobuf".to_vec()).is_none());
     }
 
     fn divided(request: &ExportLogsServiceRequest, items: u64) -> Option<[ExportLogsServiceRequest; 2]> {

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Parser;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prometheus::Registry;
-use prost::Message;
+use prost::Message as _;
 
 use self::sink::{Answer, Sink};
 use super::*;
@@ -53,7 +52,7 @@ impl Bench {
         let registry = Registry::new();
         let options = Options {
             signal: Signal::Traces,
-            resource: Vec::new(),
+            template: Template::of([Vec::new()]),
             uris: settings.traces_destinations(),
             queue: QUEUE,
             batch: 10,
@@ -67,7 +66,8 @@ impl Bench {
     }
 
     fn push(&self, numbers: impl IntoIterator<Item = u64>) {
-        numbers.into_iter().for_each(|number| self.intake.as_ref().unwrap().push(&encode(number)));
+        let intake = self.intake.as_ref().unwrap();
+        numbers.into_iter().for_each(|number| intake.push(0, |item| item.fields(&encode(number))));
     }
 
     fn flush(&self) {
@@ -110,10 +110,7 @@ impl Bench {
 }
 
 fn encode(number: u64) -> Vec<u8> {
-    let spans = vec![Span { name: number.to_string(), ..Span::default() }];
-    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+    Span { name: number.to_string(), ..Span::default() }.encode_to_vec()
 }
 
 /// Where the spool of the first destination is.

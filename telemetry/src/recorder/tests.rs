@@ -21,7 +21,7 @@ fn what_was_not_forgotten_is_there_after_the_process_and_once() {
     drop(first.take());
     assert!(first.record(b"one"));
     let taken = first.take();
-    assert_eq!(taken.items(), [b"one"]);
+    assert_eq!(taken.items(), [&b"one"[..]]);
     assert!(first.record(b"two"));
     // A process that is killed drops nothing; only the lock goes.
     std::mem::forget(taken);
@@ -43,7 +43,7 @@ fn processes_at_once_leave_each_other_alone_and_the_next_one_rescues_from_both()
     let (second, left) = rescued(&path, 10);
     assert!(left.items.is_empty());
     assert!(second.record(b"yours"));
-    assert_eq!(first.take().items(), [b"mine"]);
+    assert_eq!(first.take().items(), [&b"mine"[..]]);
     assert!(first.record(b"and mine"));
     drop((first, second));
     assert_eq!(rescued(&path, 10).1.items, [&b"and mine"[..], b"yours"]);
@@ -61,7 +61,7 @@ fn with_files_that_can_not_grow() {
     let path = directory.path().join("recent");
     let (recorder, _) = rescued(&path, 10);
     assert!(recorder.record(b"in memory"));
-    assert_eq!(recorder.take().items(), [b"in memory"]);
+    assert_eq!(recorder.take().items(), [&b"in memory"[..]]);
     assert_eq!(std::fs::metadata(path).unwrap().len(), 0, "the limit has no effect");
 }
 

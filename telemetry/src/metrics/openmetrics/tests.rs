@@ -2,21 +2,27 @@
 
 use std::time::Duration;
 
-use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use opentelemetry_sdk::trace::Sampler;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntGaugeVec, Opts};
+use tracing_subscriber::prelude::*;
 
 use crate::metrics::{Durations, Format, Label, OTHER, Registry, register};
+use crate::propagation::TraceContext;
+use crate::trace::{self, SpanLayer};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Does `work` in a span of this trace.
-fn within(trace: &str, flags: TraceFlags, work: impl FnOnce()) {
-    let trace = TraceId::from_hex(trace).unwrap();
-    let span = SpanId::from_hex("00f067aa0ba902b7").unwrap();
-    let ids = SpanContext::new(trace, span, flags, false, TraceState::NONE);
-    let _guard = Context::new().with_remote_span_context(ids).attach();
+/// Does `work` in a span of this trace, whose id is the answer.
+fn within(trace: &str, flags: &str, work: impl FnOnce()) -> String {
+    let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOff));
+    let subscriber = tracing_subscriber::registry().with(SpanLayer::new(sampler, |_| ()));
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let parent = format!("00-{trace}-00f067aa0ba902b7-{flags}");
+    let span = tracing::info_span!("work");
+    TraceContext::read(|name| (name == "traceparent").then(|| parent.clone())).adopt(&span);
+    let _entered = span.entered();
     work();
+    trace::current().unwrap().span_id().to_string()
 }
 
 fn lines<'a>(page: &'a str, start: &str) -> Vec<&'a str> {
@@ -78,13 +84,13 @@ fn bounds_of_buckets_are_canonical_and_the_last_is_infinite() {
 fn a_bucket_shows_its_newest_measurement_of_a_sampled_trace() {
     let registry = Registry::new();
     let durations = durations(&registry);
-    within(TRACE, TraceFlags::SAMPLED, || {
+    let span = within(TRACE, "01", || {
         durations.observe(["good"], Duration::from_millis(81));
         durations.observe(["good"], Duration::from_millis(82));
         durations.observe(["good"], Duration::from_secs(11));
     });
     durations.observe(["good"], Duration::from_millis(83));
-    within(&"a".repeat(32), TraceFlags::NOT_SAMPLED, || {
+    within(&"a".repeat(32), "00", || {
         durations.observe(["good"], Duration::from_millis(84));
     });
     let page = registry.encode(Format::OpenMetrics).unwrap();
@@ -92,7 +98,7 @@ fn a_bucket_shows_its_newest_measurement_of_a_sampled_trace() {
         .iter()
         .filter_map(|line| line.split_once(" # "))
         .collect();
-    let ids = format!("{{trace_id=\"{TRACE}\",span_id=\"00f067aa0ba902b7\"}}");
+    let ids = format!("{{trace_id=\"{TRACE}\",span_id=\"{span}\"}}");
     for ((series, exemplar), (expected, value)) in exemplars.iter().zip([
         (r#"work_duration_seconds_bucket{kind="good",le="0.1"} 4"#, "0.082"),
         (r#"work_duration_seconds_bucket{kind="good",le="+Inf"} 5"#, "11.0"),
@@ -147,7 +153,7 @@ fn measurements_from_many_threads_are_all_counted() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                within(TRACE, TraceFlags::SAMPLED, || {
+                within(TRACE, "01", || {
                     for _ in 0..1000 {
                         durations.observe(["good"], Duration::from_millis(81));
                     }

@@ -1,0 +1,204 @@
+//! What becomes of spans of `tracing`, as a receiver would see it. tests/service has the same over HTTP.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
+use opentelemetry_sdk::trace::Sampler;
+use prost::Message as _;
+use tracing::field::Empty;
+use tracing::{info_span, subscriber::DefaultGuard};
+use tracing_subscriber::prelude::*;
+
+use super::*;
+use crate::otlp::Message;
+use crate::propagation::{TraceContext, annotate, link};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+struct Traces {
+    ended: Arc<Mutex<Vec<Span>>>,
+    _guard: DefaultGuard,
+}
+
+impl Traces {
+    fn begin(sampler: Sampler) -> Self {
+        let ended = Arc::new(Mutex::new(Vec::new()));
+        let kept = ended.clone();
+        let layer = SpanLayer::new(sampler, move |span| {
+            let mut written = Message::default();
+            span.write(&mut written);
+            kept.lock().unwrap().push(Span::decode(written.as_bytes()).unwrap());
+        });
+        let subscriber = tracing_subscriber::registry().with(layer);
+        Self { ended, _guard: tracing::subscriber::set_default(subscriber) }
+    }
+
+    fn ended(&self) -> Vec<Span> {
+        self.ended.lock().unwrap().clone()
+    }
+}
+
+fn sent(flags: &str) -> TraceContext {
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-{flags}");
+    TraceContext::read(|name| match name {
+        "traceparent" => Some(parent.clone()),
+        "tracestate" => Some("vendor=1".to_owned()),
+        _ => None,
+    })
+}
+
+fn keys(span: &Span) -> Vec<&str> {
+    span.attributes.iter().map(|attribute| attribute.key.as_str()).collect()
+}
+
+#[test]
+fn fields_that_begin_with_otel_say_what_a_span_is_and_the_others_are_attributes() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let span = info_span!(
+        "given",
+        otel.name = format!("said {}", 1),
+        otel.kind = %"Server",
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+        text = "a",
+        number = 7,
+        large = u64::MAX,
+        is_so = true,
+        share = 0.5,
+        shown = ?Some(1),
+        later = Empty,
+        never = Empty,
+    );
+    span.record("later", "b").record("otel.status_description", "broken").record("otel.status_code", "ERROR");
+    span.in_scope(|| annotate("added", 8));
+    drop(span);
+    let [span] = &traces.ended()[..] else { panic!("{:?}", traces.ended()) };
+    assert_eq!((span.name.as_str(), span.kind()), ("said 1", SpanKind::Server));
+    assert_eq!(keys(span), ["text", "number", "large", "is_so", "share", "shown", "later", "added"]);
+    let status = Status { message: "broken".to_owned(), code: StatusCode::Error.into() };
+    assert_eq!(span.status, Some(status));
+    assert!(span.start_time_unix_nano <= span.end_time_unix_nano && span.start_time_unix_nano > 0);
+}
+
+#[test]
+fn a_child_belongs_to_the_trace_of_its_parent_and_a_root_to_none_before_it() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let parent = info_span!("parent");
+    parent.in_scope(|| {
+        drop(info_span!("child"));
+        drop(info_span!(parent: None, "root"));
+    });
+    drop(info_span!(parent: &parent, "named"));
+    drop(parent);
+    let ended = traces.ended();
+    let [child, root, named, parent] = &ended[..] else { panic!("{ended:?}") };
+    for child in [child, named] {
+        assert_eq!((&child.trace_id, &child.parent_span_id), (&parent.trace_id, &parent.span_id));
+    }
+    assert!(root.parent_span_id.is_empty() && root.trace_id != parent.trace_id);
+    assert!(parent.parent_span_id.is_empty() && parent.trace_id.len() == 16);
+}
+
+#[test]
+fn a_parent_from_elsewhere_is_adopted_with_its_state_and_may_be_linked_instead() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let span = info_span!("adopts");
+    sent("01").adopt(&span);
+    span.in_scope(|| {
+        assert_eq!(current().unwrap().trace_id().to_string(), TRACE);
+        let fields = TraceContext::current();
+        assert!(fields.fields().any(|field| field == ("tracestate", "vendor=1")), "{fields:?}");
+        drop(info_span!("child"));
+    });
+    drop(span);
+    let span = info_span!("links");
+    TraceContext::default().adopt(&span);
+    link(&span, &sent("01"));
+    link(&span, &TraceContext::default());
+    drop(span);
+    let ended = traces.ended();
+    let [child, adopts, links] = &ended[..] else { panic!("{ended:?}") };
+    assert_eq!(child.parent_span_id, adopts.span_id);
+    assert_eq!((child.trace_state.as_str(), adopts.trace_state.as_str()), ("vendor=1", "vendor=1"));
+    // Whether the parent is of another process: SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK.
+    assert_eq!((adopts.flags & 0x300, child.flags & 0x300), (0x300, 0x100));
+    let [to] = &links.links[..] else { panic!("{links:?}") };
+    assert_eq!((&to.trace_id, &to.span_id), (&adopts.trace_id, &adopts.parent_span_id));
+    assert_ne!(links.trace_id, adopts.trace_id);
+}
+
+#[test]
+fn what_is_decided_for_a_trace_holds_for_all_of_its_spans() {
+    let traces = Traces::begin(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)));
+    for flags in ["00", "01"] {
+        let span = info_span!("parent", flags);
+        sent(flags).adopt(&span);
+        span.in_scope(|| {
+            drop(info_span!("child", flags));
+            // Whoever is not sampled is still known: its lines belong to the trace.
+            assert_eq!(current().unwrap().is_sampled(), flags == "01");
+        });
+    }
+    assert_eq!(traces.ended().iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["child", "parent"]);
+}
+
+#[test]
+fn a_span_ends_when_it_is_left_for_the_last_time_even_if_a_child_keeps_it_open() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let parent = info_span!("parent");
+    let child = parent.in_scope(|| info_span!("child"));
+    drop(parent);
+    let left = Instant::now();
+    while left.elapsed() < Duration::from_millis(5) {}
+    child.in_scope(|| ());
+    drop(child);
+    let ended = traces.ended();
+    let [child, parent] = &ended[..] else { panic!("{ended:?}") };
+    assert!(child.end_time_unix_nano - parent.end_time_unix_nano >= 5_000_000, "{ended:?}");
+}
+
+#[test]
+fn attributes_and_links_are_bounded_and_what_is_left_out_is_counted() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let span = info_span!("long", first = 1, later = Empty);
+    span.in_scope(|| (0..130).for_each(|number| annotate("number", number)));
+    span.record("later", 1);
+    (0..129).for_each(|_| link(&span, &sent("01")));
+    drop(span);
+    let [span] = &traces.ended()[..] else { panic!("{:?}", traces.ended()) };
+    assert_eq!((span.attributes.len(), span.dropped_attributes_count), (128, 4));
+    assert_eq!((span.links.len(), span.dropped_links_count), (128, 1));
+}
+
+/// Asks for the current span while it is formatted, as a value does that logs.
+struct Curious;
+
+impl fmt::Debug for Curious {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        drop(info_span!("within"));
+        write!(formatter, "{}", current().is_some())
+    }
+}
+
+#[test]
+fn a_value_may_trace_while_it_is_formatted() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let span = info_span!("given", later = Empty);
+    span.in_scope(|| span.record("later", tracing::field::debug(Curious)));
+    drop(span);
+    let names: Vec<_> = traces.ended().into_iter().map(|span| span.name).collect();
+    assert_eq!(names, ["within", "given"]);
+}
+
+#[test]
+fn what_the_pipelines_do_is_not_traced() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let _silent = opentelemetry::Context::enter_telemetry_suppressed_scope();
+    let span = info_span!("request").entered();
+    assert_eq!((current(), TraceContext::current()), (None, TraceContext::default()));
+    drop(span);
+    assert_eq!(traces.ended(), []);
+}
