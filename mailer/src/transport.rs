@@ -1,20 +1,27 @@
 //! The way out for e-mails: SMTP, or files for those who have no mail server.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::{fs, io};
 
 use lettre::Message;
 use secrecy::{ExposeSecret, SecretString};
 use store::StoreError;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use crate::smtp::{Smtp, SmtpError};
+
+/// Files that are written at once: each takes a thread, and to have more of them makes no disk faster.
+const WRITERS: usize = 2;
 
 /// Where e-mails go.
 #[derive(Clone)]
 pub enum Transport {
     /// To a mail server.
     Smtp(Smtp),
-    /// Into files of RFC 5322 in this directory.
-    Files(PathBuf),
+    /// Into files of RFC 5322 in this directory, by those who have a permit.
+    Files(PathBuf, Arc<Semaphore>),
 }
 
 /// Why an e-mail did not leave.
@@ -25,13 +32,13 @@ pub enum TransportError {
     Url(String),
     /// The directory can't be made.
     #[error("can't make the directory MAIL_DIR")]
-    Directory(#[source] std::io::Error),
+    Directory(#[source] io::Error),
     /// The mail server did not answer 250.
     #[error(transparent)]
     Smtp(#[from] SmtpError),
     /// The file could not be written.
     #[error("the e-mail could not be written to a file")]
-    File(#[from] std::io::Error),
+    File(#[from] io::Error),
 }
 
 /// Why it was not noted that an e-mail is about to leave.
@@ -76,8 +83,8 @@ impl Transport {
         match smtp_url {
             Some(url) => Self::smtp(url),
             None => {
-                std::fs::create_dir_all(&mail_dir).map_err(TransportError::Directory)?;
-                Ok(Self::Files(mail_dir))
+                fs::create_dir_all(&mail_dir).map_err(TransportError::Directory)?;
+                Ok(Self::Files(mail_dir, Arc::new(Semaphore::new(WRITERS))))
             }
         }
     }
@@ -94,7 +101,7 @@ impl Transport {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Smtp(_) => "smtp",
-            Self::Files(_) => "file",
+            Self::Files(..) => "file",
         }
     }
 
@@ -110,13 +117,18 @@ impl Transport {
         mark: impl Future<Output = Result<(), NotMarked>>,
     ) -> Result<(), TransportError> {
         match self {
-            Self::Smtp(smtp) => smtp.send(&letter, mark).await?,
-            Self::Files(directory) => {
+            // A conversation by SMTP takes more room than all else that is done with an e-mail.
+            Self::Smtp(smtp) => Box::pin(smtp.send(&letter, mark)).await?,
+            Self::Files(directory, writers) => {
+                // Nobody closes it.
+                let _permit = writers.acquire().await.ok();
                 // Renamed when whole: who watches the directory never sees half an e-mail. And never uncertain:
                 // to write it again changes nothing.
-                let part = directory.join(format!("{name}.part"));
-                tokio::fs::write(&part, letter.formatted()).await?;
-                tokio::fs::rename(part, directory.join(format!("{name}.eml"))).await?;
+                let [part, whole] = ["part", "eml"].map(|kind| directory.join(format!("{name}.{kind}")));
+                let write =
+                    move || fs::write(&part, letter.formatted()).and_then(|()| fs::rename(part, whole));
+                // A cancelled write means that the runtime is ending, and with it the process.
+                spawn_blocking(write).await.map_err(io::Error::other)??;
             }
         }
         Ok(())

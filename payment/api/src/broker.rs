@@ -5,10 +5,13 @@
 //! after an error a [`Link`] is dropped and another one dialled.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
@@ -16,6 +19,10 @@ use tokio_rustls::rustls::ClientConfig;
 use crate::{tls, topology};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// The longest frame that is asked for, in bytes. lapin has room for 64 of them for each connection, and an event needs
+/// a tenth of one. A body is cut into as many as it takes, but headers are not: a stranger's may be longer, and then the
+/// broker's own limit holds from the next link on.
+const FRAME_MAX: u32 = 16 * 1024;
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Why there is no link to the broker.
@@ -44,6 +51,8 @@ pub enum BrokerError {
 /// Where the broker is; dials as often as it is asked to.
 pub struct Broker {
     uri: AMQPUri,
+    /// Whether somebody has sent longer frames than we ask for.
+    has_long_frames: Arc<AtomicBool>,
     /// Where the URL asks for it.
     tls: Option<Arc<ClientConfig>>,
     /// `None` only while it is being dropped.
@@ -74,7 +83,7 @@ impl Broker {
             .enable_all()
             .build()
             .map_err(BrokerError::Runtime)?;
-        Ok(Self { uri, tls, runtime: Some(runtime) })
+        Ok(Self { uri, has_long_frames: Arc::default(), tls, runtime: Some(runtime) })
     }
 
     /// Whether `url` is one of AMQP.
@@ -92,7 +101,16 @@ impl Broker {
     pub async fn connect(&self, name: &str) -> Result<Link, BrokerError> {
         let Some(runtime) = &self.runtime else { return Err(BrokerError::Interrupted) };
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let mut dialled = runtime.spawn(dial(self.uri.clone(), properties, self.tls.clone()));
+        let mut uri = self.uri.clone();
+        if !self.has_long_frames.load(Ordering::Relaxed) {
+            uri.query.frame_max.get_or_insert(FRAME_MAX);
+        }
+        let (tls, has_long_frames) = (self.tls.clone(), self.has_long_frames.clone());
+        let mut dialled = runtime.spawn(async move {
+            let link = dial(uri, properties, tls).await?;
+            tokio::spawn(notice_long_frames(link.connection.events_listener(), has_long_frames));
+            Ok::<_, lapin::Error>(link)
+        });
         match timeout(CONNECT_DEADLINE, &mut dialled).await {
             Ok(Ok(link)) => Ok(link?),
             Ok(Err(_)) => Err(BrokerError::Interrupted),
@@ -125,6 +143,17 @@ async fn dial(
     let channel = connection.create_channel().await?;
     topology::declare(&channel).await?;
     Ok(Link { connection, channel })
+}
+
+async fn notice_long_frames(mut events: impl Stream<Item = Event> + Unpin, noticed: Arc<AtomicBool>) {
+    while let Some(event) = events.next().await {
+        if let Event::Error(error) = event
+            && let ErrorKind::ProtocolError(error) = error.kind()
+            && *error.kind() == AMQPErrorKind::Hard(AMQPHardError::FRAMEERROR)
+        {
+            noticed.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Link {

@@ -1,6 +1,7 @@
 //! What was accepted is not lost and not done twice: services that crash, a broker that goes away, deliveries
 //! that repeat, messages that nobody can read.
 
+use serde_json::json;
 use stacks::{
     local::layout::Component::{Gateway, Mailer, Payment},
     trace::ORDER,
@@ -110,7 +111,7 @@ async fn a_mailer_that_crashes_while_it_sends_sends_again_and_once() {
     assert_eq!((samples.get(ACCEPTED), samples.get(DUPLICATE)), (0.0, 0.0), "they had been acknowledged");
     assert_eq!((samples.get(SENT), system.emails()), (2.0, files(&orders)));
     let trace = system.trace_with(&orders[0].trace, &[ORDER[5]]).await;
-    assert_eq!(trace.find(ORDER[5]).unwrap().attributes["email.attempt"], "2");
+    assert_eq!(trace.find(ORDER[5]).unwrap().attributes["email.attempt"], 2);
 }
 
 #[tokio::test]
