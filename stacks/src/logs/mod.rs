@@ -93,16 +93,19 @@ fn current(dir: &Path, service: &str) -> PathBuf {
     dir.join(format!("{service}.log"))
 }
 
-/// The files of a service, oldest first: those that were rotated away keep the name as a beginning.
+/// The files of a service, oldest first: `<service>.log` and `<service>.2.log` of a second process, and what was rotated
+/// away.
 fn files(dir: &Path, service: &str) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read the directory {}", dir.display()))?,
     };
-    let name = format!("{service}.log");
+    let is_its = |name: &str| {
+        name.strip_prefix(service).is_some_and(|rest| rest.starts_with('.') && rest.contains(".log"))
+    };
     let mut files: Vec<_> = entries
         .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&name))
+        .filter(|entry| is_its(&entry.file_name().to_string_lossy()))
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect();
     files.sort();
@@ -129,7 +132,7 @@ mod tests {
             &[r#"{"@timestamp":"2026-01-02T03:04:05.200Z","message":"decided","trace.id":"aa"}"#],
         );
         write(
-            "email-service.log",
+            "email-service.2.log",
             &[r#"{"@timestamp":"2026-01-02T03:04:05.3+00:00","message":"sent","order.id":"o-1"}"#],
         );
         dir

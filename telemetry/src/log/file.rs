@@ -1,11 +1,14 @@
 //! The log file: renamed when it is full, so that whoever follows it reads it to the end, and bounded in number.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// `<name>`, and older ones as `<name>.1`, `<name>.2`, ...
+/// `<name>.log`, or `<name>.2.log` and so on while other processes have those before it; older ones as `<name>.log.1`,
+/// `<name>.log.2`, ...
 pub(super) struct LogFile {
+    /// Of the first process.
+    first: PathBuf,
     path: PathBuf,
     file: File,
     size: u64,
@@ -14,14 +17,15 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    /// Appends to the file at `path`; at `limit` bytes it is renamed, and `older` of its kind are kept.
-    pub(super) fn open(path: PathBuf, limit: usize, older: usize) -> io::Result<Self> {
-        if let Some(directory) = path.parent() {
+    /// Appends to the file at `first`, or to one beside it; at `limit` bytes it is renamed, and `older` of its kind are
+    /// kept.
+    pub(super) fn open(first: PathBuf, limit: usize, older: usize) -> io::Result<Self> {
+        if let Some(directory) = first.parent() {
             fs::create_dir_all(directory)?;
         }
-        let file = append_to(&path)?;
+        let (path, file) = claim(&first)?;
         let size = file.metadata()?.len();
-        Ok(Self { path, file, size, limit: limit as u64, older })
+        Ok(Self { first, path, file, size, limit: limit as u64, older })
     }
 
     fn rotate(&mut self) -> io::Result<()> {
@@ -31,8 +35,8 @@ impl LogFile {
                 _ => {}
             }
         }
-        self.file = append_to(&self.path)?;
-        self.size = 0;
+        (self.path, self.file) = claim(&self.first)?;
+        self.size = self.file.metadata()?.len();
         Ok(())
     }
 
@@ -44,8 +48,19 @@ impl LogFile {
     }
 }
 
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+/// The first file that no other process writes to. Two that rename the same file would lose one, and whoever takes back
+/// half a line would cut what the other has written since.
+fn claim(first: &Path) -> io::Result<(PathBuf, File)> {
+    let mut path = first.to_owned();
+    for number in 2.. {
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => path = first.with_extension(format!("{number}.log")),
+            // A file system without locks is one for a single process.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok((path, file)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 impl Write for LogFile {
@@ -104,6 +119,25 @@ mod tests {
         file.write_all(b"3\n").unwrap();
         assert_eq!(fs::read_to_string(file.named(1)).unwrap(), "1111\n2222\n");
         assert_eq!(fs::read_to_string(path).unwrap(), "3\n");
+    }
+
+    #[test]
+    fn processes_at_once_write_beside_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let [mut first, mut second] = [(); 2].map(|()| LogFile::open(path.clone(), 10, 1).unwrap());
+        for _ in 0..3 {
+            first.write_all(b"1111\n").unwrap();
+            second.write_all(b"2222\n").unwrap();
+        }
+        assert_eq!(names(directory.path()), ["x.2.log", "x.2.log.1", "x.log", "x.log.1"]);
+        let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+        assert_eq!([read("x.log.1"), read("x.log")], ["1111\n1111\n", "1111\n"]);
+        assert_eq!([read("x.2.log.1"), read("x.2.log")], ["2222\n2222\n", "2222\n"]);
+        drop(first);
+        // As the next process does.
+        LogFile::open(path, 10, 1).unwrap().write_all(b"3333\n").unwrap();
+        assert_eq!(read("x.log"), "1111\n3333\n");
     }
 
     #[test]
