@@ -10,8 +10,9 @@ pub(crate) use layer::{SpanLayer, adopt, current, of};
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{Targets, filter_fn};
+use tracing_subscriber::filter::{FilterFn, Targets, filter_fn};
 use tracing_subscriber::prelude::*;
 
 use crate::log::BridgeLayer;
@@ -37,13 +38,8 @@ pub(crate) fn install(
         // Written on the thread on which the span ends: what is written survives the process.
         SpanLayer::new(settings.sampler(), move |span| intake.push(0, |item| span.write(item)))
     });
-    let (recorded, levels, has_spans) = (recorded(), settings.log_level.clone(), spans.is_some());
-    // One for all, because a filter for each layer is asked whenever a span is entered.
-    let wanted = filter_fn(move |metadata| match metadata.is_span() {
-        true => has_spans && recorded.would_enable(metadata.target(), metadata.level()),
-        // What is below would be refused by the logger anyway; this spares formatting it.
-        false => levels.would_enable(metadata.target(), metadata.level()),
-    });
+    let recorded = if spans.is_some() { recorded() } else { Targets::new() };
+    let wanted = wanted(recorded, settings.log_level.clone());
     let subscriber = tracing_subscriber::registry().with(spans).with(bridge).with(wanted);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::AlreadyInstalled)?;
     tracing_log::LogTracer::init().map_err(|_| Error::AlreadyInstalled)?;
@@ -70,6 +66,26 @@ fn pipeline(
         schedule_delay: export.otel_bsp_schedule_delay,
     };
     Pipeline::build(service, options, export, metrics)
+}
+
+/// Spans and events that somebody wants. One filter for all layers, because one for each is asked whenever a span is
+/// entered.
+fn wanted(spans: Targets, events: Targets) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    let levels = [&spans, &events].map(|targets| {
+        targets
+            .iter()
+            .map(|(_, level)| level)
+            .chain(targets.default_level())
+            .max()
+            .unwrap_or(LevelFilter::OFF)
+    });
+    // Whatever is below is refused before anybody looks for the callsite that it comes from.
+    let most = levels.into_iter().max().unwrap_or(LevelFilter::OFF);
+    filter_fn(move |metadata| {
+        let targets = if metadata.is_span() { &spans } else { &events };
+        targets.would_enable(metadata.target(), metadata.level())
+    })
+    .with_max_level_hint(most)
 }
 
 /// lapin keeps a span open for as long as it is connected, and opentelemetry must not trace itself.

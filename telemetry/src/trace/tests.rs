@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::Sampler;
 use prost::Message as _;
 use tracing::field::Empty;
 use tracing::{info_span, subscriber::DefaultGuard};
-use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, layer, prelude::*};
 
 use super::*;
 use crate::otlp::Message;
@@ -201,4 +201,18 @@ fn what_the_pipelines_do_is_not_traced() {
     assert_eq!((current(), TraceContext::current()), (None, TraceContext::default()));
     drop(span);
     assert_eq!(traces.ended(), []);
+}
+
+#[test]
+fn what_nobody_wants_is_refused_by_its_level() {
+    let targets = |text: &str| text.parse::<Targets>().unwrap();
+    for (spans, events, most) in [
+        ("info,lapin=off", "warn", LevelFilter::INFO),
+        ("info,lapin=off", "warn,payment=debug", LevelFilter::DEBUG),
+        ("off", "off", LevelFilter::OFF),
+    ] {
+        let wanted = wanted(targets(spans), targets(events));
+        let hint = <FilterFn<_> as layer::Filter<Registry>>::max_level_hint(&wanted);
+        assert_eq!(hint, Some(most), "{spans} and {events}");
+    }
 }
