@@ -85,6 +85,7 @@ impl Traces for Elasticsearch {
             "event.outcome",
             "timestamp.us",
             "labels.*",
+            "numeric_labels.*",
         ];
         let hits = self.search("traces-apm*", &[id.as_str()], &fields).await?;
         let mut spans: Vec<Span> = hits.iter().filter_map(Hit::span).collect();
@@ -132,8 +133,10 @@ impl Hit {
         let event = self.text("processor.event")?;
         let of_event = |name: &str| format!("{event}.{name}");
         let kind = kind(&event, self.text(&of_event("type")).as_deref()?);
+        // APM Server keeps numbers apart.
         let labels = self.fields.iter().filter_map(|(name, values)| {
-            Some((name.strip_prefix("labels.")?.to_owned(), values.first()?.clone()))
+            let name = name.strip_prefix("labels.").or_else(|| name.strip_prefix("numeric_labels."))?;
+            Some((name.to_owned(), values.first()?.clone()))
         });
         Some(Span {
             id: self.text(&of_event("id"))?,

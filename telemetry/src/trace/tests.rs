@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
 use opentelemetry_sdk::trace::Sampler;
@@ -78,6 +79,13 @@ fn fields_that_begin_with_otel_say_what_a_span_is_and_the_others_are_attributes(
     let [span] = &traces.ended()[..] else { panic!("{:?}", traces.ended()) };
     assert_eq!((span.name.as_str(), span.kind()), ("said 1", SpanKind::Server));
     assert_eq!(keys(span), ["text", "number", "large", "is_so", "share", "shown", "later", "added"]);
+    let values = span.attributes.iter().map(|attribute| attribute.value.clone()?.value);
+    let text = |text: &str| Some(Value::StringValue(text.to_owned()));
+    let (seven, eight) = (Some(Value::IntValue(7)), Some(Value::IntValue(8)));
+    let (large, is_so, share) =
+        (text(&u64::MAX.to_string()), Some(Value::BoolValue(true)), Some(Value::DoubleValue(0.5)));
+    let expected = [text("a"), seven, large, is_so, share, text("Some(1)"), text("b"), eight];
+    assert_eq!(values.collect::<Vec<_>>(), expected);
     let status = Status { message: "broken".to_owned(), code: StatusCode::Error.into() };
     assert_eq!(span.status, Some(status));
     assert!(span.start_time_unix_nano <= span.end_time_unix_nano && span.start_time_unix_nano > 0);
