@@ -18,7 +18,7 @@ mod tests;
 
 pub(crate) use metrics::{PipelineMetrics, SignalMetrics};
 pub(crate) use request::Template;
-pub(crate) use spool::directory::numbered;
+pub(crate) use spool::directory::{is_ours, numbered};
 pub(crate) use spool::segment::{Record, decode};
 
 use std::cell::Cell;

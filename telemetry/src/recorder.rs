@@ -10,7 +10,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -22,7 +22,7 @@ use prost::bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
-use crate::pipeline::{Record, decode, numbered};
+use crate::pipeline::{Record, decode, is_ours, numbered};
 
 /// What comes within this time is taken together, so that one wake-up and one system call serve for all of it.
 const GROUP: Duration = Duration::from_millis(50);
@@ -246,11 +246,7 @@ fn half(most: usize) -> usize {
 /// `None` when another process has it.
 fn lock(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
+    Ok(is_ours(&file)?.then_some(file))
 }
 
 #[expect(unsafe_code, reason = "a file can be mapped in no other way")]

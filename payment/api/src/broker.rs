@@ -105,12 +105,8 @@ impl Broker {
         if !self.has_long_frames.load(Ordering::Relaxed) {
             uri.query.frame_max.get_or_insert(FRAME_MAX);
         }
-        let (tls, has_long_frames) = (self.tls.clone(), self.has_long_frames.clone());
-        let mut dialled = runtime.spawn(async move {
-            let link = dial(uri, properties, tls).await?;
-            tokio::spawn(notice_long_frames(link.connection.events_listener(), has_long_frames));
-            Ok::<_, lapin::Error>(link)
-        });
+        let dialling = dial(uri, properties, self.tls.clone(), self.has_long_frames.clone());
+        let mut dialled = runtime.spawn(dialling);
         match timeout(CONNECT_DEADLINE, &mut dialled).await {
             Ok(Ok(link)) => Ok(link?),
             Ok(Err(_)) => Err(BrokerError::Interrupted),
@@ -135,11 +131,13 @@ async fn dial(
     uri: AMQPUri,
     properties: ConnectionProperties,
     tls: Option<Arc<ClientConfig>>,
+    has_long_frames: Arc<AtomicBool>,
 ) -> lapin::Result<Link> {
     let connection = match tls {
         Some(config) => tls::connect(uri, properties, config).await?,
         None => Connection::connect_uri(uri, properties).await?,
     };
+    tokio::spawn(notice_long_frames(connection.events_listener(), has_long_frames));
     let channel = connection.create_channel().await?;
     topology::declare(&channel).await?;
     Ok(Link { connection, channel })

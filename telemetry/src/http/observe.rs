@@ -19,8 +19,7 @@ use super::connections::AtWork;
 use super::{METHODS, bounded, is_operational, known_method, route};
 use crate::metrics::{Durations, Label, Registry, gauge};
 use crate::problem::Problem;
-use crate::propagation::TRACERESPONSE;
-use crate::trace;
+use crate::propagation::{TRACERESPONSE, TraceContext};
 
 /// Templates come from code, so that these bounds are met by a mistake alone: a route made for each customer, say.
 const MOST_ROUTES: usize = 200;
@@ -159,9 +158,9 @@ impl Drop for Active {
 
 /// The same form as `traceparent`, with the span that answered.
 fn traceresponse() -> Option<HeaderValue> {
-    let ids = trace::current()?;
-    let (trace, span, flags) = (ids.trace_id(), ids.span_id(), ids.trace_flags().to_u8());
-    HeaderValue::from_str(&format!("00-{trace}-{span}-{flags:02x}")).ok()
+    let context = TraceContext::current();
+    let (_, value) = context.fields().find(|(name, _)| *name == "traceparent")?;
+    HeaderValue::from_str(value).ok()
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -48,9 +48,7 @@ impl EcsDrain {
             .build();
         Self { formatter: Mutex::new(Formatter { json, begins, queue }) }
     }
-}
 
-impl EcsDrain {
     /// Queues the line of what is logged within `span`.
     pub(super) fn log(&self, record: &Record<'_>, values: &OwnedKVList, span: Option<&SpanContext>) {
         let (message, fields) = (*record.msg(), Within { span, record });

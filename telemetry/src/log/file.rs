@@ -1,8 +1,10 @@
 //! The log file: renamed when it is full, so that whoever follows it reads it to the end, and bounded in number.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use crate::pipeline::is_ours;
 
 /// `<name>.log`, or `<name>.2.log` and so on while other processes have those before it; older ones as `<name>.log.1`,
 /// `<name>.log.2`, ...
@@ -54,11 +56,11 @@ fn claim(first: &Path) -> io::Result<(PathBuf, File)> {
     let mut path = first.to_owned();
     for number in 2.. {
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => path = first.with_extension(format!("{number}.log")),
-            // A file system without locks is one for a single process.
-            Ok(()) | Err(TryLockError::Error(_)) => return Ok((path, file)),
+        // A file system without locks is one for a single process.
+        if is_ours(&file).unwrap_or(true) {
+            return Ok((path, file));
         }
+        path = first.with_extension(format!("{number}.log"));
     }
     Err(io::ErrorKind::AlreadyExists.into())
 }

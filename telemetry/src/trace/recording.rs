@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt, TraceState};
 use opentelemetry::{Context, Value};
+use opentelemetry_proto::tonic::trace::v1::{SpanFlags, span, status::StatusCode};
 use tracing::field::{Field, Visit};
 
 use crate::otlp::Message;
@@ -42,17 +43,10 @@ mod link {
 }
 
 /// `Status`.
-pub(super) mod status {
+mod status {
     pub(super) const MESSAGE: u32 = 2;
     pub(super) const CODE: u32 = 3;
-    /// `StatusCode`.
-    pub(in crate::trace) const OK: u64 = 1;
-    pub(in crate::trace) const ERROR: u64 = 2;
 }
-
-/// `SpanFlags`: whether the parent is of another process is known, and whether it is.
-const HAS_IS_REMOTE: u32 = 0x100;
-const IS_REMOTE: u32 = 0x200;
 
 /// What is known of a span.
 #[derive(Debug)]
@@ -73,8 +67,7 @@ pub(crate) struct Recording {
 pub(super) struct Notes {
     pub(super) name: Option<Cow<'static, str>>,
     pub(super) kind: Option<SpanKind>,
-    /// `StatusCode`.
-    pub(super) status: Option<u64>,
+    pub(super) status: Option<StatusCode>,
     /// Of an error.
     pub(super) description: Option<String>,
     attributes: Repeated,
@@ -137,19 +130,19 @@ impl Recording {
         if let Some(name) = name.as_deref().filter(|name| !name.is_empty()) {
             to.bytes(tag::NAME, name.as_bytes());
         }
-        to.uint(tag::KIND, number(kind.as_ref().unwrap_or(&SpanKind::Internal)));
+        to.uint(tag::KIND, span::SpanKind::from(kind.clone().unwrap_or(SpanKind::Internal)) as u64);
         to.time(tag::START, self.start);
         to.time(tag::END, self.end.unwrap_or_else(SystemTime::now));
         attributes.write(to, tag::DROPPED_ATTRIBUTES);
         self.links.write(to, tag::DROPPED_LINKS);
         let description =
-            description.as_deref().filter(|text| !text.is_empty() && *status != Some(status::OK));
+            description.as_deref().filter(|text| !text.is_empty() && *status != Some(StatusCode::Ok));
         to.message(tag::STATUS, |to| {
             if let Some(description) = description {
                 to.bytes(status::MESSAGE, description.as_bytes());
             }
-            if let Some(code) = status.or(description.map(|_| status::ERROR)) {
-                to.uint(status::CODE, code);
+            if let Some(code) = status.or(description.map(|_| StatusCode::Error)) {
+                to.uint(status::CODE, code as u64);
             }
         });
         to.fixed32(tag::FLAGS, flags(&self.ids, self.parent.is_remote()));
@@ -168,7 +161,7 @@ impl Notes {
         match field.name() {
             "otel.name" => self.name = Some(value.to_owned().into()),
             "otel.kind" => self.kind = kind(value),
-            "otel.status_code" => self.status = status(value),
+            "otel.status_code" => self.status = status_code(value),
             "otel.status_description" => self.description = Some(value.to_owned()),
             key => self.attributes.add(|to| to.attribute(tag::ATTRIBUTES, key, |to| to.string(value))),
         }
@@ -247,8 +240,8 @@ fn write_state(to: &mut Message, field: u32, ids: &SpanContext) {
 }
 
 fn flags(ids: &SpanContext, parent_is_remote: bool) -> u32 {
-    let remote = if parent_is_remote { IS_REMOTE } else { 0 };
-    u32::from(ids.trace_flags().to_u8()) | HAS_IS_REMOTE | remote
+    let remote = if parent_is_remote { SpanFlags::ContextIsRemoteMask as u32 } else { 0 };
+    u32::from(ids.trace_flags().to_u8()) | SpanFlags::ContextHasIsRemoteMask as u32 | remote
 }
 
 fn kind(name: &str) -> Option<SpanKind> {
@@ -263,21 +256,11 @@ fn kind(name: &str) -> Option<SpanKind> {
     }
 }
 
-fn status(code: &str) -> Option<u64> {
+fn status_code(code: &str) -> Option<StatusCode> {
     let is = |other: &str| code.eq_ignore_ascii_case(other);
     match () {
-        () if is("error") => Some(status::ERROR),
-        () if is("ok") => Some(status::OK),
+        () if is("error") => Some(StatusCode::Error),
+        () if is("ok") => Some(StatusCode::Ok),
         () => None,
-    }
-}
-
-fn number(kind: &SpanKind) -> u64 {
-    match kind {
-        SpanKind::Internal => 1,
-        SpanKind::Server => 2,
-        SpanKind::Client => 3,
-        SpanKind::Producer => 4,
-        SpanKind::Consumer => 5,
     }
 }

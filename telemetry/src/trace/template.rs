@@ -17,10 +17,11 @@ use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFla
 use opentelemetry::{Array, InstrumentationScope, KeyValue, Value};
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 
-use super::recording::{Notes, Recording, status};
+use super::recording::{Notes, Recording};
 use crate::Error;
 use crate::otlp::Message;
 use crate::pipeline::Template;
@@ -69,7 +70,7 @@ fn probe(tracer: &'static str) -> (Recording, SpanData) {
     ];
     let mut notes = Notes::named("probe");
     notes.kind = Some(SpanKind::Producer);
-    notes.status = Some(status::ERROR);
+    notes.status = Some(StatusCode::Error);
     notes.description = Some("probe".to_owned());
     let mut ours = Recording::new(span_context.clone(), parent.clone(), None, notes);
     let end_time = ours.start + Duration::from_millis(1);

@@ -29,11 +29,7 @@ impl Directory {
     /// `None` when another process has it.
     fn lock(path: PathBuf) -> io::Result<Option<Self>> {
         let lock = OpenOptions::new().create(true).append(true).open(path.join("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { path, _lock: lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        Ok(is_ours(&lock)?.then_some(Self { path, _lock: lock }))
     }
 
     /// Moves what ended processes have left in the places of `path` to this one, behind what is there.
@@ -86,6 +82,15 @@ impl Directory {
 
     fn spare(&self) -> PathBuf {
         self.path.join("spare")
+    }
+}
+
+/// Locks a file until it is closed; `false` when another process has locked it.
+pub(crate) fn is_ours(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
