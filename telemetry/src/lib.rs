@@ -15,6 +15,7 @@
 mod error;
 #[cfg(test)]
 mod full_disk;
+mod hex;
 mod log;
 mod observability;
 mod otlp;

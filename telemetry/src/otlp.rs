@@ -55,8 +55,14 @@ impl Message {
     }
 
     pub(crate) fn bytes(&mut self, field: u32, value: &[u8]) {
-        self.key(field, wire::LENGTH);
-        self.varint(value.len() as u64);
+        match (u8::try_from(field << 3 | wire::LENGTH), u8::try_from(value.len())) {
+            // Most are like this: one step for what would be a loop for each.
+            (Ok(key @ ..0x80), Ok(length @ ..0x80)) => self.0.extend_from_slice(&[key, length]),
+            _ => {
+                self.key(field, wire::LENGTH);
+                self.varint(value.len() as u64);
+            }
+        }
         self.0.extend_from_slice(value);
     }
 

@@ -19,7 +19,7 @@ mod tests;
 pub(crate) use metrics::{PipelineMetrics, SignalMetrics};
 pub(crate) use request::Template;
 pub(crate) use spool::directory::{is_ours, numbered};
-pub(crate) use spool::segment::{Record, decode};
+pub(crate) use spool::segment::{Record, decode, payloads};
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use opentelemetry::Context;
-use prost::bytes::Bytes;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
@@ -162,7 +161,7 @@ impl Pipeline {
                     // Theirs: another version or another setting may have spoken in other ways.
                     let template = Template::decode(left.about).unwrap_or_else(|| template.clone());
                     for items in left.items.chunks(batch) {
-                        let request = template.fill(items.iter().cloned().map(Bytes::from));
+                        let request = template.fill(items.iter().map(Vec::as_slice)).into();
                         for ((spool, _), metrics) in destinations.iter_mut().zip(&metrics.destinations) {
                             metrics.recover(items.len() as u64);
                             spool.append(&request, items.len() as u64);
@@ -214,7 +213,7 @@ impl Pipeline {
                 // As much as completes a batch: two that are half full would be two requests.
                 let room = outlets.iter().map(Outlet::room).min().unwrap_or(self.batch);
                 let (batch, after) = rest.split_at(room.clamp(1, rest.len()));
-                let request = self.template.fill(batch.iter().cloned());
+                let request = self.template.fill(batch.iter().copied()).into();
                 outlets.iter().for_each(|outlet| outlet.append(&request, batch.len() as u64));
                 rest = after;
             }

@@ -1,6 +1,7 @@
 //! W3C trace context and baggage, carried over whatever has names and values: HTTP and AMQP headers, database rows.
 
 mod limits;
+pub(crate) mod traceparent;
 
 pub use limits::BaggageKeys;
 
@@ -8,11 +9,12 @@ use std::mem::ManuallyDrop;
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, TraceContextExt};
-use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
+use opentelemetry_sdk::propagation::BaggagePropagator;
 use serde::{Deserialize, Serialize};
 use tracing::Span;
 
+use crate::trace::Recording;
 use crate::{Error, trace};
 
 /// The header that answers a request with its trace (W3C Trace Context Level 2, draft).
@@ -39,13 +41,12 @@ pub struct TraceContext {
 impl TraceContext {
     /// The context of the span that is current; empty where there is none.
     pub fn current() -> Self {
-        Self::of(&Span::current())
+        trace::here(Self::from_recording).unwrap_or_default()
     }
 
     /// The context of `span`.
     pub fn of(span: &Span) -> Self {
-        trace::of(span, |recording| recording.to_context())
-            .map_or_else(Self::default, |context| Self::from_context(&context))
+        trace::of(span, Self::from_recording).unwrap_or_default()
     }
 
     /// Reads the propagation fields with `value_of`; what is malformed or too long counts as absent, and so does
@@ -55,10 +56,22 @@ impl TraceContext {
         Self { traceparent: read(TRACEPARENT), tracestate: read(TRACESTATE), baggage: read(BAGGAGE) }
     }
 
-    fn from_context(context: &Context) -> Self {
+    fn from_recording(recording: &mut Recording) -> Self {
+        Self::from_parts(&recording.ids, recording.baggage.as_ref())
+    }
+
+    fn from_parts(span: &SpanContext, baggage: Option<&Context>) -> Self {
         let mut fields = Self::default();
-        TraceContextPropagator::new().inject_context(context, &mut fields);
-        BaggagePropagator::new().inject_context(context, &mut fields);
+        if span.is_valid() {
+            fields.traceparent = Some(traceparent::write(span));
+        }
+        // To ask for the header of a state that is empty would allocate it.
+        if *span.trace_state() != TraceState::NONE {
+            fields.set(TRACESTATE, span.trace_state().header());
+        }
+        if let Some(baggage) = baggage {
+            BaggagePropagator::new().inject_context(baggage, &mut fields);
+        }
         fields
     }
 
@@ -71,8 +84,13 @@ impl TraceContext {
 
     /// As the remote parent of a span to come. Never inherits what happens to be current.
     pub fn to_context(&self) -> Context {
-        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), self);
-        BaggagePropagator::new().extract_with_context(&context, self)
+        let span = self.span_context();
+        let context = Context::new();
+        let context = if span.is_valid() { context.with_remote_span_context(span) } else { context };
+        match self.baggage {
+            Some(_) => BaggagePropagator::new().extract_with_context(&context, self),
+            None => context,
+        }
     }
 
     /// The same without its trace: baggage, if anything.
@@ -82,7 +100,17 @@ impl TraceContext {
 
     /// The trace and span that it names; invalid where it names none.
     pub fn span_context(&self) -> SpanContext {
-        self.to_context().span().span_context().clone()
+        let named = self.traceparent.as_deref().and_then(traceparent::read);
+        match (named, &self.tracestate) {
+            (None, _) => SpanContext::NONE,
+            (Some(span), None) => span,
+            (Some(span), Some(state)) => {
+                let (trace, flags) = (span.trace_id(), span.trace_flags());
+                // One that nobody can read says nothing of the trace.
+                let state = state.parse().unwrap_or_default();
+                SpanContext::new(trace, span.span_id(), flags, true, state)
+            }
+        }
     }
 
     /// Makes it the parent of `span`, which must not have been entered yet.
@@ -131,7 +159,7 @@ pub fn current_trace_id() -> Option<String> {
 /// Sets an attribute on the current span, for what was not known when the span began.
 pub fn annotate(key: &'static str, value: impl Into<opentelemetry::Value>) {
     let value = value.into();
-    trace::of(&Span::current(), |recording| recording.set_attribute(key, &value));
+    trace::here(|recording| recording.set_attribute(key, &value));
 }
 
 /// Inject, extract, compare: two opentelemetry versions in one process give empty ids silently.
@@ -187,7 +215,8 @@ mod tests {
                 "tracestate" => state.clone(),
                 _ => baggage.clone(),
             }));
-            let carried = TraceContext::from_context(&read.to_context());
+            let context = read.to_context();
+            let carried = TraceContext::from_parts(context.span().span_context(), Some(&context));
             for context in [read, carried] {
                 let bytes: usize = context.fields().map(|(name, value)| name.len() + value.len()).sum();
                 proptest::prop_assert!(bytes <= 2048, "{:?}", context);

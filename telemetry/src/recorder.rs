@@ -1,7 +1,7 @@
 //! The flight recorder: what was handed over within the last moments, in memory that outlives the process.
 //!
 //! ```text
-//!  file:  about │ half │ half      one half is filled while what is in the other is put in a safer place
+//!  file:  front │ half │ half      one half is filled while what is in the other is put in a safer place
 //! ```
 //!
 //! The memory is a mapped file. What is copied there has reached the kernel: a process that is killed loses none of
@@ -12,25 +12,27 @@ mod tests;
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
+use std::mem;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use memmap2::MmapMut;
-use prost::bytes::Bytes;
+use memmap2::{MmapMut, MmapOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
-use crate::pipeline::{Record, decode, is_ours, numbered};
+use crate::pipeline::{Record, decode, is_ours, numbered, payloads};
 
 /// What comes within this time is taken together, so that one wake-up and one system call serve for all of it.
 const GROUP: Duration = Duration::from_millis(50);
 /// Bytes for each item that may wait; most are shorter, and few wait.
 const ITEM: usize = 256;
 const SMALLEST_HALF: usize = 64 * 1024;
-/// What is told about the items takes a multiple of this.
+/// The front and the halves take a multiple of this.
 const PAGE: usize = 4096;
+/// The first bytes of the front: the number of the first item that is not forgotten, little-endian.
+const KEPT_FROM: usize = size_of::<u64>();
 
 /// Items on their way to one thread, from any number of others.
 #[derive(Debug)]
@@ -43,19 +45,17 @@ pub(crate) struct Recorder {
 
 #[derive(Debug)]
 struct Memory {
-    bytes: MmapMut,
-    /// Bytes in front of the halves.
-    about: usize,
-    half: usize,
-    /// The one that is being filled: 0 or 1.
-    filling: usize,
-    /// Bytes and items that are in it.
+    /// What is not an item: which of them are forgotten, and what is told about them.
+    front: MmapMut,
+    /// The half that is being filled.
+    filling: MmapMut,
+    /// The other one, unless it is taken.
+    other: Option<MmapMut>,
+    /// Bytes and items in the one that is being filled.
     filled: usize,
     items: usize,
     /// Items that were ever recorded.
     written: u64,
-    /// Bytes in the other one, which were taken and not forgotten.
-    taken: usize,
     _lock: Option<File>,
 }
 
@@ -82,7 +82,9 @@ impl Recorder {
     /// A recorder of at most `most` items that ends with the process.
     pub(crate) fn in_memory(most: usize) -> io::Result<Self> {
         let half = half(most);
-        Ok(Self::with(MmapMut::map_anon(2 * half)?, 0, half, most, None))
+        let [front, filling, other] =
+            [MmapMut::map_anon(PAGE)?, MmapMut::map_anon(half)?, MmapMut::map_anon(half)?];
+        Ok(Self::with(front, [filling, other], most, None))
     }
 
     /// A recorder in the first of the files `path`, `path.2`, `path.3` and so on that no other process has.
@@ -116,21 +118,22 @@ impl Recorder {
         }
         let file = ours.ok_or(io::ErrorKind::AlreadyExists)?;
         let about = Record { items: 0, written: 0, payload: about }.encode().unwrap_or_default();
-        let (front, half) = (about.len().next_multiple_of(PAGE), half(most));
+        let (front, half) = ((KEPT_FROM + about.len()).next_multiple_of(PAGE), half(most));
         let length = front + 2 * half;
         // A page that has no room on the disk when it is touched would end the process. A disk that is full, or can't
         // promise room, costs what a kill takes, and not the start.
         if rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length as u64).is_err() {
             return Self::in_memory(most);
         }
-        let mut bytes = map(&file, length)?;
-        bytes[..about.len()].copy_from_slice(&about);
-        Ok(Self::with(bytes, front, half, most, Some(file)))
+        let halves = [map(&file, front, half)?, map(&file, front + half, half)?];
+        let mut front = map(&file, 0, front)?;
+        front[KEPT_FROM..][..about.len()].copy_from_slice(&about);
+        Ok(Self::with(front, halves, most, Some(file)))
     }
 
-    fn with(bytes: MmapMut, about: usize, half: usize, most: usize, lock: Option<File>) -> Self {
-        let memory =
-            Memory { bytes, about, half, filling: 0, filled: 0, items: 0, written: 0, taken: 0, _lock: lock };
+    fn with(front: MmapMut, [filling, other]: [MmapMut; 2], most: usize, lock: Option<File>) -> Self {
+        let other = Some(other);
+        let memory = Memory { front, filling, other, filled: 0, items: 0, written: 0, _lock: lock };
         Self { memory: Mutex::new(memory), most, has_some: Notify::new(), is_half_full: Notify::new() }
     }
 
@@ -140,19 +143,18 @@ impl Recorder {
         let Some(header) = (Record { items: 1, written: memory.written, payload }).header() else {
             return false;
         };
-        let length = header.len() + payload.len();
-        if memory.items >= self.most || memory.filled + length > memory.half {
+        let (before, length) = (memory.filled, header.len() + payload.len());
+        if memory.items >= self.most {
             return false;
         }
-        let place = memory.free();
+        let Some(place) = memory.filling[before..].get_mut(..length) else { return false };
         place[..header.len()].copy_from_slice(&header);
-        place[header.len()..length].copy_from_slice(payload);
-        let before = memory.filled;
+        place[header.len()..].copy_from_slice(payload);
         memory.filled += length;
         memory.items += 1;
         memory.written += 1;
         let passes = |bound: usize| before < bound && memory.filled >= bound;
-        let is_half_full = passes(memory.half / 2) || memory.items == self.most.div_ceil(2);
+        let is_half_full = passes(memory.filling.len() / 2) || memory.items == self.most.div_ceil(2);
         drop(memory);
         if before == 0 {
             self.has_some.notify_one();
@@ -176,16 +178,15 @@ impl Recorder {
         }
     }
 
-    /// What is there, the oldest first. It stays in the recorder until it is forgotten.
+    /// What is there, the oldest first, or nothing while an earlier [`Taken`] lives. It stays in the recorder until it
+    /// is forgotten.
     pub(crate) fn take(&self) -> Taken<'_> {
         let mut memory = self.lock();
-        let begin = memory.begin(memory.filling);
-        let bytes = Bytes::copy_from_slice(&memory.bytes[begin..begin + memory.filled]);
-        memory.taken = memory.filled;
-        memory.filling ^= 1;
-        memory.filled = 0;
-        memory.items = 0;
-        Taken { recorder: self, bytes }
+        let next = memory.written;
+        let half = memory.other.take().map(|other| mem::replace(&mut memory.filling, other));
+        let length = if half.is_some() { mem::take(&mut memory.filled) } else { 0 };
+        memory.items = if half.is_some() { 0 } else { memory.items };
+        Taken { recorder: self, half, length, next }
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -196,51 +197,46 @@ impl Recorder {
 /// Items that are forgotten when this is dropped.
 pub(crate) struct Taken<'a> {
     recorder: &'a Recorder,
-    bytes: Bytes,
+    half: Option<MmapMut>,
+    /// Bytes of it that are in use.
+    length: usize,
+    /// The number of the first item after these.
+    next: u64,
 }
 
 impl Taken<'_> {
     /// The items, the oldest first.
-    pub(crate) fn items(&self) -> Vec<Bytes> {
-        let (records, _) = decode(&self.bytes);
-        records.into_iter().map(|record| self.bytes.slice_ref(record.payload)).collect()
+    pub(crate) fn items(&self) -> Vec<&[u8]> {
+        self.half.as_ref().map_or_else(Vec::new, |half| payloads(&half[..self.length]).collect())
     }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
+        let Some(half) = self.half.take() else { return };
         let mut memory = self.recorder.lock();
-        let begin = memory.begin(memory.filling ^ 1);
-        let end = begin + memory.taken;
-        memory.bytes[begin..end].fill(0);
-        memory.taken = 0;
-    }
-}
-
-impl Memory {
-    fn begin(&self, half: usize) -> usize {
-        self.about + half * self.half
-    }
-
-    fn free(&mut self) -> &mut [u8] {
-        let begin = self.begin(self.filling);
-        &mut self.bytes[begin + self.filled..begin + self.half]
+        memory.other = Some(half);
+        // In place of emptying the half, which would cost as much as to fill it.
+        memory.front[..KEPT_FROM].copy_from_slice(&self.next.to_le_bytes());
     }
 }
 
 impl Left {
     fn read(bytes: &[u8]) -> Self {
-        let (mut records, _) = decode(bytes);
+        let Some((kept_from, records)) = bytes.split_first_chunk() else { return Self::default() };
+        let kept_from = u64::from_le_bytes(*kept_from);
+        let (mut records, _) = decode(records);
         // Either half may be the older one.
         records.sort_by_key(|record| record.written);
-        let (about, items): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.items == 0);
+        let (about, mut items): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.items == 0);
+        items.retain(|item| item.written >= kept_from);
         let about = about.first().map(|record| record.payload.to_vec()).unwrap_or_default();
         Self { about, items: items.into_iter().map(|record| record.payload.to_vec()).collect() }
     }
 }
 
 fn half(most: usize) -> usize {
-    most.saturating_mul(ITEM).max(SMALLEST_HALF)
+    most.saturating_mul(ITEM).max(SMALLEST_HALF).next_multiple_of(PAGE)
 }
 
 /// `None` when another process has it.
@@ -250,8 +246,8 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
 }
 
 #[expect(unsafe_code, reason = "a file can be mapped in no other way")]
-fn map(file: &File, length: usize) -> io::Result<MmapMut> {
+fn map(file: &File, at: usize, length: usize) -> io::Result<MmapMut> {
     // SAFETY: the file must not change behind the map. It is ours: locked, in a place where no other program has
     // a reason to write, and none of our processes shortens a file that it could not lock.
-    unsafe { memmap2::MmapOptions::new().len(length).map_mut(file) }
+    unsafe { MmapOptions::new().offset(at as u64).len(length).map_mut(file) }
 }

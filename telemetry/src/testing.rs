@@ -27,7 +27,6 @@ use clap::Parser;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_sdk::trace::Sampler;
 use prost::Message as _;
-use prost::bytes::Bytes;
 use slog::Logger;
 use tempfile::TempDir;
 use tracing::level_filters::LevelFilter;
@@ -158,9 +157,9 @@ pub fn hex(id: &[u8]) -> String {
 #[doc(hidden)]
 pub fn request_of(spans: &[Span]) -> impl Fn() -> Vec<u8> + use<> {
     let template = Template::of([Vec::new()]);
-    let item = |span: &Span| Bytes::from([&[0], &span.encode_to_vec()[..]].concat());
+    let item = |span: &Span| [&[0], &span.encode_to_vec()[..]].concat();
     let items: Vec<_> = spans.iter().map(item).collect();
-    move || template.fill(items.iter().cloned())
+    move || template.fill(items.iter().map(Vec::as_slice))
 }
 
 /// A record of the spool: how many items it has, when it was written, and its payload. For the fuzz tests alone.

@@ -6,7 +6,8 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use layer::{SpanLayer, adopt, current, of};
+pub(crate) use layer::{SpanLayer, adopt, current, here, of};
+pub(crate) use recording::Recording;
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;

@@ -19,7 +19,8 @@ use super::connections::AtWork;
 use super::{METHODS, bounded, is_operational, known_method, route};
 use crate::metrics::{Durations, Label, Registry, gauge};
 use crate::problem::Problem;
-use crate::propagation::{TRACERESPONSE, TraceContext};
+use crate::propagation::{TRACERESPONSE, traceparent};
+use crate::trace;
 
 /// Templates come from code, so that these bounds are met by a mistake alone: a route made for each customer, say.
 const MOST_ROUTES: usize = 200;
@@ -158,9 +159,7 @@ impl Drop for Active {
 
 /// The same form as `traceparent`, with the span that answered.
 fn traceresponse() -> Option<HeaderValue> {
-    let context = TraceContext::current();
-    let (_, value) = context.fields().find(|(name, _)| *name == "traceparent")?;
-    HeaderValue::from_str(value).ok()
+    trace::current().and_then(|span| HeaderValue::try_from(traceparent::write(&span)).ok())
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {

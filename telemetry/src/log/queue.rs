@@ -10,7 +10,6 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
-use prost::bytes::Bytes;
 use tokio::runtime;
 use tokio::sync::mpsc;
 
@@ -155,7 +154,7 @@ impl Writer {
         loop {
             let gathered = lines.gather(&mut flushes).await;
             let taken = lines.take();
-            self.write_all(taken.items().iter().map(Bytes::as_ref));
+            self.write_all(taken.items());
             drop(taken);
             match gathered {
                 Gathered::Some => {}

@@ -51,7 +51,10 @@ impl RecordDrain {
             to.time(tag::TIME, now);
             to.uint(tag::SEVERITY_NUMBER, severity(level) as u64);
             to.bytes(tag::SEVERITY_TEXT, level_name(level).as_bytes());
-            to.message(tag::BODY, |body| body.display(record.msg()));
+            to.message(tag::BODY, |body| match record.msg().as_str() {
+                Some(text) => body.string(text),
+                None => body.display(record.msg()),
+            });
             let mut attributes = Attributes(to);
             attributes.text("log.logger", logger_name(record));
             // A value that fails leaves out itself and what comes after it; the line is counted by its own drain.

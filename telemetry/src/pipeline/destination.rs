@@ -51,7 +51,7 @@ impl Outlet {
         self.spool.borrow().room()
     }
 
-    pub(super) fn append(&self, payload: &[u8], items: u64) {
+    pub(super) fn append(&self, payload: &Bytes, items: u64) {
         if self.spool.borrow_mut().append(payload, items) {
             self.changed.notify_one();
         }
@@ -118,7 +118,7 @@ impl Destination {
         let mut has_taken = false;
         let body = self.spool.borrow().read(segment);
         // The first half is on top, so that items arrive in their order.
-        let mut parts = vec![(Bytes::from(body), segment.items)];
+        let mut parts = vec![(body, segment.items)];
         while let Some((body, items)) = parts.pop().filter(|(_, items)| *items > 0) {
             match self.insist(&body, segment, &mut delivered).await {
                 Ok(rejected) => {

@@ -4,6 +4,21 @@
 use prost::Message;
 use prost::bytes::Bytes;
 
+use crate::otlp;
+
+/// Bytes of a request that are not in its items, for each of these: a key and a length.
+const FRAME: usize = 4;
+
+/// `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, and what nests in them.
+mod tag {
+    pub(super) const GROUPS: u32 = 1;
+    pub(super) const RESOURCE: u32 = 1;
+    pub(super) const SCOPES: u32 = 2;
+    pub(super) const SCOPE: u32 = 1;
+    pub(super) const ITEMS: u32 = 2;
+    pub(super) const SCHEMA_URL: u32 = 3;
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct Request {
     #[prost(message, repeated, tag = "1")]
@@ -65,19 +80,50 @@ impl Template {
     }
 
     /// A request of `items`, in their order. The first byte of each is the number of the way in which it is said.
-    pub(crate) fn fill(&self, items: impl IntoIterator<Item = Bytes>) -> Vec<u8> {
-        let mut filled = self.0.clone();
-        for mut item in items {
-            if item.is_empty() {
-                continue;
-            }
-            let way = item.split_to(1)[0];
-            let group = filled.groups.get_mut(usize::from(way));
-            if let Some(scope) = group.and_then(|group| group.scopes.first_mut()) {
-                scope.items.push(item);
-            }
+    pub(crate) fn fill<'a>(&self, items: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let groups = &self.0.groups;
+        let mut filled = vec![Vec::new(); groups.len()];
+        let mut room = self.0.encoded_len() + 2 * FRAME * groups.len();
+        for item in items {
+            let Some((way, item)) = item.split_first() else { continue };
+            let Some(items) = filled.get_mut(usize::from(*way)) else { continue };
+            items.push(item);
+            room += FRAME + item.len();
         }
-        filled.without_what_is_empty().encode_to_vec()
+        let mut request = otlp::Message::after(Vec::with_capacity(room));
+        for (group, items) in groups.iter().zip(filled).filter(|(_, items)| !items.is_empty()) {
+            request.message(tag::GROUPS, |to| group.write(&items, to));
+        }
+        request.into_bytes()
+    }
+}
+
+impl Group {
+    /// Writes it with `items` in its first scope.
+    fn write(&self, items: &[&[u8]], to: &mut otlp::Message) {
+        if let Some(resource) = &self.resource {
+            to.bytes(tag::RESOURCE, resource);
+        }
+        if let Some(scope) = self.scopes.first() {
+            to.message(tag::SCOPES, |to| scope.write(items, to));
+        }
+        write_url(tag::SCHEMA_URL, &self.schema_url, to);
+    }
+}
+
+impl Scope {
+    fn write(&self, items: &[&[u8]], to: &mut otlp::Message) {
+        if let Some(scope) = &self.scope {
+            to.bytes(tag::SCOPE, scope);
+        }
+        items.iter().for_each(|item| to.bytes(tag::ITEMS, item));
+        write_url(tag::SCHEMA_URL, &self.schema_url, to);
+    }
+}
+
+fn write_url(field: u32, url: &str, to: &mut otlp::Message) {
+    if !url.is_empty() {
+        to.bytes(field, url.as_bytes());
     }
 }
 
@@ -166,10 +212,11 @@ mod tests {
         let template = Template::decode(template.encode()).unwrap();
         let item = |way: u8, time: u64| {
             let [mut group] = request(&[&[&[time]]]).resource_logs.try_into().unwrap();
-            [&[way][..], &group.scope_logs.remove(0).log_records.remove(0).encode_to_vec()].concat().into()
+            [&[way][..], &group.scope_logs.remove(0).log_records.remove(0).encode_to_vec()].concat()
         };
-        let items = [item(2, 1), item(0, 2), Bytes::new(), item(2, 3), item(7, 4)];
-        let filled = ExportLogsServiceRequest::decode(&template.fill(items)[..]).unwrap();
+        let items = [item(2, 1), item(0, 2), Vec::new(), item(2, 3), item(7, 4)];
+        let filled = template.fill(items.iter().map(Vec::as_slice));
+        let filled = ExportLogsServiceRequest::decode(&filled[..]).unwrap();
         let seen = filled.resource_logs.iter().map(|group| {
             let times = group.scope_logs[0].log_records.iter().map(|record| record.time_unix_nano);
             (group.resource.clone().unwrap(), times.collect::<Vec<_>>())
@@ -182,8 +229,8 @@ mod tests {
     fn what_surrounds_an_item_is_found_in_a_request_of_one() {
         let one = request(&[&[&[1]]]);
         let (template, item) = Template::from_one(one.encode_to_vec()).unwrap();
-        let item: Bytes = [&[0], &item[..]].concat().into();
-        assert_eq!(template.fill([item]), one.encode_to_vec());
+        let item = [&[0], &item[..]].concat();
+        assert_eq!(template.fill([&item[..]]), one.encode_to_vec());
         assert!(Template::from_one(request(&[&[&[]]]).encode_to_vec()).is_none());
         assert!(Template::from_one(b"no protobuf".to_vec()).is_none());
     }

@@ -3,7 +3,7 @@
 //! A segment is a file, appended to with one `write(2)` for each group of items, so that it survives the process
 //! however that ends, and unlinked when the receiver has answered. Nothing is synced: a machine that loses power
 //! loses what the kernel had not written yet. Without a directory, or while its disk refuses, segments are kept
-//! in memory, in a smaller bound.
+//! in memory, in a smaller bound. The newest one is kept there in any case: a receiver that is awake gets it from there.
 
 pub(super) mod directory;
 #[cfg(test)]
@@ -13,8 +13,11 @@ pub(super) mod segment;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::mem;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
+
+use prost::bytes::Bytes;
 
 use self::directory::Directory;
 use self::segment::{Record, decode};
@@ -65,11 +68,13 @@ pub(super) struct Segment {
     opened: Instant,
     is_sealed: bool,
     bytes: usize,
+    /// What is in it; empty where it is on a disk alone.
+    payloads: Vec<Bytes>,
     store: Store,
 }
 
 enum Store {
-    Memory(Vec<u8>),
+    Memory,
     Disk { path: PathBuf, file: Option<File> },
 }
 
@@ -121,6 +126,7 @@ impl Spool {
             opened: Instant::now(),
             is_sealed: true,
             bytes: bytes.len(),
+            payloads: Vec::new(),
             store: Store::Disk { path, file: None },
         });
         Ok(())
@@ -139,7 +145,7 @@ impl Spool {
     }
 
     /// Keeps `items` items, encoded as `payload`. Answers whether there is something new to look at for who sends.
-    pub(super) fn append(&mut self, payload: &[u8], items: u64) -> bool {
+    pub(super) fn append(&mut self, payload: &Bytes, items: u64) -> bool {
         let waited = self.segments.len();
         if self.write_to_disk(payload, items).is_none() {
             self.keep_in_memory(payload, items);
@@ -155,18 +161,18 @@ impl Spool {
         is_full || self.segments.len() != waited
     }
 
-    fn write_to_disk(&mut self, payload: &[u8], items: u64) -> Option<()> {
+    fn write_to_disk(&mut self, payload: &Bytes, items: u64) -> Option<()> {
         let directory = self.directory.as_ref()?;
         let now = SystemTime::now();
         let written = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let record = Record { items, written: u64::try_from(written).ok()?, payload }.encode()?;
+        let header = Record { items, written: u64::try_from(written).ok()?, payload }.header()?;
         if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && last.is_on_disk()) {
             let (path, file) = directory.create(self.next).ok()?;
             self.begin(Store::Disk { path, file: Some(file) }, now);
         }
         let last = self.segments.back_mut()?;
         let Store::Disk { file: Some(file), .. } = &mut last.store else { return None };
-        if file.write_all(&record).is_err() {
+        if file.write_all(&header).and_then(|()| file.write_all(payload)).is_err() {
             // Full, most of all. What is there of the record would be counted as damage.
             let _ = file.set_len(last.bytes as u64);
             last.is_sealed = true;
@@ -177,22 +183,23 @@ impl Spool {
             }
             return None;
         }
+        let length = header.len() + payload.len();
+        last.payloads.push(payload.clone());
         last.items += items;
-        last.bytes += record.len();
-        self.weigh(|total| total + record.len() as u64);
+        last.bytes += length;
+        self.weigh(|total| total + length as u64);
         Some(())
     }
 
-    fn keep_in_memory(&mut self, payload: &[u8], items: u64) {
+    fn keep_in_memory(&mut self, payload: &Bytes, items: u64) {
         if self.in_memory.items >= self.limits.memory || self.in_memory.bytes >= MOST_MEMORY {
             return self.metrics.drop(items, Dropped::QueueFull);
         }
         if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && !last.is_on_disk()) {
-            self.begin(Store::Memory(Vec::new()), SystemTime::now());
+            self.begin(Store::Memory, SystemTime::now());
         }
         let Some(last) = self.segments.back_mut() else { return };
-        let Store::Memory(bytes) = &mut last.store else { return };
-        bytes.extend_from_slice(payload);
+        last.payloads.push(payload.clone());
         last.items += items;
         last.bytes += payload.len();
         self.in_memory.items += items;
@@ -201,6 +208,9 @@ impl Spool {
 
     fn begin(&mut self, store: Store, begun: SystemTime) {
         self.seal();
+        if let Some(last) = self.segments.back_mut().filter(|last| last.is_on_disk()) {
+            last.payloads = Vec::new();
+        }
         self.segments.push_back(Segment {
             number: self.next,
             items: 0,
@@ -209,6 +219,7 @@ impl Spool {
             opened: Instant::now(),
             is_sealed: false,
             bytes: 0,
+            payloads: Vec::new(),
             store,
         });
         self.next += 1;
@@ -247,10 +258,12 @@ impl Spool {
     }
 
     /// The request that a segment has become. What can't be read any more is counted as damaged.
-    pub(super) fn read(&self, segment: &mut Segment) -> Vec<u8> {
-        let path = match &mut segment.store {
-            Store::Memory(bytes) => return std::mem::take(bytes),
-            Store::Disk { path, .. } => path,
+    pub(super) fn read(&self, segment: &mut Segment) -> Bytes {
+        let payloads = mem::take(&mut segment.payloads);
+        let path = match &segment.store {
+            Store::Disk { path, .. } if payloads.is_empty() => path,
+            // One protobuf message after the other is their union.
+            _ => return payloads.concat().into(),
         };
         let bytes = fs::read(path).unwrap_or_default();
         let (records, lost) = decode(&bytes);
@@ -258,8 +271,7 @@ impl Spool {
         self.metrics.damaged.inc_by(lost as u64);
         self.metrics.drop(segment.items.saturating_sub(items), Dropped::Damaged);
         segment.items = items.min(segment.items);
-        // One protobuf message after the other is their union.
-        records.iter().flat_map(|record| record.payload).copied().collect()
+        records.iter().map(|record| record.payload).collect::<Vec<_>>().concat().into()
     }
 
     /// Whether it is too old to be worth sending.
@@ -270,7 +282,7 @@ impl Spool {
     /// Forgets a segment that was taken.
     pub(super) fn settle(&mut self, segment: Segment) {
         match segment.store {
-            Store::Memory(_) => {
+            Store::Memory => {
                 self.in_memory.items = self.in_memory.items.saturating_sub(segment.items);
                 self.in_memory.bytes = self.in_memory.bytes.saturating_sub(segment.bytes);
             }

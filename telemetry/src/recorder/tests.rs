@@ -20,11 +20,13 @@ fn what_was_not_forgotten_is_there_after_the_process_and_once() {
     assert!(first.record(b"safe"));
     drop(first.take());
     assert!(first.record(b"one"));
-    let taken = first.take();
+    let mut taken = first.take();
     assert_eq!(taken.items(), [&b"one"[..]]);
     assert!(first.record(b"two"));
-    // A process that is killed drops nothing; only the lock goes.
-    std::mem::forget(taken);
+    assert!(first.take().items().is_empty(), "one at a time");
+    // A process that is killed forgets nothing; only its memory goes, and with it the lock.
+    drop(taken.half.take());
+    drop(taken);
     drop(first);
 
     let (second, left) = rescued(&path, 20);

@@ -13,7 +13,7 @@ use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt, TraceId};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Dispatch, Span, Subscriber, dispatcher};
+use tracing::{Span, Subscriber, dispatcher};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer;
 use tracing_subscriber::registry::{LookupSpan, Registry, SpanRef};
@@ -78,7 +78,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: layer::Context<'_, S>) {
         // Before anything is locked: a value may log while it is formatted, and a line asks for the current span.
-        let mut notes = Notes::default();
+        let mut notes = Notes::more();
         values.record(&mut notes);
         let Some(span) = context.span(id) else { return };
         if let Some(recording) = span.extensions_mut().get_mut::<Recording>() {
@@ -105,24 +105,28 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
 
 /// What is recorded of a span; `None` where nobody records.
 pub(crate) fn of<T>(span: &Span, ask: impl FnOnce(&mut Recording) -> T) -> Option<T> {
-    span.with_subscriber(|(id, dispatch)| within(dispatch, id, ask)).flatten()
+    span.with_subscriber(|(id, dispatch)| within(dispatch.downcast_ref()?, id, ask)).flatten()
+}
+
+/// What is recorded of the span that is current on this thread; `None` where nobody records.
+pub(crate) fn here<T>(ask: impl FnOnce(&mut Recording) -> T) -> Option<T> {
+    let mut ask = Some(ask);
+    dispatcher::get_default(|dispatch| {
+        let registry = dispatch.downcast_ref::<Registry>()?;
+        within(registry, registry.current_span().id()?, ask.take()?)
+    })
 }
 
 /// Trace and span id of the span that is current on this thread.
 pub(crate) fn current() -> Option<SpanContext> {
-    dispatcher::get_default(|dispatch| {
-        let registry = dispatch.downcast_ref::<Registry>()?;
-        let span = registry.span(registry.current_span().id()?)?;
-        let extensions = span.extensions();
-        extensions.get::<Recording>().map(|recording| recording.ids.clone())
-    })
+    here(|recording| recording.ids.clone())
 }
 
 /// Makes `parent` that of `span`; an empty one makes it the root of a trace.
 pub(crate) fn adopt(span: &Span, parent: Context) {
     span.with_subscriber(|(id, dispatch)| {
         let layer = dispatch.downcast_ref::<SpanLayer>()?;
-        within(dispatch, id, |recording| {
+        within(dispatch.downcast_ref()?, id, |recording| {
             let remote = parent.span().span_context().clone();
             let own = (!recording.parent.is_valid()).then(|| recording.ids.trace_id());
             recording.ids = layer.root(&parent, own, &recording.notes);
@@ -132,8 +136,8 @@ pub(crate) fn adopt(span: &Span, parent: Context) {
     });
 }
 
-fn within<T>(dispatch: &Dispatch, id: &Id, ask: impl FnOnce(&mut Recording) -> T) -> Option<T> {
-    let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+fn within<T>(registry: &Registry, id: &Id, ask: impl FnOnce(&mut Recording) -> T) -> Option<T> {
+    let span = registry.span(id)?;
     let mut extensions = span.extensions_mut();
     extensions.get_mut::<Recording>().map(ask)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt, TraceState};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceState};
 use opentelemetry::{Context, Value};
 use opentelemetry_proto::tonic::trace::v1::{SpanFlags, span, status::StatusCode};
 use tracing::field::{Field, Visit};
@@ -15,6 +15,8 @@ use crate::otlp::Message;
 const MOST: u32 = 128;
 /// Bytes for attributes that most spans get along with.
 const ROOM: usize = 512;
+/// Bytes for what is said of a span later, which is mostly one attribute.
+const ROOM_FOR_MORE: usize = 64;
 
 /// `Span` of opentelemetry/proto/trace/v1/trace.proto.
 mod tag {
@@ -55,7 +57,7 @@ pub(crate) struct Recording {
     /// Invalid for the root of a trace.
     pub(super) parent: SpanContext,
     /// What came along with the trace; none is the common case.
-    pub(super) baggage: Option<Context>,
+    pub(crate) baggage: Option<Context>,
     pub(super) start: SystemTime,
     pub(super) end: Option<SystemTime>,
     pub(super) notes: Notes,
@@ -84,12 +86,6 @@ struct Repeated {
 impl Recording {
     pub(super) fn new(ids: SpanContext, parent: SpanContext, baggage: Option<Context>, notes: Notes) -> Self {
         Self { ids, parent, baggage, start: SystemTime::now(), end: None, notes, links: Repeated::default() }
-    }
-
-    /// As the parent of what another process does.
-    pub(crate) fn to_context(&self) -> Context {
-        let context = self.baggage.clone().unwrap_or_default();
-        context.with_remote_span_context(self.ids.clone())
     }
 
     pub(crate) fn set_attribute(&mut self, key: &str, value: &Value) {
@@ -152,9 +148,12 @@ impl Recording {
 impl Notes {
     /// Nothing is known yet but the name.
     pub(super) fn named(name: &'static str) -> Self {
-        let fields = Message::after(Vec::with_capacity(ROOM));
-        let attributes = Repeated { fields, ..Repeated::default() };
-        Self { name: Some(name.into()), attributes, ..Self::default() }
+        Self { name: Some(name.into()), attributes: Repeated::with_room(ROOM), ..Self::default() }
+    }
+
+    /// What will be said of a span that has a name.
+    pub(super) fn more() -> Self {
+        Self { attributes: Repeated::with_room(ROOM_FOR_MORE), ..Self::default() }
     }
 
     fn text(&mut self, field: &Field, value: &str) {
@@ -204,6 +203,10 @@ impl Visit for Notes {
 }
 
 impl Repeated {
+    fn with_room(bytes: usize) -> Self {
+        Self { fields: Message::after(Vec::with_capacity(bytes)), ..Self::default() }
+    }
+
     fn add(&mut self, write: impl FnOnce(&mut Message)) {
         if self.taken < MOST {
             self.taken += 1;

@@ -136,7 +136,7 @@ mod tests {
         let template = template(&resource, "tracer").unwrap();
         let mut item = Message::after(vec![0]);
         probe("tracer").0.write(&mut item);
-        let request = template.fill([item.into_bytes().into()]);
+        let request = template.fill([item.as_bytes()]);
         let request = ExportTraceServiceRequest::decode(&request[..]).unwrap();
         let [group] = &request.resource_spans[..] else { panic!("{request:?}") };
         assert_eq!(group.resource.as_ref().unwrap().attributes[0].key, "service.name");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use proptest::prelude::*;
+use prost::bytes::Bytes;
 
 use super::{Limits, Next, Segment, Spool};
 use crate::pipeline::{PipelineMetrics, Signal};
@@ -56,7 +57,7 @@ impl Bench {
         self.spool.as_mut().unwrap()
     }
 
-    fn take(&mut self) -> Option<(Segment, Vec<u8>)> {
+    fn take(&mut self) -> Option<(Segment, Bytes)> {
         let Next::Now(mut segment) = self.spool().take(Duration::ZERO) else { return None };
         let payload = self.spool().read(&mut segment);
         Some((segment, payload))
@@ -75,8 +76,8 @@ proptest! {
                 Step::Append(items) => {
                     let payload: Vec<u8> = (0..items).map(|number| next.wrapping_add(number)).collect();
                     next = next.wrapping_add(items);
-                    bench.spool().append(&payload, items.into());
-                    model.extend(payload);
+                    model.extend(payload.iter().copied());
+                    bench.spool().append(&payload.into(), items.into());
                 }
                 Step::Deliver => if let Some((segment, payload)) = bench.take() {
                     prop_assert!(payload.len() <= 5, "a request above its bound");

@@ -3,9 +3,13 @@
 //! A record is a marker, the length of its payload, a CRC-32 (IEEE) over all that follows it, the number of items,
 //! the time of writing in milliseconds since 1970, and the payload; numbers are little-endian.
 
+use std::iter;
+use std::ops::Range;
+
 /// No UTF-8 text has these bytes, so that nothing a client sends can pass for the beginning of a record.
 const MARKER: [u8; 4] = [0xf5, b'o', b't', 0xfe];
 const HEADER: usize = 28;
+const LENGTH: Range<usize> = 4..8;
 
 /// What one write has put down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +28,7 @@ impl<'a> Record<'a> {
         let length = u32::try_from(self.payload.len()).ok()?;
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(&MARKER);
-        header[4..8].copy_from_slice(&length.to_le_bytes());
+        header[LENGTH].copy_from_slice(&length.to_le_bytes());
         header[12..20].copy_from_slice(&self.items.to_le_bytes());
         header[20..].copy_from_slice(&self.written.to_le_bytes());
         let sum = checksum(length, &header[12..], self.payload);
@@ -52,6 +56,18 @@ impl<'a> Record<'a> {
         let (items, written) = (u64::from_le_bytes(*items), u64::from_le_bytes(*written.first_chunk()?));
         Some((Self { items, written, payload }, after))
     }
+}
+
+/// The payloads of records which this process has put there itself: nothing is checked, and nothing comes after what is
+/// no record.
+pub(crate) fn payloads(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    iter::from_fn(move || {
+        let length = u32::from_le_bytes(*rest.get(LENGTH)?.first_chunk()?);
+        let (payload, after) = rest.get(HEADER..)?.split_at_checked(usize::try_from(length).ok()?)?;
+        rest = after;
+        Some(payload)
+    })
 }
 
 fn checksum(length: u32, numbers: &[u8], payload: &[u8]) -> u32 {
@@ -101,7 +117,9 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        assert_eq!(decode(&written().0), (RECORDS.to_vec(), 0));
+        let (bytes, _) = written();
+        assert_eq!(decode(&bytes), (RECORDS.to_vec(), 0));
+        assert!(payloads(&bytes).eq(RECORDS.map(|record| record.payload)));
     }
 
     #[test]

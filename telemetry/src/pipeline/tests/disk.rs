@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use prost::bytes::Bytes;
+
 use super::spool::Next;
 use super::*;
 use crate::full_disk::pass_on_a_full_disk;
@@ -152,7 +154,7 @@ fn with_files_that_can_not_grow() {
     let limits = Limits { batch: 100, memory: 100, bytes: 1 << 20, age: Duration::from_secs(3600) };
     let series = metrics.destinations[0].clone();
     let mut spool = Spool::open(directory.path().to_owned(), limits, series.clone()).unwrap();
-    let payloads: Vec<_> = (0..9_u8).map(|number| [number; 700]).collect();
+    let payloads: Vec<_> = (0..9_u8).map(|number| Bytes::from(vec![number; 700])).collect();
     for payload in &payloads {
         spool.append(payload, 1);
     }
