@@ -258,13 +258,15 @@ impl Outbox {
         for (event, Published { span, answer, took }) in window.iter().zip(&answers) {
             let is_acked = matches!(answer, Ok(confirmation) if confirmation.is_ack());
             let is_taken = is_acked && !returned.contains(&event.id);
-            span.in_scope(|| self.metrics.published(is_taken, *took));
-            if is_taken {
-                // In its span, which tells the log line its trace.
-                span.in_scope(|| {
+            // In its span, which tells the measurement and the log line their trace.
+            span.in_scope(|| {
+                self.metrics.published(is_taken, *took);
+                if is_taken {
                     info!(self.log, "event published"; "event.type" => &event.routing_key,
                         "event.id" => %event.id, "order.id" => %event.order_id);
-                });
+                }
+            });
+            if is_taken {
                 continue;
             }
             span.record("error.type", "unconfirmed");

@@ -62,6 +62,8 @@ impl Database {
         let reader = AnyPoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(READ_DEADLINE)
+            // A server may have hung up since; a file does not.
+            .test_before_acquire(url.dialect == Dialect::Postgres)
             .connect_lazy_with(url.to_read()?);
         Ok(Self { dialect: url.dialect, reader, writer: Writer::start(url, options, connection) })
     }

@@ -1,7 +1,7 @@
 //! The writer: commits what everybody wants to write in groups, each write answered after its commit.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use sqlx::any::AnyConnectOptions;
@@ -182,7 +182,8 @@ impl Desk {
     /// The open connection, or a new one where a server has ended it since.
     async fn connection(&mut self) -> sqlx::Result<AnyConnection> {
         if let Some(mut open) = self.connection.take()
-            && open.ping().await.is_ok()
+            // A file does not hang up.
+            && (self.dialect == Dialect::Sqlite || open.ping().await.is_ok())
         {
             return Ok(open);
         }
@@ -225,16 +226,24 @@ async fn run(
     dialect: Dialect,
     group: &mut [Box<dyn Job>],
 ) -> Result<(), Failure> {
-    let refused = |error: sqlx::Error| Failure::OfAll(error.into());
-    let clock = match dialect {
-        Dialect::Sqlite => "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)",
-        Dialect::Postgres => "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT",
-    };
-    let row = sqlx::query(clock).fetch_one(&mut *transaction).await.map_err(refused)?;
-    let now = row.try_get(0).map_err(refused)?;
+    let now = clock(transaction, dialect).await.map_err(|error| Failure::OfAll(error.into()))?;
     let mut session = Session { connection: transaction, dialect, now };
     for job in group {
         job.run(&mut session).await.map_err(|error| Failure::OfOne(error.into()))?;
     }
     Ok(())
+}
+
+/// See [`Session::now`]. Whoever has a file has the clock of its machine.
+async fn clock(connection: &mut AnyConnection, dialect: Dialect) -> sqlx::Result<i64> {
+    match dialect {
+        Dialect::Sqlite => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Ok(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+        }
+        Dialect::Postgres => {
+            let clock = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT";
+            sqlx::query(clock).fetch_one(connection).await?.try_get(0)
+        }
+    }
 }

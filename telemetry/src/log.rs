@@ -11,6 +11,7 @@ pub(crate) use bridge::BridgeLayer;
 pub(crate) use queue::LogQueue;
 
 use std::io::{IsTerminal, Write};
+use std::time::SystemTime;
 
 use opentelemetry_sdk::Resource;
 use prometheus::Registry;
@@ -103,9 +104,10 @@ impl Drain for RootDrain {
             return Ok(());
         }
         let span = trace::current();
-        self.lines.log(record, values, span.as_ref());
+        let now = SystemTime::now();
+        self.lines.log(now, span.as_ref(), record, values);
         if let Some(records) = &self.records {
-            records.log(record, values, span.as_ref());
+            records.log(now, span.as_ref(), record, values);
         }
         Ok(())
     }

@@ -108,6 +108,24 @@ impl Message {
         });
     }
 
+    /// A `KeyValue` whose value is a string: what most of them are.
+    pub(crate) fn text_attribute(&mut self, field: u32, key: &str, value: &str) {
+        let short = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80);
+        // Each part is preceded by a tag and its length, which have a byte each as long as all of them are short.
+        let (any, all) = (value.len() + 2, key.len() + value.len() + 6);
+        let (Some(tag), Some(all)) = (short((field << 3 | wire::LENGTH) as usize), short(all)) else {
+            return self.attribute(field, key, |to| to.string(value));
+        };
+        let part = |tag: u32, length: usize| [(tag << 3 | wire::LENGTH) as u8, length as u8];
+        self.0.reserve(usize::from(all) + 2);
+        self.0.extend_from_slice(&[tag, all]);
+        self.0.extend_from_slice(&part(tag::KEY, key.len()));
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(&part(tag::VALUE, any));
+        self.0.extend_from_slice(&part(tag::STRING, value.len()));
+        self.0.extend_from_slice(value.as_bytes());
+    }
+
     /// Within an `AnyValue`.
     pub(crate) fn string(&mut self, value: &str) {
         self.bytes(tag::STRING, value.as_bytes());

@@ -39,15 +39,20 @@ const LEVELS: [Level; 6] =
 pub(super) struct RecordDrain(pub(super) Intake);
 
 impl RecordDrain {
-    /// Records what is logged within `span`.
-    pub(super) fn log(&self, record: &Record<'_>, values: &OwnedKVList, span: Option<&SpanContext>) {
+    /// Records what is logged at `now` within `span`.
+    pub(super) fn log(
+        &self,
+        now: SystemTime,
+        span: Option<&SpanContext>,
+        record: &Record<'_>,
+        values: &OwnedKVList,
+    ) {
         if Context::is_current_telemetry_suppressed() {
             return;
         }
         let level = record.level();
         let way = LEVELS.iter().position(|other| *other == level).unwrap_or_default();
         self.0.push(way as u8, |to| {
-            let now = SystemTime::now();
             to.time(tag::TIME, now);
             to.uint(tag::SEVERITY_NUMBER, severity(level) as u64);
             to.bytes(tag::SEVERITY_TEXT, level_name(level).as_bytes());
@@ -107,7 +112,7 @@ impl Attributes<'_> {
     }
 
     fn text(&mut self, key: &str, value: &str) {
-        self.0.attribute(tag::ATTRIBUTES, key, |to| to.string(value));
+        self.0.text_attribute(tag::ATTRIBUTES, key, value);
     }
 }
 

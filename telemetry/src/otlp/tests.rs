@@ -32,7 +32,10 @@ proptest! {
     ) {
         let mut message = Message::default();
         for (key, value) in &attributes {
-            message.attribute(ATTRIBUTES, key, |to| to.value(value));
+            match value {
+                Value::String(text) => message.text_attribute(ATTRIBUTES, key, text.as_str()),
+                _ => message.attribute(ATTRIBUTES, key, |to| to.value(value)),
+            }
         }
         let attribute = |(key, value): (String, Value)| {
             KeyValue { key, value: Some(AnyValue::from(value)), ..KeyValue::default() }
@@ -51,6 +54,19 @@ fn a_length_takes_as_many_bytes_as_it_needs() {
         message.attribute(ATTRIBUTES, "key", |to| to.display(&text));
         let read = Resource::decode(message.as_bytes()).unwrap();
         assert_eq!(read.attributes[0].value, Some(AnyValue::from(Value::from(text))), "{length}");
+    }
+}
+
+#[test]
+fn a_text_is_written_alike_whether_it_is_short_or_long() {
+    for length in 0..300 {
+        let text = "x".repeat(length);
+        for key in ["", "key", &text] {
+            let [mut one, mut other] = [Message::default(), Message::default()];
+            one.text_attribute(ATTRIBUTES, key, &text);
+            other.attribute(ATTRIBUTES, key, |to| to.string(&text));
+            assert_eq!(one.as_bytes(), other.as_bytes(), "{length}");
+        }
     }
 }
 

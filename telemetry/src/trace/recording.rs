@@ -162,7 +162,7 @@ impl Notes {
             "otel.kind" => self.kind = kind(value),
             "otel.status_code" => self.status = status_code(value),
             "otel.status_description" => self.description = Some(value.to_owned()),
-            key => self.attributes.add(|to| to.attribute(tag::ATTRIBUTES, key, |to| to.string(value))),
+            key => self.attributes.add(|to| to.text_attribute(tag::ATTRIBUTES, key, value)),
         }
     }
 
