@@ -182,11 +182,11 @@ impl Recorder {
     /// is forgotten.
     pub(crate) fn take(&self) -> Taken<'_> {
         let mut memory = self.lock();
-        let next = memory.written;
-        let half = memory.other.take().map(|other| mem::replace(&mut memory.filling, other));
-        let length = if half.is_some() { mem::take(&mut memory.filled) } else { 0 };
-        memory.items = if half.is_some() { 0 } else { memory.items };
-        Taken { recorder: self, half, length, next }
+        let half = memory.other.take().map(|other| {
+            memory.items = 0;
+            (mem::replace(&mut memory.filling, other), mem::take(&mut memory.filled))
+        });
+        Taken { recorder: self, half, next: memory.written }
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -197,9 +197,8 @@ impl Recorder {
 /// Items that are forgotten when this is dropped.
 pub(crate) struct Taken<'a> {
     recorder: &'a Recorder,
-    half: Option<MmapMut>,
-    /// Bytes of it that are in use.
-    length: usize,
+    /// The half in which they are, and how many bytes they have there.
+    half: Option<(MmapMut, usize)>,
     /// The number of the first item after these.
     next: u64,
 }
@@ -207,13 +206,13 @@ pub(crate) struct Taken<'a> {
 impl Taken<'_> {
     /// The items, the oldest first.
     pub(crate) fn items(&self) -> Vec<&[u8]> {
-        self.half.as_ref().map_or_else(Vec::new, |half| payloads(&half[..self.length]).collect())
+        self.half.as_ref().map_or_else(Vec::new, |(half, length)| payloads(&half[..*length]).collect())
     }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let Some(half) = self.half.take() else { return };
+        let Some((half, _)) = self.half.take() else { return };
         let mut memory = self.recorder.lock();
         memory.other = Some(half);
         // In place of emptying the half, which would cost as much as to fill it.

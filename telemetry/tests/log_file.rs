@@ -98,6 +98,26 @@ async fn log_level_holds_for_all_and_for_each_module_by_itself() {
     }
 }
 
+/// Says something while somebody else asks what it is.
+struct Talkative;
+
+impl slog::Value for Talkative {
+    fn serialize(&self, _: &slog::Record<'_>, key: slog::Key, to: &mut dyn slog::Serializer) -> slog::Result {
+        slog::info!(bench().log, "said within");
+        to.emit_str(key, "talkative")
+    }
+}
+
+#[actix_rt::test]
+async fn a_value_may_log_while_it_is_formatted() {
+    slog::info!(bench().log, "said around"; "value" => Talkative, "after" => 1);
+    let lines = bench().lines().await;
+    let around = saying(&lines, "said around");
+    assert_eq!(around.len(), 1);
+    assert_eq!((around[0].get("value"), around[0].get("after")), (&"talkative".into(), &1.into()));
+    assert_eq!(saying(&lines, "said within").len(), 1);
+}
+
 #[actix_rt::test]
 async fn eight_threads_lose_no_line_and_tear_none() {
     // All of them fit the queue of 8192, so that even a writer that got no turn could lose none.

@@ -49,10 +49,11 @@ pub async fn run(options: &Options, wanted: &BenchWanted) -> Result<()> {
     fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     let rounds = measured?;
     let summary = format!(
-        "{}\nThroughput on / off: {:.2}. CPU that telemetry adds to an order: {:.0} µs.\n",
+        "{}\nThroughput on / off: {:.2}. CPU that telemetry adds to an order: {:.0} µs, {:.0} % of what it takes without.\n",
         report::table(&rounds),
         report::ratio(&rounds),
-        report::added_us(&rounds)
+        report::added_us(&rounds),
+        report::added_share(&rounds) * 100.0
     );
     std::io::stdout().lock().write_all(summary.as_bytes()).context("cannot write to standard output")?;
     report::write(&rounds, &wanted.report)?;

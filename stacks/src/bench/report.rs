@@ -73,6 +73,11 @@ pub(super) fn added_us(rounds: &[Round]) -> f64 {
     median(rounds.iter().map(|[off, on]| (on.cpu_s_per_1000 - off.cpu_s_per_1000) * 1000.0))
 }
 
+/// The same as a share of what an order costs without telemetry: machines differ, and so do the hours of one.
+pub(super) fn added_share(rounds: &[Round]) -> f64 {
+    median(rounds.iter().map(|[off, on]| on.cpu_s_per_1000 / off.cpu_s_per_1000 - 1.0))
+}
+
 /// Writes every trial as a row of JSON, and what they come to.
 pub(super) fn write(rounds: &[Round], file: &Path) -> Result<()> {
     let rows: Vec<_> = rounds
@@ -159,6 +164,7 @@ mod tests {
         ];
         assert!((ratio(&rounds) - 0.8).abs() < 1e-9);
         assert!((added_us(&rounds) - 40.0).abs() < 1e-6);
+        assert!((added_share(&rounds) - 0.4).abs() < 1e-9);
         assert!(
             table(&rounds).ends_with("| on | 80 | 0.140 | 1.0 | 2.0 | 3.0 | 90 | 3 | 0 |\n"),
             "{}",
