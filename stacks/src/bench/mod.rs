@@ -48,8 +48,11 @@ pub async fn run(options: &Options, wanted: &BenchWanted) -> Result<()> {
     let measured = measure(options, wanted, &dir).await;
     fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     let rounds = measured?;
+    let (fewest, most) = report::spread(&rounds);
     let summary = format!(
-        "{}\nThroughput on / off: {:.2}. CPU that telemetry adds to an order: {:.0} µs, {:.0} % of what it takes without.\n",
+        "{}\nThroughput on / off: {:.2}. CPU that telemetry adds to an order: {:.0} µs, {:.0} % of what it takes without. \
+         Both are medians over the pairs: without telemetry the trials reached {fewest:.0} to {most:.0} orders/s, and a wide \
+         range means that the machine was not quiet.\n",
         report::table(&rounds),
         report::ratio(&rounds),
         report::added_us(&rounds),

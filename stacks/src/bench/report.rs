@@ -78,6 +78,12 @@ pub(super) fn added_share(rounds: &[Round]) -> f64 {
     median(rounds.iter().map(|[off, on]| on.cpu_s_per_1000 / off.cpu_s_per_1000 - 1.0))
 }
 
+/// The fewest and the most orders per second without telemetry: how quiet the machine was.
+pub(super) fn spread(rounds: &[Round]) -> (f64, f64) {
+    let off = rounds.iter().map(|[off, _]| off.orders_per_s);
+    off.fold((f64::INFINITY, 0.0), |(fewest, most), rate| (f64::min(fewest, rate), f64::max(most, rate)))
+}
+
 /// Writes every trial as a row of JSON, and what they come to.
 pub(super) fn write(rounds: &[Round], file: &Path) -> Result<()> {
     let rows: Vec<_> = rounds
@@ -165,6 +171,7 @@ mod tests {
         assert!((ratio(&rounds) - 0.8).abs() < 1e-9);
         assert!((added_us(&rounds) - 40.0).abs() < 1e-6);
         assert!((added_share(&rounds) - 0.4).abs() < 1e-9);
+        assert_eq!(spread(&rounds), (50.0, 200.0));
         assert!(
             table(&rounds).ends_with("| on | 80 | 0.140 | 1.0 | 2.0 | 3.0 | 90 | 3 | 0 |\n"),
             "{}",
