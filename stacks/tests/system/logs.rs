@@ -54,7 +54,7 @@ impl Written {
 fn assert_ecs(line: &str, service: &str) -> Written {
     let written = Written::parse(line);
     let keys: Vec<&str> = written.0.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(keys[..3], ["@timestamp", "log.level", "message"], "{line}");
+    assert_eq!(keys[..4], ["@timestamp", "log.level", "message", "ecs.version"], "{line}");
     let distinct: BTreeSet<&str> = keys.iter().copied().collect();
     assert_eq!(distinct.len(), keys.len(), "a name occurs twice in {line}");
     // ECS spells objects with dots, and whoever unfolds them has no room for `a` beside `a.b`.

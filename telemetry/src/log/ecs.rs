@@ -32,7 +32,6 @@ pub(super) struct EcsDrain {
 impl EcsDrain {
     pub(super) fn new(service: Service, settings: &Settings, queue: LogQueue) -> Self {
         let fields = serde_json::json!({
-            "ecs.version": ECS_VERSION,
             "service.environment": settings.deployment_environment,
             "service.name": service.name,
             "service.version": service.version,
@@ -77,6 +76,7 @@ impl Formatter {
                 Some(text) => to.emit(text),
                 None => to.emit(record.msg()),
             })))
+            .add_key_value(o!("ecs.version" => ECS_VERSION))
             .add_key_value(o!("log.logger" => PushFnValue(|record, to| to.emit(logger_name(record)))))
             .set_newlines(false)
             .build();

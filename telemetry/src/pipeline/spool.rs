@@ -1,7 +1,7 @@
 //! What waits for one destination: a queue of segments, each of them one request to be.
 //!
-//! A segment is a file, appended to with one `write(2)` for each group of items, so that it survives the process
-//! however that ends, and unlinked when the receiver has answered. Nothing is synced: a machine that loses power
+//! A segment is a file, appended to with two `write(2)` for each group of items, so that it survives the process
+//! however that ends, and emptied when the receiver has answered. Nothing is synced: a machine that loses power
 //! loses what the kernel had not written yet. Without a directory, or while its disk refuses, segments are kept
 //! in memory, in a smaller bound. The newest one is kept there in any case: a receiver that is awake gets it from there.
 
