@@ -1,4 +1,4 @@
-//! Ids as text, in lower-case hexadecimal digits: the form that W3C Trace Context, ECS and OpenMetrics share.
+//! Ids as text, in lower-case hexadecimal digits: the form that W3C Trace Context and ECS share.
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 

@@ -21,6 +21,7 @@ mod observability;
 mod otlp;
 mod pipeline;
 mod recorder;
+mod scratch;
 mod settings;
 mod trace;
 mod traced;

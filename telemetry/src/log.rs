@@ -13,6 +13,7 @@ pub(crate) use queue::LogQueue;
 use std::io::{IsTerminal, Write};
 use std::time::SystemTime;
 
+use opentelemetry::trace::SpanContext;
 use opentelemetry_sdk::Resource;
 use prometheus::Registry;
 use slog::{Drain, Level, Logger, Never, OwnedKVList, Record};
@@ -88,6 +89,14 @@ fn records(
     Ok(Some(intake))
 }
 
+/// What is logged, when, and within which span.
+struct Logged<'a> {
+    at: SystemTime,
+    span: Option<SpanContext>,
+    record: &'a Record<'a>,
+    values: &'a OwnedKVList,
+}
+
 /// Hands what is severe enough to every destination.
 struct RootDrain {
     levels: Targets,
@@ -103,11 +112,10 @@ impl Drain for RootDrain {
         if !self.levels.would_enable(logger_name(record), &tracing_level(record.level())) {
             return Ok(());
         }
-        let span = trace::current();
-        let now = SystemTime::now();
-        self.lines.log(now, span.as_ref(), record, values);
+        let logged = Logged { at: SystemTime::now(), span: trace::current(), record, values };
+        self.lines.log(&logged);
         if let Some(records) = &self.records {
-            records.log(now, span.as_ref(), record, values);
+            records.log(&logged);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use opentelemetry::{Array, Value};
+use prost::length_delimiter_len;
 
 /// The two lowest bits of a key (Protocol Buffers, "Message Structure").
 mod wire {
@@ -55,14 +56,7 @@ impl Message {
     }
 
     pub(crate) fn bytes(&mut self, field: u32, value: &[u8]) {
-        match (u8::try_from(field << 3 | wire::LENGTH), u8::try_from(value.len())) {
-            // Most are like this: one step for what would be a loop for each.
-            (Ok(key @ ..0x80), Ok(length @ ..0x80)) => self.0.extend_from_slice(&[key, length]),
-            _ => {
-                self.key(field, wire::LENGTH);
-                self.varint(value.len() as u64);
-            }
-        }
+        self.head(field, value.len());
         self.0.extend_from_slice(value);
     }
 
@@ -110,20 +104,13 @@ impl Message {
 
     /// A `KeyValue` whose value is a string: what most of them are.
     pub(crate) fn text_attribute(&mut self, field: u32, key: &str, value: &str) {
-        let short = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80);
-        // Each part is preceded by a tag and its length, which have a byte each as long as all of them are short.
-        let (any, all) = (value.len() + 2, key.len() + value.len() + 6);
-        let (Some(tag), Some(all)) = (short((field << 3 | wire::LENGTH) as usize), short(all)) else {
-            return self.attribute(field, key, |to| to.string(value));
-        };
-        let part = |tag: u32, length: usize| [(tag << 3 | wire::LENGTH) as u8, length as u8];
-        self.0.reserve(usize::from(all) + 2);
-        self.0.extend_from_slice(&[tag, all]);
-        self.0.extend_from_slice(&part(tag::KEY, key.len()));
-        self.0.extend_from_slice(key.as_bytes());
-        self.0.extend_from_slice(&part(tag::VALUE, any));
-        self.0.extend_from_slice(&part(tag::STRING, value.len()));
-        self.0.extend_from_slice(value.as_bytes());
+        // A tag below 16 is one byte.
+        let part = |length: usize| 1 + length_delimiter_len(length) + length;
+        let any = part(value.len());
+        self.head(field, part(key.len()) + part(any));
+        self.bytes(tag::KEY, key.as_bytes());
+        self.head(tag::VALUE, any);
+        self.bytes(tag::STRING, value.as_bytes());
     }
 
     /// Within an `AnyValue`.
@@ -132,11 +119,14 @@ impl Message {
     }
 
     /// Within an `AnyValue`: a string that is formatted where it belongs.
-    pub(crate) fn display(&mut self, value: impl fmt::Display) {
-        // Only a value that says so by itself fails; what it had written stays.
-        self.message(tag::STRING, |text| {
-            let _ = write!(text, "{value}");
-        });
+    pub(crate) fn display(&mut self, value: fmt::Arguments<'_>) {
+        match value.as_str() {
+            Some(text) => self.string(text),
+            // Only a value that says so by itself fails; what it had written stays.
+            None => self.message(tag::STRING, |text| {
+                let _ = text.write_fmt(value);
+            }),
+        }
     }
 
     /// Within an `AnyValue`.
@@ -153,7 +143,7 @@ impl Message {
     pub(crate) fn unsigned(&mut self, value: u64) {
         match i64::try_from(value) {
             Ok(value) => self.int(value),
-            Err(_) => self.display(value),
+            Err(_) => self.display(format_args!("{value}")),
         }
     }
 
@@ -174,7 +164,7 @@ impl Message {
             Value::Array(Array::F64(values)) => self.array(values, |to, value| to.double(*value)),
             Value::Array(Array::String(values)) => self.array(values, |to, value| to.string(value.as_str())),
             // Both kinds are open to what a later version may add.
-            other => self.display(other),
+            other => self.display(format_args!("{other}")),
         }
     }
 
@@ -184,6 +174,18 @@ impl Message {
                 array.message(tag::VALUES, |one| write(one, value));
             }
         });
+    }
+
+    /// What precedes so many bytes.
+    fn head(&mut self, field: u32, length: usize) {
+        match (u8::try_from(field << 3 | wire::LENGTH), u8::try_from(length)) {
+            // Most are like this: one step for what would be a loop for each.
+            (Ok(key @ ..0x80), Ok(length @ ..0x80)) => self.0.extend_from_slice(&[key, length]),
+            _ => {
+                self.key(field, wire::LENGTH);
+                self.varint(length as u64);
+            }
+        }
     }
 
     fn key(&mut self, field: u32, wire: u32) {

@@ -22,6 +22,7 @@ pub(crate) use spool::directory::{is_ours, numbered};
 pub(crate) use spool::segment::{Record, decode, payloads};
 
 use std::cell::Cell;
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -38,7 +39,7 @@ use self::spool::{Limits, Spool};
 use crate::otlp::Message;
 use crate::recorder::{Gathered, Left, Recorder};
 use crate::settings::{Compression, ExportSettings};
-use crate::{Error, Service};
+use crate::{Error, Service, scratch};
 
 /// What a pipeline carries.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +70,7 @@ pub(crate) struct Options {
 
 thread_local! {
     /// For the item that is being written on this thread.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 /// The sending end; cheap to clone.
@@ -83,17 +84,17 @@ pub(crate) struct Intake {
 impl Intake {
     /// Takes an item that `write` writes, to be said in this way of the [`Template`]. Never waits.
     pub(crate) fn push(&self, way: u8, write: impl FnOnce(&mut Message)) {
-        // Taken away while it is in use: a value may log while it is formatted. Nobody has it while the thread ends.
-        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
-        scratch.clear();
-        scratch.push(way);
-        let mut item = Message::after(scratch);
-        write(&mut item);
-        self.metrics.record();
-        if !self.recorder.record(item.as_bytes()) {
-            self.metrics.refuse();
-        }
-        let _ = SCRATCH.try_with(|scratch| scratch.set(item.into_bytes()));
+        scratch::lend(&SCRATCH, |scratch| {
+            scratch.clear();
+            scratch.push(way);
+            let mut item = Message::after(mem::take(scratch));
+            write(&mut item);
+            self.metrics.record();
+            if !self.recorder.record(item.as_bytes()) {
+                self.metrics.refuse();
+            }
+            *scratch = item.into_bytes();
+        });
     }
 
     pub(crate) fn metrics(&self) -> &SignalMetrics {

@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
+use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_sdk::propagation::BaggagePropagator;
 use serde::{Deserialize, Serialize};
 use tracing::Span;
@@ -65,9 +65,8 @@ impl TraceContext {
         if span.is_valid() {
             fields.traceparent = Some(traceparent::write(span));
         }
-        // To ask for the header of a state that is empty would allocate it.
-        if *span.trace_state() != TraceState::NONE {
-            fields.set(TRACESTATE, span.trace_state().header());
+        if let Some(state) = trace::tracestate(span) {
+            fields.set(TRACESTATE, state);
         }
         if let Some(baggage) = baggage {
             BaggagePropagator::new().inject_context(baggage, &mut fields);
@@ -100,17 +99,10 @@ impl TraceContext {
 
     /// The trace and span that it names; invalid where it names none.
     pub fn span_context(&self) -> SpanContext {
-        let named = self.traceparent.as_deref().and_then(traceparent::read);
-        match (named, &self.tracestate) {
-            (None, _) => SpanContext::NONE,
-            (Some(span), None) => span,
-            (Some(span), Some(state)) => {
-                let (trace, flags) = (span.trace_id(), span.trace_flags());
-                // One that nobody can read says nothing of the trace.
-                let state = state.parse().unwrap_or_default();
-                SpanContext::new(trace, span.span_id(), flags, true, state)
-            }
-        }
+        // One that nobody can read says nothing of the trace.
+        let state = self.tracestate.as_deref().and_then(|state| state.parse().ok()).unwrap_or_default();
+        let named = self.traceparent.as_deref().and_then(|value| traceparent::read(value, state));
+        named.unwrap_or(SpanContext::NONE)
     }
 
     /// Makes it the parent of `span`, which must not have been entered yet.

@@ -150,7 +150,9 @@ pub fn attribute(span: &Span, name: &str) -> Option<String> {
 
 /// The id of a trace or of a span, in the digits in which log lines have it.
 pub fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = vec![0; 2 * id.len()];
+    crate::hex::write(id, &mut text);
+    String::from_utf8(text).expect("digits are ASCII")
 }
 
 /// What makes a request of these spans, as the pipeline does it. For the benchmark alone.

@@ -7,7 +7,7 @@ mod template;
 mod tests;
 
 pub(crate) use layer::{SpanLayer, adopt, current, here, of};
-pub(crate) use recording::Recording;
+pub(crate) use recording::{Recording, tracestate};
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;

@@ -8,17 +8,15 @@ use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::SpanContext;
-use slog::{Drain, Level, OwnedKVList, PushFnValue, Record, o};
+use slog::{Drain, Level, PushFnValue, o};
 
-use super::{LogQueue, level_name, logger_name};
-use crate::{Service, Settings, hex};
+use super::{LogQueue, Logged, level_name, logger_name};
+use crate::{Service, Settings, hex, scratch};
 
 /// The version of the schema whose names are used.
 const ECS_VERSION: &str = "9.4.0";
 
 thread_local! {
-    /// Taken away while it is in use: a value may log while it is formatted.
     static FORMATTER: Cell<Option<Formatter>> = const { Cell::new(None) };
 }
 
@@ -39,17 +37,9 @@ impl EcsDrain {
         Self { end: [",", &fields.to_string()[1..], "\n"].concat().into_bytes(), queue }
     }
 
-    /// Queues the line of what is logged at `now` within `span`.
-    pub(super) fn log(
-        &self,
-        now: SystemTime,
-        span: Option<&SpanContext>,
-        record: &Record<'_>,
-        values: &OwnedKVList,
-    ) {
-        // Nobody has it while the thread ends.
-        let formatter = FORMATTER.try_with(Cell::take).ok().flatten().unwrap_or_else(Formatter::new);
-        match formatter.format(now, span, record, values) {
+    /// Queues a line.
+    pub(super) fn log(&self, logged: &Logged<'_>) {
+        scratch::lend(&FORMATTER, |formatter| match formatter.format(logged) {
             Ok(()) => {
                 let mut line = formatter.line.borrow_mut();
                 line.extend_from_slice(&self.end);
@@ -57,8 +47,7 @@ impl EcsDrain {
             }
             // The buffer takes every byte, so it was a value that could not be serialised.
             Err(_) => self.queue.give_up(),
-        }
-        let _ = FORMATTER.try_with(|place| place.set(Some(formatter)));
+        });
     }
 }
 
@@ -67,8 +56,8 @@ struct Formatter {
     line: Rc<RefCell<Vec<u8>>>,
 }
 
-impl Formatter {
-    fn new() -> Self {
+impl Default for Formatter {
+    fn default() -> Self {
         let line = Rc::new(RefCell::new(Vec::new()));
         // Written in the order of these calls.
         let json = slog_json::Json::new(Line(line.clone()))
@@ -82,16 +71,12 @@ impl Formatter {
             .build();
         Self { json, line }
     }
+}
 
+impl Formatter {
     /// Writes a line up to its end.
-    fn format(
-        &self,
-        now: SystemTime,
-        span: Option<&SpanContext>,
-        record: &Record<'_>,
-        values: &OwnedKVList,
-    ) -> io::Result<()> {
-        let begun = self.begin(now, record.level())?;
+    fn format(&self, Logged { at, span, record, values }: &Logged<'_>) -> io::Result<()> {
+        let begun = self.begin(*at, record.level())?;
         self.json.log(record, values)?;
         let mut line = self.line.borrow_mut();
         // The braces of what slog-json has written.
@@ -108,11 +93,11 @@ impl Formatter {
     }
 
     /// Time, level and message lead every line, as ecs-logging asks. Answers where the message will be.
-    fn begin(&self, now: SystemTime, level: Level) -> io::Result<usize> {
+    fn begin(&self, at: SystemTime, level: Level) -> io::Result<usize> {
         let mut line = self.line.borrow_mut();
         line.clear();
-        let now = humantime::format_rfc3339_nanos(now.max(SystemTime::UNIX_EPOCH));
-        write!(line, r#"{{"@timestamp":"{now}","log.level":"{}""#, level_name(level))?;
+        let at = humantime::format_rfc3339_nanos(at.max(SystemTime::UNIX_EPOCH));
+        write!(line, r#"{{"@timestamp":"{at}","log.level":"{}""#, level_name(level))?;
         Ok(line.len())
     }
 }

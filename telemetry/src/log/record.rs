@@ -2,17 +2,15 @@
 //! trace and span id have places of their own.
 
 use std::fmt;
-use std::time::SystemTime;
 
 use opentelemetry::Context;
-use opentelemetry::trace::SpanContext;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::Resource;
 use prost::Message as _;
-use slog::{KV, Key, Level, OwnedKVList, Record, Serializer};
+use slog::{KV, Key, Level, Serializer};
 
-use super::{level_name, logger_name};
+use super::{Logged, level_name, logger_name};
 use crate::otlp::Message;
 use crate::pipeline::{Intake, Template};
 
@@ -39,27 +37,17 @@ const LEVELS: [Level; 6] =
 pub(super) struct RecordDrain(pub(super) Intake);
 
 impl RecordDrain {
-    /// Records what is logged at `now` within `span`.
-    pub(super) fn log(
-        &self,
-        now: SystemTime,
-        span: Option<&SpanContext>,
-        record: &Record<'_>,
-        values: &OwnedKVList,
-    ) {
+    pub(super) fn log(&self, Logged { at, span, record, values }: &Logged<'_>) {
         if Context::is_current_telemetry_suppressed() {
             return;
         }
         let level = record.level();
         let way = LEVELS.iter().position(|other| *other == level).unwrap_or_default();
         self.0.push(way as u8, |to| {
-            to.time(tag::TIME, now);
+            to.time(tag::TIME, *at);
             to.uint(tag::SEVERITY_NUMBER, severity(level) as u64);
             to.bytes(tag::SEVERITY_TEXT, level_name(level).as_bytes());
-            to.message(tag::BODY, |body| match record.msg().as_str() {
-                Some(text) => body.string(text),
-                None => body.display(record.msg()),
-            });
+            to.message(tag::BODY, |body| body.display(*record.msg()));
             let mut attributes = Attributes(to);
             attributes.text("log.logger", logger_name(record));
             // A value that fails leaves out itself and what comes after it; the line is counted by its own drain.
@@ -70,7 +58,7 @@ impl RecordDrain {
                 to.bytes(tag::TRACE_ID, &span.trace_id().to_bytes());
                 to.bytes(tag::SPAN_ID, &span.span_id().to_bytes());
             }
-            to.time(tag::OBSERVED_TIME, now);
+            to.time(tag::OBSERVED_TIME, *at);
         });
     }
 }
@@ -118,7 +106,7 @@ impl Attributes<'_> {
 
 impl Serializer for Attributes<'_> {
     fn emit_arguments(&mut self, key: Key, value: &fmt::Arguments<'_>) -> slog::Result {
-        self.add(key, |to| to.display(value))
+        self.add(key, |to| to.display(*value))
     }
 
     fn emit_bool(&mut self, key: Key, value: bool) -> slog::Result {

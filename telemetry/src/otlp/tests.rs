@@ -51,7 +51,7 @@ fn a_length_takes_as_many_bytes_as_it_needs() {
     for length in [0, 1, 127, 128, 16_383, 16_384, 3_000_000] {
         let text = "x".repeat(length);
         let mut message = Message::default();
-        message.attribute(ATTRIBUTES, "key", |to| to.display(&text));
+        message.attribute(ATTRIBUTES, "key", |to| to.display(format_args!("{text}")));
         let read = Resource::decode(message.as_bytes()).unwrap();
         assert_eq!(read.attributes[0].value, Some(AnyValue::from(Value::from(text))), "{length}");
     }

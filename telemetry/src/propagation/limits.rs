@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use opentelemetry::trace::TraceState;
+
 use super::traceparent;
 
 /// What the W3C asks everybody to carry.
@@ -73,7 +75,7 @@ fn is_octet(byte: u8) -> bool {
 /// The value of a propagation field as far as it may be carried along: whole, in part, or not at all.
 pub(super) fn bounded(field: &str, value: String) -> Option<String> {
     match field {
-        "traceparent" => traceparent::read(&value).map(|_| value),
+        "traceparent" => traceparent::read(&value, TraceState::NONE).map(|_| value),
         "tracestate" => {
             let fits =
                 value.len() <= LONGEST_TRACESTATE && value.split(',').count() <= MOST_TRACESTATE_MEMBERS;

@@ -13,10 +13,10 @@ const LONGEST: usize = 128;
 /// Bytes of the four fields and what separates them.
 const LENGTH: usize = 55;
 
-/// The span that it names, without the state beside it; `None` for what is malformed.
+/// The span that it names, with the state beside it; `None` for what is malformed.
 ///
 /// Flags other than "sampled" are not passed on, as nobody has agreed yet on what they mean.
-pub(super) fn read(value: &str) -> Option<SpanContext> {
+pub(super) fn read(value: &str, state: TraceState) -> Option<SpanContext> {
     let (fields, more) = value.as_bytes().split_at_checked(LENGTH)?;
     let field = |at: usize, length: usize| match at.checked_sub(1) {
         Some(before) if fields[before] != b'-' => None,
@@ -28,7 +28,7 @@ pub(super) fn read(value: &str) -> Option<SpanContext> {
     let is_whole = more.is_empty() || (version != VERSION && more[0] == b'-' && value.len() <= LONGEST);
     let flags = TraceFlags::new(flags) & TraceFlags::SAMPLED;
     let (trace, span) = (TraceId::from_bytes(trace), SpanId::from_bytes(span));
-    let named = SpanContext::new(trace, span, flags, true, TraceState::NONE);
+    let named = SpanContext::new(trace, span, flags, true, state);
     (version != NO_VERSION && is_whole && named.is_valid()).then_some(named)
 }
 
@@ -63,7 +63,7 @@ mod tests {
     fn an_id_has_its_full_length() {
         let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
         for good in [format!("00-{trace}-{span}-01"), format!("cc-{trace}-{span}-03-more")] {
-            let read = read(&good).unwrap();
+            let read = read(&good, TraceState::NONE).unwrap();
             assert_eq!(read, read_by_sdk(&good), "{good}");
             assert!(read.is_sampled() && read.is_remote());
         }
@@ -83,7 +83,7 @@ mod tests {
             format!("00-{trace}-{}-01", "0".repeat(16)),
             "é".repeat(28),
         ] {
-            assert_eq!(read(&bad), None, "{bad}");
+            assert_eq!(read(&bad, TraceState::NONE), None, "{bad}");
         }
     }
 
@@ -91,7 +91,7 @@ mod tests {
         #[test]
         fn the_sdk_reads_and_writes_the_same(trace in 1..=u128::MAX, span in 1..=u64::MAX, flags: u8, version in 0..0xff_u8) {
             let sent = format!("{version:02x}-{trace:032x}-{span:016x}-{flags:02x}");
-            let found = read(&sent).unwrap();
+            let found = read(&sent, TraceState::NONE).unwrap();
             prop_assert_eq!(&found, &read_by_sdk(&sent));
             let mut written = HashMap::new();
             let context = opentelemetry::Context::new().with_remote_span_context(found.clone());

@@ -236,10 +236,15 @@ impl Repeated {
 }
 
 fn write_state(to: &mut Message, field: u32, ids: &SpanContext) {
-    // To ask for the header of a state that is empty would allocate it.
-    if *ids.trace_state() != TraceState::NONE {
-        to.bytes(field, ids.trace_state().header().as_bytes());
+    if let Some(state) = tracestate(ids) {
+        to.bytes(field, state.as_bytes());
     }
+}
+
+/// The `tracestate` of W3C Trace Context that a span has, if any.
+pub(crate) fn tracestate(ids: &SpanContext) -> Option<String> {
+    // To ask for the header of a state that is empty would allocate it.
+    (*ids.trace_state() != TraceState::NONE).then(|| ids.trace_state().header())
 }
 
 fn flags(ids: &SpanContext, parent_is_remote: bool) -> u32 {

@@ -1,0 +1,13 @@
+//! Something that each thread keeps for the next time.
+
+use std::cell::Cell;
+use std::thread::LocalKey;
+
+/// Lends what this thread keeps in `place`.
+///
+/// Whoever asks while it is lent gets a new one: a value may log while it is formatted. So does a thread that ends.
+pub(crate) fn lend<T: Default>(place: &'static LocalKey<Cell<Option<T>>>, work: impl FnOnce(&mut T)) {
+    let mut kept = place.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    work(&mut kept);
+    let _ = place.try_with(|place| place.set(Some(kept)));
+}
