@@ -1,7 +1,7 @@
 //! Traces, logs and metrics of an actix service, owned by one actor.
 //!
 //! ```text
-//!  tracing span ──► SpanLayer ───┬► Pipeline ──► Spool ──► OTLP/HTTP, for each receiver
+//!  tracing span ──► Tracer ──────┬► Pipeline ──► Spool ──► OTLP/HTTP, for each receiver
 //!  slog record  ──► RecordDrain ─┘
 //!  slog record  ──► EcsDrain ────► LogQueue ──► stdout, and a file of JSON lines
 //!  counter, histogram ──► Registry ◄── Gather ◄── GET /metrics

@@ -7,7 +7,7 @@ mod queue;
 mod record;
 mod terminal;
 
-pub(crate) use bridge::BridgeLayer;
+pub(crate) use bridge::Bridge;
 pub(crate) use queue::LogQueue;
 
 use std::io::{IsTerminal, Write};

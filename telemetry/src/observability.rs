@@ -11,7 +11,7 @@ use prometheus::{IntGaugeVec, Opts, process_collector::ProcessCollector};
 use slog::Logger;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::log::{BridgeLayer, LogQueue, Logs};
+use crate::log::{Bridge, LogQueue, Logs};
 use crate::metrics::{Format, Registry, register};
 use crate::pipeline::{Intake, PipelineMetrics, SignalMetrics};
 use crate::{Error, Settings, log, trace};
@@ -92,7 +92,7 @@ impl Observability {
         let resource = trace::resource(service, settings);
         let Logs { logger: log, lines, records } =
             log::root(service, settings, &resource, &registry, &metrics)?;
-        let bridge = BridgeLayer { logger: log.clone() };
+        let bridge = Bridge(log.clone());
         let spans = trace::install(service, settings, &resource, &metrics, bridge)?;
         settings.baggage_allowed.let_pass();
         let has_spool = !settings.export.telemetry_spool_dir.as_os_str().is_empty();

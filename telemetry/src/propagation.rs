@@ -14,7 +14,7 @@ use opentelemetry_sdk::propagation::BaggagePropagator;
 use serde::{Deserialize, Serialize};
 use tracing::Span;
 
-use crate::trace::Recording;
+use crate::trace::Carried;
 use crate::{Error, trace};
 
 /// The header that answers a request with its trace (W3C Trace Context Level 2, draft).
@@ -41,12 +41,12 @@ pub struct TraceContext {
 impl TraceContext {
     /// The context of the span that is current; empty where there is none.
     pub fn current() -> Self {
-        trace::here(Self::from_recording).unwrap_or_default()
+        trace::here(|span| span.carried.clone()).map(Self::from).unwrap_or_default()
     }
 
     /// The context of `span`.
     pub fn of(span: &Span) -> Self {
-        trace::of(span, Self::from_recording).unwrap_or_default()
+        trace::of(span, |span| span.carried.clone()).map(Self::from).unwrap_or_default()
     }
 
     /// Reads the propagation fields with `value_of`; what is malformed or too long counts as absent, and so does
@@ -54,24 +54,6 @@ impl TraceContext {
     pub fn read(value_of: impl Fn(&str) -> Option<String>) -> Self {
         let read = |name| limits::bounded(name, value_of(name)?);
         Self { traceparent: read(TRACEPARENT), tracestate: read(TRACESTATE), baggage: read(BAGGAGE) }
-    }
-
-    fn from_recording(recording: &mut Recording) -> Self {
-        Self::from_parts(&recording.ids, recording.baggage.as_ref())
-    }
-
-    fn from_parts(span: &SpanContext, baggage: Option<&Context>) -> Self {
-        let mut fields = Self::default();
-        if span.is_valid() {
-            fields.traceparent = Some(traceparent::write(span));
-        }
-        if let Some(state) = trace::tracestate(span) {
-            fields.set(TRACESTATE, state);
-        }
-        if let Some(baggage) = baggage {
-            BaggagePropagator::new().inject_context(baggage, &mut fields);
-        }
-        fields
     }
 
     /// The names and values to send along.
@@ -110,6 +92,22 @@ impl TraceContext {
     /// An empty context leaves `span` the root of a new trace.
     pub fn adopt(&self, span: &Span) {
         trace::adopt(span, self.to_context());
+    }
+}
+
+impl From<Carried> for TraceContext {
+    fn from(Carried { ids, baggage }: Carried) -> Self {
+        let mut fields = Self::default();
+        if ids.is_valid() {
+            fields.traceparent = Some(traceparent::write(&ids));
+        }
+        if let Some(state) = trace::tracestate(&ids) {
+            fields.set(TRACESTATE, state);
+        }
+        if let Some(baggage) = baggage {
+            BaggagePropagator::new().inject_context(&baggage, &mut fields);
+        }
+        fields
     }
 }
 
@@ -158,7 +156,7 @@ pub fn annotate(key: &'static str, value: impl Into<opentelemetry::Value>) {
 pub(crate) fn self_test() -> Result<(), Error> {
     // Never closed, and so never exported: otherwise every start would leave a trace of nothing.
     let span = ManuallyDrop::new(tracing::info_span!("propagation self-test"));
-    let sent = trace::of(&span, |recording| recording.ids.clone());
+    let sent = trace::of(&span, |span| span.carried.ids.clone());
     let sent = sent.ok_or(Error::Propagation("a span has no id"))?;
     let received = TraceContext::of(&span).span_context();
     if (received.trace_id(), received.span_id()) != (sent.trace_id(), sent.span_id()) {
@@ -208,7 +206,8 @@ mod tests {
                 _ => baggage.clone(),
             }));
             let context = read.to_context();
-            let carried = TraceContext::from_parts(context.span().span_context(), Some(&context));
+            let ids = context.span().span_context().clone();
+            let carried = TraceContext::from(Carried { ids, baggage: Some(context) });
             for context in [read, carried] {
                 let bytes: usize = context.fields().map(|(name, value)| name.len() + value.len()).sum();
                 proptest::prop_assert!(bytes <= 2048, "{:?}", context);

@@ -22,6 +22,7 @@
 #![expect(clippy::expect_used, reason = "tests only")]
 
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use clap::Parser;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -31,13 +32,13 @@ use slog::Logger;
 use tempfile::TempDir;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::prelude::*;
+use tracing_subscriber::filter::Targets;
 
-use crate::log::{self, BridgeLayer, LogQueue, Logs};
+use crate::log::{self, Bridge, LogQueue, Logs};
 use crate::metrics::{Format, Registry};
 use crate::otlp::Message;
 use crate::pipeline::{PipelineMetrics, Record, Template, decode};
-use crate::trace::SpanLayer;
+use crate::trace::{TelemetrySubscriber, Tracer, Wanted};
 use crate::{Service, Settings};
 
 pub use opentelemetry_proto::tonic::trace::v1::Span;
@@ -86,14 +87,15 @@ impl Capture {
 
         let spans = Ended::default();
         let ended = spans.clone();
-        let layer = SpanLayer::new(Sampler::AlwaysOn, move |span| {
+        let tracer = Tracer::new(Sampler::AlwaysOn, move |span| {
             let mut written = Message::default();
-            span.write(&mut written);
+            span.write(&mut written, SystemTime::now());
             let span = Span::decode(written.as_bytes()).expect("a span is a message of OTLP");
             ended.lock().expect("nobody panics with it").push(span);
         });
-        let events = BridgeLayer { logger: log.clone() };
-        let subscriber = tracing_subscriber::registry().with(layer).with(events).with(LevelFilter::INFO);
+        let [all, events] = [(); 2].map(|()| Targets::new().with_default(LevelFilter::INFO));
+        let (tracer, bridge) = (Some(tracer), Some(Bridge(log.clone())));
+        let subscriber = TelemetrySubscriber { tracer, bridge, wanted: Wanted::new(all, events) };
         let subscriber = tracing::subscriber::set_default(subscriber);
         Self { spans, lines, log, registry, directory, _subscriber: subscriber }
     }
@@ -183,4 +185,19 @@ pub fn read_spool_records(segment: &[u8]) -> (Vec<SpoolRecord<'_>>, usize) {
     let (records, lost) = decode(segment);
     let records = records.into_iter().map(|Record { items, written, payload }| (items, written, payload));
     (records.collect(), lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_event_of_a_library_belongs_to_the_span_in_which_it_comes() {
+        let seen = Capture::start();
+        tracing::info_span!("ship").in_scope(|| tracing::warn!("late"));
+        let (spans, lines) = (seen.spans(), seen.lines());
+        assert_eq!(lines[0]["message"], "late");
+        assert_eq!(lines[0]["trace.id"], hex(&spans[0].trace_id));
+        assert_eq!(lines[0]["span.id"], hex(&spans[0].span_id));
+    }
 }

@@ -1,22 +1,30 @@
 //! Spans: `tracing` on the way in, a pipeline on the way out.
 
-mod layer;
 mod recording;
+mod spans;
+mod subscriber;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tracer;
+mod wanted;
 
-pub(crate) use layer::{SpanLayer, adopt, current, here, of};
-pub(crate) use recording::{Recording, tracestate};
+pub(crate) use recording::{Carried, Recording, tracestate};
+pub(crate) use subscriber::TelemetrySubscriber;
+pub(crate) use tracer::Tracer;
+pub(crate) use wanted::Wanted;
 
-use opentelemetry::KeyValue;
+use std::time::SystemTime;
+
+use opentelemetry::trace::SpanContext;
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
-use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{FilterFn, Targets, filter_fn};
-use tracing_subscriber::prelude::*;
+use tracing::span::Id;
+use tracing::{Dispatch, Span};
+use tracing_subscriber::filter::Targets;
 
-use crate::log::BridgeLayer;
+use crate::log::Bridge;
 use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
 use crate::settings::Exporter;
 use crate::{Error, Service, Settings};
@@ -29,19 +37,21 @@ pub(crate) fn install(
     settings: &Settings,
     resource: &Resource,
     metrics: &PipelineMetrics,
-    bridge: BridgeLayer,
+    bridge: Bridge,
 ) -> Result<Option<Intake>, Error> {
     let pipeline = match settings.export.otel_traces_exporter {
         Exporter::None => None,
         Exporter::Otlp => Some(pipeline(service, settings, resource, metrics)?),
     };
-    let spans = pipeline.as_ref().map(Pipeline::intake).map(|intake| {
+    let tracer = pipeline.as_ref().map(Pipeline::intake).map(|intake| {
         // Written on the thread on which the span ends: what is written survives the process.
-        SpanLayer::new(settings.sampler(), move |span| intake.push(0, |item| span.write(item)))
+        Tracer::new(settings.sampler(), move |span| {
+            intake.push(0, |item| span.write(item, SystemTime::now()));
+        })
     });
-    let recorded = if spans.is_some() { recorded() } else { Targets::new() };
-    let wanted = wanted(recorded, settings.log_level.clone());
-    let subscriber = tracing_subscriber::registry().with(spans).with(bridge).with(wanted);
+    let recorded = if tracer.is_some() { recorded() } else { Targets::new() };
+    let wanted = Wanted::new(recorded, settings.log_level.clone());
+    let subscriber = TelemetrySubscriber { tracer, bridge: Some(bridge), wanted };
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::AlreadyInstalled)?;
     tracing_log::LogTracer::init().map_err(|_| Error::AlreadyInstalled)?;
     let Some(pipeline) = pipeline else { return Ok(None) };
@@ -69,26 +79,6 @@ fn pipeline(
     Pipeline::build(service, options, export, metrics)
 }
 
-/// Spans and events that somebody wants. One filter for all layers, because one for each is asked whenever a span is
-/// entered.
-fn wanted(spans: Targets, events: Targets) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
-    let levels = [&spans, &events].map(|targets| {
-        targets
-            .iter()
-            .map(|(_, level)| level)
-            .chain(targets.default_level())
-            .max()
-            .unwrap_or(LevelFilter::OFF)
-    });
-    // Whatever is below is refused before anybody looks for the callsite that it comes from.
-    let most = levels.into_iter().max().unwrap_or(LevelFilter::OFF);
-    filter_fn(move |metadata| {
-        let targets = if metadata.is_span() { &spans } else { &events };
-        targets.would_enable(metadata.target(), metadata.level())
-    })
-    .with_max_level_hint(most)
-}
-
 /// lapin keeps a span open for as long as it is connected, and opentelemetry must not trace itself.
 fn recorded() -> Targets {
     Targets::new()
@@ -108,4 +98,30 @@ pub(crate) fn resource(service: Service, settings: &Settings) -> Resource {
             KeyValue::new("deployment.environment.name", settings.deployment_environment.clone()),
         ])
         .build()
+}
+
+/// What is recorded of a span; `None` where nobody records. Whoever asks must not trace or log: the span is locked.
+pub(crate) fn of<T>(span: &Span, ask: impl FnOnce(&mut Recording) -> T) -> Option<T> {
+    let ask = |(id, dispatch): (&Id, &Dispatch)| {
+        if dispatch.is::<TelemetrySubscriber>() { spans::with(id, ask) } else { None }
+    };
+    span.with_subscriber(ask).flatten()
+}
+
+/// What is recorded of the span that is current on this thread, on the same terms.
+pub(crate) fn here<T>(ask: impl FnOnce(&mut Recording) -> T) -> Option<T> {
+    spans::with(&spans::current()?, ask)
+}
+
+/// Trace and span id of the span that is current on this thread.
+pub(crate) fn current() -> Option<SpanContext> {
+    here(|recording| recording.carried.ids.clone())
+}
+
+/// Makes `parent` that of `span`; an empty one makes it the root of a trace.
+pub(crate) fn adopt(span: &Span, parent: Context) {
+    span.with_subscriber(|(id, dispatch)| {
+        let tracer = dispatch.downcast_ref::<TelemetrySubscriber>()?.tracer.as_ref()?;
+        spans::with(id, |recording| tracer.adopt(recording, parent))
+    });
 }

@@ -3,16 +3,12 @@
 use std::fmt;
 
 use slog::{BorrowedKV, KV, Level, Logger, Record, RecordLocation, RecordStatic, Serializer};
+use tracing::Event;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
 use tracing_log::NormalizeEvent;
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
 
-/// A layer that hands every event to `logger`.
-pub(crate) struct BridgeLayer {
-    pub(crate) logger: Logger,
-}
+/// Hands every event to a logger.
+pub(crate) struct Bridge(pub(crate) Logger);
 
 /// A library has no business with these: they are the logger's own.
 const RESERVED: [&str; 9] = [
@@ -29,15 +25,15 @@ const RESERVED: [&str; 9] = [
 
 static NOWHERE: RecordLocation = RecordLocation { file: "", line: 0, column: 0, function: "", module: "" };
 
-impl<S: Subscriber> Layer<S> for BridgeLayer {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl Bridge {
+    pub(crate) fn log(&self, event: &Event<'_>) {
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let mut fields = Fields::default();
         event.record(&mut fields);
         let record =
             RecordStatic { location: &NOWHERE, tag: metadata.target(), level: slog_level(*metadata.level()) };
-        self.logger.log(&Record::new(&record, &format_args!("{}", fields.message), BorrowedKV(&fields)));
+        self.0.log(&Record::new(&record, &format_args!("{}", fields.message), BorrowedKV(&fields)));
     }
 }
 

@@ -8,6 +8,7 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceState};
 use opentelemetry::{Context, Value};
 use opentelemetry_proto::tonic::trace::v1::{SpanFlags, span, status::StatusCode};
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Record};
 
 use crate::otlp::Message;
 
@@ -53,15 +54,20 @@ mod status {
 /// What is known of a span.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    pub(crate) ids: SpanContext,
+    pub(crate) carried: Carried,
     /// Invalid for the root of a trace.
     pub(super) parent: SpanContext,
-    /// What came along with the trace; none is the common case.
-    pub(crate) baggage: Option<Context>,
     pub(super) start: SystemTime,
-    pub(super) end: Option<SystemTime>,
     pub(super) notes: Notes,
     links: Repeated,
+}
+
+/// What goes on from a span to its children, here and in other processes.
+#[derive(Clone, Debug)]
+pub(crate) struct Carried {
+    pub(crate) ids: SpanContext,
+    /// What came along with the trace; none is the common case.
+    pub(crate) baggage: Option<Context>,
 }
 
 /// What those who open a span, and those who work in it, say of it.
@@ -84,8 +90,8 @@ struct Repeated {
 }
 
 impl Recording {
-    pub(super) fn new(ids: SpanContext, parent: SpanContext, baggage: Option<Context>, notes: Notes) -> Self {
-        Self { ids, parent, baggage, start: SystemTime::now(), end: None, notes, links: Repeated::default() }
+    pub(super) fn new(carried: Carried, parent: SpanContext, notes: Notes) -> Self {
+        Self { carried, parent, start: SystemTime::now(), notes, links: Repeated::default() }
     }
 
     pub(crate) fn set_attribute(&mut self, key: &str, value: &Value) {
@@ -115,10 +121,11 @@ impl Recording {
     }
 
     /// Writes it as a `Span`.
-    pub(crate) fn write(&self, to: &mut Message) {
-        to.bytes(tag::TRACE_ID, &self.ids.trace_id().to_bytes());
-        to.bytes(tag::SPAN_ID, &self.ids.span_id().to_bytes());
-        write_state(to, tag::TRACE_STATE, &self.ids);
+    pub(crate) fn write(&self, to: &mut Message, end: SystemTime) {
+        let ids = &self.carried.ids;
+        to.bytes(tag::TRACE_ID, &ids.trace_id().to_bytes());
+        to.bytes(tag::SPAN_ID, &ids.span_id().to_bytes());
+        write_state(to, tag::TRACE_STATE, ids);
         if self.parent.span_id() != SpanId::INVALID {
             to.bytes(tag::PARENT_SPAN_ID, &self.parent.span_id().to_bytes());
         }
@@ -128,7 +135,7 @@ impl Recording {
         }
         to.uint(tag::KIND, span::SpanKind::from(kind.clone().unwrap_or(SpanKind::Internal)) as u64);
         to.time(tag::START, self.start);
-        to.time(tag::END, self.end.unwrap_or_else(SystemTime::now));
+        to.time(tag::END, end);
         attributes.write(to, tag::DROPPED_ATTRIBUTES);
         self.links.write(to, tag::DROPPED_LINKS);
         let description =
@@ -141,19 +148,28 @@ impl Recording {
                 to.uint(status::CODE, code as u64);
             }
         });
-        to.fixed32(tag::FLAGS, flags(&self.ids, self.parent.is_remote()));
+        to.fixed32(tag::FLAGS, flags(ids, self.parent.is_remote()));
     }
 }
 
 impl Notes {
+    /// What is known when a span begins.
+    pub(super) fn first(values: &Attributes<'_>) -> Self {
+        let mut notes = Self::named(values.metadata().name());
+        values.record(&mut notes);
+        notes
+    }
+
     /// Nothing is known yet but the name.
     pub(super) fn named(name: &'static str) -> Self {
         Self { name: Some(name.into()), attributes: Repeated::with_room(ROOM), ..Self::default() }
     }
 
-    /// What will be said of a span that has a name.
-    pub(super) fn more() -> Self {
-        Self { attributes: Repeated::with_room(ROOM_FOR_MORE), ..Self::default() }
+    /// What is said of a span later.
+    pub(super) fn more(values: &Record<'_>) -> Self {
+        let mut notes = Self { attributes: Repeated::with_room(ROOM_FOR_MORE), ..Self::default() };
+        values.record(&mut notes);
+        notes
     }
 
     fn text(&mut self, field: &Field, value: &str) {

@@ -21,7 +21,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 
-use super::recording::{Notes, Recording};
+use super::recording::{Carried, Notes, Recording};
 use crate::Error;
 use crate::otlp::Message;
 use crate::pipeline::Template;
@@ -41,11 +41,12 @@ pub(super) fn template(resource: &Resource, tracer: &'static str) -> Result<Temp
         .map_err(Error::Exporter)?;
     exporter.set_resource(resource);
     let (ours, theirs) = probe(tracer);
+    let end = theirs.end_time;
     // Ready at once, and never an error: a client that keeps what it is given has nothing to wait for.
     let _ = exporter.export(vec![theirs]).now_or_never();
     let (template, exported) = Template::from_one(kept.take()).ok_or(Error::Encoding)?;
     let mut written = Message::default();
-    ours.write(&mut written);
+    ours.write(&mut written, end);
     if exported != written.as_bytes() {
         return Err(Error::Encoding);
     }
@@ -72,9 +73,8 @@ fn probe(tracer: &'static str) -> (Recording, SpanData) {
     notes.kind = Some(SpanKind::Producer);
     notes.status = Some(StatusCode::Error);
     notes.description = Some("probe".to_owned());
-    let mut ours = Recording::new(span_context.clone(), parent.clone(), None, notes);
-    let end_time = ours.start + Duration::from_millis(1);
-    ours.end = Some(end_time);
+    let carried = Carried { ids: span_context.clone(), baggage: None };
+    let mut ours = Recording::new(carried, parent.clone(), notes);
     attributes.iter().for_each(|attribute| ours.set_attribute(attribute.key.as_str(), &attribute.value));
     ours.add_link(&linked);
     let mut links = SpanLinks::default();
@@ -86,7 +86,7 @@ fn probe(tracer: &'static str) -> (Recording, SpanData) {
         span_kind: SpanKind::Producer,
         name: "probe".into(),
         start_time: ours.start,
-        end_time,
+        end_time: ours.start + Duration::from_millis(1),
         attributes: attributes.to_vec(),
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
@@ -135,7 +135,8 @@ mod tests {
         let resource = Resource::builder_empty().with_service_name("greeter").build();
         let template = template(&resource, "tracer").unwrap();
         let mut item = Message::after(vec![0]);
-        probe("tracer").0.write(&mut item);
+        let (span, same) = probe("tracer");
+        span.write(&mut item, same.end_time);
         let request = template.fill([item.as_bytes()]);
         let request = ExportTraceServiceRequest::decode(&request[..]).unwrap();
         let [group] = &request.resource_spans[..] else { panic!("{request:?}") };

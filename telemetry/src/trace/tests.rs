@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -11,7 +10,6 @@ use opentelemetry_sdk::trace::Sampler;
 use prost::Message as _;
 use tracing::field::Empty;
 use tracing::{info_span, subscriber::DefaultGuard};
-use tracing_subscriber::{Registry, layer, prelude::*};
 
 use super::*;
 use crate::otlp::Message;
@@ -28,12 +26,12 @@ impl Traces {
     fn begin(sampler: Sampler) -> Self {
         let ended = Arc::new(Mutex::new(Vec::new()));
         let kept = ended.clone();
-        let layer = SpanLayer::new(sampler, move |span| {
+        let tracer = Tracer::new(sampler, move |span| {
             let mut written = Message::default();
-            span.write(&mut written);
+            span.write(&mut written, SystemTime::now());
             kept.lock().unwrap().push(Span::decode(written.as_bytes()).unwrap());
         });
-        let subscriber = tracing_subscriber::registry().with(layer);
+        let subscriber = TelemetrySubscriber::recording(tracer);
         Self { ended, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
@@ -154,18 +152,68 @@ fn what_is_decided_for_a_trace_holds_for_all_of_its_spans() {
 }
 
 #[test]
-fn a_span_ends_when_it_is_left_for_the_last_time_even_if_a_child_keeps_it_open() {
+fn a_span_ends_when_nobody_holds_it_any_more_even_if_a_child_goes_on() {
     let traces = Traces::begin(Sampler::AlwaysOn);
     let parent = info_span!("parent");
     let child = parent.in_scope(|| info_span!("child"));
+    let held = parent.clone();
     drop(parent);
-    let left = Instant::now();
-    while left.elapsed() < Duration::from_millis(5) {}
-    child.in_scope(|| ());
+    assert_eq!(traces.ended(), []);
+    drop(held);
+    assert_eq!(traces.ended().len(), 1);
+    // Another one may have its place by now.
+    drop(info_span!("other"));
+    child.in_scope(|| drop(info_span!("grandchild")));
     drop(child);
     let ended = traces.ended();
-    let [child, parent] = &ended[..] else { panic!("{ended:?}") };
-    assert!(child.end_time_unix_nano - parent.end_time_unix_nano >= 5_000_000, "{ended:?}");
+    let [parent, other, grandchild, child] = &ended[..] else { panic!("{ended:?}") };
+    assert_eq!((&child.parent_span_id, &child.trace_id), (&parent.span_id, &parent.trace_id));
+    assert_eq!((&grandchild.parent_span_id, &grandchild.trace_id), (&child.span_id, &parent.trace_id));
+    assert_ne!(other.trace_id, parent.trace_id);
+}
+
+#[test]
+fn the_current_span_is_that_which_was_entered_last_in_whatever_order_they_are_left() {
+    let _traces = Traces::begin(Sampler::AlwaysOn);
+    let [first, second] = [info_span!("first"), info_span!("second")];
+    let id = |span: &tracing::Span| of(span, |span| span.carried.ids.span_id());
+    let here = || here(|span| span.carried.ids.span_id());
+    assert_eq!(here(), None);
+    let (in_first, in_second, again) = (first.enter(), second.enter(), first.enter());
+    assert_eq!((here(), tracing::Span::current()), (id(&first), first.clone()));
+    drop(again);
+    assert_eq!(here(), id(&second));
+    drop(in_first);
+    assert_eq!((here(), tracing::Span::current()), (id(&second), second.clone()));
+    drop(in_second);
+    assert_eq!((here(), tracing::Span::current().id()), (None, None));
+}
+
+#[test]
+fn a_span_may_be_opened_on_one_thread_entered_on_another_and_closed_on_a_third() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let spans: Vec<_> = (0..100).map(|number| info_span!("span", number)).collect();
+    std::thread::scope(|threads| {
+        for spans in spans.chunks(10) {
+            threads.spawn(move || spans.iter().for_each(|span| span.in_scope(|| annotate("entered", true))));
+        }
+    });
+    assert_eq!(traces.ended(), []);
+    std::thread::spawn(|| drop(spans)).join().unwrap();
+    let ended = traces.ended();
+    assert!(ended.len() == 100 && ended.iter().all(|span| keys(span) == ["number", "entered"]), "{ended:?}");
+}
+
+#[test]
+fn a_span_that_follows_from_another_is_linked_to_it() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let (cause, effect) = (info_span!("cause"), info_span!("effect"));
+    effect.follows_from(&cause);
+    drop((effect, cause));
+    let ended = traces.ended();
+    let [effect, cause] = &ended[..] else { panic!("{ended:?}") };
+    assert_eq!(effect.links[0].span_id, cause.span_id);
+    assert_ne!(effect.trace_id, cause.trace_id);
 }
 
 #[test]
@@ -219,8 +267,7 @@ fn what_nobody_wants_is_refused_by_its_level() {
         ("info,lapin=off", "warn,payment=debug", LevelFilter::DEBUG),
         ("off", "off", LevelFilter::OFF),
     ] {
-        let wanted = wanted(targets(spans), targets(events));
-        let hint = <FilterFn<_> as layer::Filter<Registry>>::max_level_hint(&wanted);
-        assert_eq!(hint, Some(most), "{spans} and {events}");
+        let wanted = Wanted::new(targets(spans), targets(events));
+        assert_eq!(wanted.most(), most, "{spans} and {events}");
     }
 }

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::Sampler;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntGaugeVec, Opts};
-use tracing_subscriber::prelude::*;
 
 use crate::metrics::{Durations, Format, Label, OTHER, Registry, register};
 use crate::propagation::TraceContext;
-use crate::trace::{self, SpanLayer};
+use crate::trace::{self, TelemetrySubscriber, Tracer};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// Does `work` in a span of this trace, whose id is the answer.
 fn within(trace: &str, flags: &str, work: impl FnOnce()) -> String {
     let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOff));
-    let subscriber = tracing_subscriber::registry().with(SpanLayer::new(sampler, |_| ()));
+    let subscriber = TelemetrySubscriber::recording(Tracer::new(sampler, |_| ()));
     let _guard = tracing::subscriber::set_default(subscriber);
     let parent = format!("00-{trace}-00f067aa0ba902b7-{flags}");
     let span = tracing::info_span!("work");
