@@ -1,20 +1,23 @@
-//! The shape of a log line: JSON by slog-json, names of the Elastic Common Schema.
+//! The shape of a log line: JSON, names of the Elastic Common Schema.
 //!
-//! slog-json writes what people say: the message and the fields. The frame around it has nothing in it that would have
-//! to be escaped, or is the same in all lines, and costs less when nobody looks for that byte by byte.
+//! slog-json writes the fields, which are what people say. What surrounds them is in all lines, has little in it that
+//! would have to be escaped, and costs less when nobody looks for that byte by byte.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use slog::{Drain, Level, PushFnValue, o};
+use serde::Serializer as _;
+use slog::{Drain, Record};
 
 use super::{LogQueue, Logged, level_name, logger_name};
 use crate::{Service, Settings, hex, scratch};
 
-/// The version of the schema whose names are used.
-const ECS_VERSION: &str = "9.4.0";
+/// With the version of the schema whose names are used.
+const VERSION_AND_LOGGER: &str = r#","ecs.version":"9.4.0","log.logger":"#;
+/// Of the year 9999, with which RFC 3339 ends.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 thread_local! {
     static FORMATTER: Cell<Option<Formatter>> = const { Cell::new(None) };
@@ -52,36 +55,31 @@ impl EcsDrain {
 }
 
 struct Formatter {
-    json: slog_json::Json<Line>,
+    fields: slog_json::Json<Line>,
     line: Rc<RefCell<Vec<u8>>>,
+    clock: Clock,
 }
 
 impl Default for Formatter {
     fn default() -> Self {
         let line = Rc::new(RefCell::new(Vec::new()));
-        // Written in the order of these calls.
-        let json = slog_json::Json::new(Line(line.clone()))
-            .add_key_value(o!("message" => PushFnValue(|record, to| match record.msg().as_str() {
-                Some(text) => to.emit(text),
-                None => to.emit(record.msg()),
-            })))
-            .add_key_value(o!("ecs.version" => ECS_VERSION))
-            .add_key_value(o!("log.logger" => PushFnValue(|record, to| to.emit(logger_name(record)))))
-            .set_newlines(false)
-            .build();
-        Self { json, line }
+        let fields = slog_json::Json::new(Line(line.clone())).set_newlines(false).build();
+        Self { fields, line, clock: Clock::default() }
     }
 }
 
 impl Formatter {
     /// Writes a line up to its end.
-    fn format(&self, Logged { at, span, record, values }: &Logged<'_>) -> io::Result<()> {
-        let begun = self.begin(*at, record.level())?;
-        self.json.log(record, values)?;
+    fn format(&mut self, Logged { at, span, record, values }: &Logged<'_>) -> io::Result<()> {
+        let begun = self.begin(*at, record)?;
+        self.fields.log(record, values)?;
         let mut line = self.line.borrow_mut();
         // The braces of what slog-json has written.
-        line[begun] = b',';
         line.pop();
+        match line.get_mut(begun + 1) {
+            Some(_) => line[begun] = b',',
+            None => line.truncate(begun),
+        }
         if let Some(span) = span {
             for (name, id) in
                 [("span.id", &span.span_id().to_bytes()[..]), ("trace.id", &span.trace_id().to_bytes())]
@@ -92,13 +90,51 @@ impl Formatter {
         Ok(())
     }
 
-    /// Time, level and message lead every line, as ecs-logging asks. Answers where the message will be.
-    fn begin(&self, at: SystemTime, level: Level) -> io::Result<usize> {
+    /// Time, level, message and version lead every line, as ecs-logging asks. Answers where the fields will be.
+    fn begin(&mut self, at: SystemTime, record: &Record<'_>) -> io::Result<usize> {
         let mut line = self.line.borrow_mut();
         line.clear();
-        let at = humantime::format_rfc3339_nanos(at.max(SystemTime::UNIX_EPOCH));
-        write!(line, r#"{{"@timestamp":"{at}","log.level":"{}""#, level_name(level))?;
+        line.extend_from_slice(br#"{"@timestamp":""#);
+        self.clock.write(at, &mut line);
+        line.extend_from_slice(br#"","log.level":""#);
+        line.extend_from_slice(level_name(record.level()).as_bytes());
+        line.extend_from_slice(br#"","message":"#);
+        let mut json = serde_json::Serializer::new(&mut *line);
+        match record.msg().as_str() {
+            Some(text) => json.serialize_str(text)?,
+            None => json.collect_str(record.msg())?,
+        }
+        line.extend_from_slice(VERSION_AND_LOGGER.as_bytes());
+        serde_json::Serializer::new(&mut *line).serialize_str(logger_name(record))?;
         Ok(line.len())
+    }
+}
+
+/// Keeps the text of a moment up to its second, which most lines share with the line before.
+#[derive(Default)]
+struct Clock {
+    second: Option<u64>,
+    /// By RFC 3339, up to the dot before the fraction.
+    text: String,
+}
+
+impl Clock {
+    /// Writes a moment by RFC 3339 in UTC, in nanoseconds; the standard begins long before 1970, but no log does.
+    fn write(&mut self, at: SystemTime, to: &mut Vec<u8>) {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let second = since.as_secs().min(LAST_SECOND);
+        if self.second != Some(second) {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+            self.text = humantime::format_rfc3339_seconds(at).to_string().replace('Z', ".");
+            self.second = Some(second);
+        }
+        to.extend_from_slice(self.text.as_bytes());
+        let (mut nanos, mut fraction) = (since.subsec_nanos(), *b"000000000Z");
+        for digit in fraction[..9].iter_mut().rev() {
+            *digit += (nanos % 10) as u8;
+            nanos /= 10;
+        }
+        to.extend_from_slice(&fraction);
     }
 }
 
@@ -122,5 +158,39 @@ impl Write for Line {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_as_by_humantime_whatever_came_before() {
+        let mut clock = Clock::default();
+        for (second, nanos) in [
+            (0, 0),
+            (0, 1),
+            (1_795_894_000, 999_999_999),
+            (1_795_894_000, 120),
+            (1_795_893_999, 7),
+            (LAST_SECOND, 0),
+        ] {
+            let at = SystemTime::UNIX_EPOCH + Duration::new(second, nanos);
+            let mut written = Vec::new();
+            clock.write(at, &mut written);
+            let expected = humantime::format_rfc3339_nanos(at).to_string();
+            assert_eq!(str::from_utf8(&written), Ok(expected.as_str()));
+        }
+        let (before, after) =
+            (SystemTime::UNIX_EPOCH - Duration::from_secs(1), Duration::from_secs(LAST_SECOND + 1));
+        for (at, expected) in [
+            (before, "1970-01-01T00:00:00.000000000Z"),
+            (SystemTime::UNIX_EPOCH + after, "9999-12-31T23:59:59.000000000Z"),
+        ] {
+            let mut written = Vec::new();
+            clock.write(at, &mut written);
+            assert_eq!(str::from_utf8(&written), Ok(expected));
+        }
     }
 }
