@@ -1,11 +1,12 @@
 //! AMQP: trace context and time of publishing in message headers, and spans by the messaging semantic conventions.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lapin::types::{AMQPValue, FieldTable};
 use tracing::{Span, field::Empty};
 
-use crate::propagation::{TraceContext, link};
+use crate::clock;
+use crate::propagation::TraceContext;
 
 /// The header with the time of publishing, in milliseconds since the Unix epoch. The property `timestamp` of AMQP
 /// has whole seconds only, and a message waits for less.
@@ -40,7 +41,7 @@ pub fn context_of(headers: Option<&FieldTable>) -> TraceContext {
 
 /// `headers`, with the time of now as that of publishing.
 pub fn with_publish_time(mut headers: FieldTable) -> FieldTable {
-    let now = i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX);
+    let now = i64::try_from(clock::now().as_millis()).unwrap_or(i64::MAX);
     headers.insert(PUBLISHED_AT.into(), AMQPValue::LongLongInt(now));
     headers
 }
@@ -49,11 +50,7 @@ pub fn with_publish_time(mut headers: FieldTable) -> FieldTable {
 /// headers don't tell.
 pub fn since_publish(headers: Option<&FieldTable>) -> Option<Duration> {
     let AMQPValue::LongLongInt(at) = headers?.inner().get(PUBLISHED_AT)? else { return None };
-    Some(since_epoch().saturating_sub(Duration::from_millis(u64::try_from(*at).ok()?)))
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    Some(clock::now().saturating_sub(Duration::from_millis(u64::try_from(*at).ok()?)))
 }
 
 /// The PRODUCER span of one message, a child of `parent`: the context in which it was decided to send it.
@@ -95,8 +92,7 @@ pub fn process_span(producer: &TraceContext, from: Destination<'_>, queue: &str,
         messaging.message.id = message_id,
         error.type = Empty,
     );
-    producer.adopt(&span);
-    link(&span, producer);
+    producer.adopt_and_link(&span);
     span
 }
 

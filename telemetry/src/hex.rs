@@ -10,6 +10,14 @@ pub(crate) fn write(bytes: &[u8], text: &mut [u8]) {
     }
 }
 
+/// The digits of `bytes`.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let mut text = vec![0; 2 * bytes.len()];
+    write(bytes, &mut text);
+    // Digits are ASCII.
+    String::from_utf8(text).unwrap_or_default()
+}
+
 /// The bytes of `text`, if it is two lower-case digits for each of them and nothing else.
 pub(crate) fn read<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];

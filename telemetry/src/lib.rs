@@ -12,6 +12,7 @@
 //! [`lifecycle`] (settings, signals), [`http`] (server spans, access log, probes), [`propagation`] and
 //! [`Traced`] (one trace over HTTP, AMQP, rows and mailboxes), [`problem`] (errors that carry the trace id).
 
+mod clock;
 mod error;
 #[cfg(test)]
 mod full_disk;

@@ -11,7 +11,7 @@ pub(crate) use bridge::Bridge;
 pub(crate) use queue::LogQueue;
 
 use std::io::{IsTerminal, Write};
-use std::time::SystemTime;
+use std::time::Duration;
 
 use opentelemetry::trace::SpanContext;
 use opentelemetry_sdk::Resource;
@@ -23,7 +23,7 @@ use self::queue::Sink;
 use self::record::RecordDrain;
 use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
 use crate::settings::Exporter;
-use crate::{Error, Service, Settings, trace};
+use crate::{Error, Service, Settings, clock, trace};
 
 /// The root logger, and the far ends of what it writes.
 pub(crate) struct Logs {
@@ -91,7 +91,8 @@ fn records(
 
 /// What is logged, when, and within which span.
 struct Logged<'a> {
-    at: SystemTime,
+    /// Since the Unix epoch.
+    at: Duration,
     span: Option<SpanContext>,
     record: &'a Record<'a>,
     values: &'a OwnedKVList,
@@ -112,7 +113,7 @@ impl Drain for RootDrain {
         if !self.levels.would_enable(logger_name(record), &tracing_level(record.level())) {
             return Ok(());
         }
-        let logged = Logged { at: SystemTime::now(), span: trace::current(), record, values };
+        let logged = Logged { at: clock::now(), span: trace::current(), record, values };
         self.lines.log(&logged);
         if let Some(records) = &self.records {
             records.log(&logged);

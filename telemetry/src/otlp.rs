@@ -7,7 +7,7 @@
 mod tests;
 
 use std::fmt::{self, Write as _};
-use std::time::SystemTime;
+use std::time::Duration;
 
 use opentelemetry::{Array, Value};
 use prost::length_delimiter_len;
@@ -76,9 +76,8 @@ impl Message {
     }
 
     /// A moment in nanoseconds since the Unix epoch.
-    pub(crate) fn time(&mut self, field: u32, at: SystemTime) {
-        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.fixed64(field, u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+    pub(crate) fn time(&mut self, field: u32, since_epoch: Duration) {
+        self.fixed64(field, u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// A message within this one.

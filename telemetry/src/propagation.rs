@@ -8,14 +8,15 @@ pub use limits::BaggageKeys;
 use std::mem::ManuallyDrop;
 
 use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::trace::SpanContext;
 use opentelemetry_sdk::propagation::BaggagePropagator;
 use serde::{Deserialize, Serialize};
 use tracing::Span;
 
 use crate::trace::Carried;
-use crate::{Error, trace};
+use crate::{Error, hex, trace};
 
 /// The header that answers a request with its trace (W3C Trace Context Level 2, draft).
 pub const TRACERESPONSE: &str = "traceresponse";
@@ -63,17 +64,6 @@ impl TraceContext {
         fields.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 
-    /// As the remote parent of a span to come. Never inherits what happens to be current.
-    pub fn to_context(&self) -> Context {
-        let span = self.span_context();
-        let context = Context::new();
-        let context = if span.is_valid() { context.with_remote_span_context(span) } else { context };
-        match self.baggage {
-            Some(_) => BaggagePropagator::new().extract_with_context(&context, self),
-            None => context,
-        }
-    }
-
     /// The same without its trace: baggage, if anything.
     pub(crate) fn baggage_only(self) -> Self {
         Self { baggage: self.baggage, ..Self::default() }
@@ -91,7 +81,23 @@ impl TraceContext {
     ///
     /// An empty context leaves `span` the root of a new trace.
     pub fn adopt(&self, span: &Span) {
-        trace::adopt(span, self.to_context());
+        trace::adopt(span, self.carried());
+    }
+
+    /// The same, and a link to the parent besides.
+    #[cfg(feature = "amqp")]
+    pub(crate) fn adopt_and_link(&self, span: &Span) {
+        let parent = self.carried();
+        link_to(span, &parent.ids);
+        trace::adopt(span, parent);
+    }
+
+    /// Never inherits what happens to be current.
+    fn carried(&self) -> Carried {
+        // To read what is not there would make a context for it.
+        let read = |_: &String| BaggagePropagator::new().extract_with_context(&Context::new(), self);
+        let baggage = self.baggage.as_ref().map(read).filter(|context| !context.baggage().is_empty());
+        Carried { ids: self.span_context(), baggage }
     }
 }
 
@@ -135,15 +141,18 @@ impl Injector for TraceContext {
 
 /// Links `span` to the one that `context` names, in this trace or another.
 pub fn link(span: &Span, context: &TraceContext) {
-    let other = context.span_context();
+    link_to(span, &context.span_context());
+}
+
+fn link_to(span: &Span, other: &SpanContext) {
     if other.is_valid() {
-        trace::of(span, |recording| recording.add_link(&other));
+        trace::of(span, |recording| recording.add_link(other));
     }
 }
 
 /// The trace id that is current, 32 hexadecimal digits; `None` outside of a recorded trace.
 pub fn current_trace_id() -> Option<String> {
-    trace::current().map(|ids| ids.trace_id().to_string())
+    trace::current().map(|ids| hex::text(&ids.trace_id().to_bytes()))
 }
 
 /// Sets an attribute on the current span, for what was not known when the span began.
@@ -205,9 +214,7 @@ mod tests {
                 "tracestate" => state.clone(),
                 _ => baggage.clone(),
             }));
-            let context = read.to_context();
-            let ids = context.span().span_context().clone();
-            let carried = TraceContext::from(Carried { ids, baggage: Some(context) });
+            let carried = TraceContext::from(read.carried());
             for context in [read, carried] {
                 let bytes: usize = context.fields().map(|(name, value)| name.len() + value.len()).sum();
                 proptest::prop_assert!(bytes <= 2048, "{:?}", context);

@@ -22,7 +22,6 @@
 #![expect(clippy::expect_used, reason = "tests only")]
 
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use clap::Parser;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -39,7 +38,7 @@ use crate::metrics::{Format, Registry};
 use crate::otlp::Message;
 use crate::pipeline::{PipelineMetrics, Record, Template, decode};
 use crate::trace::{TelemetrySubscriber, Tracer, Wanted};
-use crate::{Service, Settings};
+use crate::{Service, Settings, clock};
 
 pub use opentelemetry_proto::tonic::trace::v1::Span;
 
@@ -89,7 +88,7 @@ impl Capture {
         let ended = spans.clone();
         let tracer = Tracer::new(Sampler::AlwaysOn, move |span| {
             let mut written = Message::default();
-            span.write(&mut written, SystemTime::now());
+            span.write(&mut written, clock::now());
             let span = Span::decode(written.as_bytes()).expect("a span is a message of OTLP");
             ended.lock().expect("nobody panics with it").push(span);
         });
@@ -152,9 +151,7 @@ pub fn attribute(span: &Span, name: &str) -> Option<String> {
 
 /// The id of a trace or of a span, in the digits in which log lines have it.
 pub fn hex(id: &[u8]) -> String {
-    let mut text = vec![0; 2 * id.len()];
-    crate::hex::write(id, &mut text);
-    String::from_utf8(text).expect("digits are ASCII")
+    crate::hex::text(id)
 }
 
 /// What makes a request of these spans, as the pipeline does it. For the benchmark alone.

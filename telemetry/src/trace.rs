@@ -14,10 +14,8 @@ pub(crate) use subscriber::TelemetrySubscriber;
 pub(crate) use tracer::Tracer;
 pub(crate) use wanted::Wanted;
 
-use std::time::SystemTime;
-
+use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanContext;
-use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
 use tracing::level_filters::LevelFilter;
 use tracing::span::Id;
@@ -27,7 +25,7 @@ use tracing_subscriber::filter::Targets;
 use crate::log::Bridge;
 use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
 use crate::settings::Exporter;
-use crate::{Error, Service, Settings};
+use crate::{Error, Service, Settings, clock};
 
 /// Installs the subscriber of the process and starts the pipeline behind it.
 ///
@@ -46,7 +44,7 @@ pub(crate) fn install(
     let tracer = pipeline.as_ref().map(Pipeline::intake).map(|intake| {
         // Written on the thread on which the span ends: what is written survives the process.
         Tracer::new(settings.sampler(), move |span| {
-            intake.push(0, |item| span.write(item, SystemTime::now()));
+            intake.push(0, |item| span.write(item, clock::now()));
         })
     });
     let recorded = if tracer.is_some() { recorded() } else { Targets::new() };
@@ -119,7 +117,7 @@ pub(crate) fn current() -> Option<SpanContext> {
 }
 
 /// Makes `parent` that of `span`; an empty one makes it the root of a trace.
-pub(crate) fn adopt(span: &Span, parent: Context) {
+pub(crate) fn adopt(span: &Span, parent: Carried) {
     span.with_subscriber(|(id, dispatch)| {
         let tracer = dispatch.downcast_ref::<TelemetrySubscriber>()?.tracer.as_ref()?;
         spans::with(id, |recording| tracer.adopt(recording, parent))

@@ -35,7 +35,7 @@ impl RootSpanBuilder for ServerSpan {
             // The raw path would make as many names as there are paths.
             None => verb.to_owned(),
         };
-        let connection = request.connection_info().clone();
+        let connection = request.connection_info();
         let (host, port) = split(connection.host());
         let span = tracing::info_span!(
             "http.server",

@@ -1,11 +1,11 @@
 //! Exemplars: for each bucket of a histogram the newest measurement that belongs to a trace somebody can open.
 
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 
-use crate::trace;
+use crate::{clock, trace};
 
 /// One measurement, and the span in which it was made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,7 +13,8 @@ pub(super) struct Exemplar {
     pub(super) trace: TraceId,
     pub(super) span: SpanId,
     pub(super) seconds: f64,
-    pub(super) at: SystemTime,
+    /// Since the Unix epoch.
+    pub(super) at: Duration,
 }
 
 /// The newest of each bucket; the last bucket is that of what is above every bound.
@@ -33,7 +34,7 @@ impl Exemplars {
         let bucket = bounds.partition_point(|bound| *bound < seconds);
         // Whoever holds it is writing one that is as new, or reading: not worth waiting for.
         if let Some(Ok(mut newest)) = self.0.get(bucket).map(Mutex::try_lock) {
-            *newest = Some(Exemplar { trace, span, seconds, at: SystemTime::now() });
+            *newest = Some(Exemplar { trace, span, seconds, at: clock::now() });
         }
     }
 

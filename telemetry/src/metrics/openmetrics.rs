@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
@@ -79,7 +78,7 @@ fn histogram(
         write!(f, "{name}_bucket{} {count}", Labels(labels, Some(("le", bound))))?;
         if let Some(Some(exemplar)) = exemplars.get(bucket) {
             let Exemplar { trace, span, seconds, at } = exemplar;
-            let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            let at = at.as_secs_f64();
             write!(f, " # {{trace_id=\"{trace}\",span_id=\"{span}\"}} {} {at:.3}", Number(*seconds))?;
         }
         writeln!(f)?;

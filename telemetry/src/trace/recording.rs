@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceState};
 use opentelemetry::{Context, Value};
@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::{SpanFlags, span, status::StatusCode}
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Record};
 
+use crate::clock;
 use crate::otlp::Message;
 
 /// As many attributes, and as many links, does a span take: the default of the OpenTelemetry SDK specification.
@@ -57,7 +58,8 @@ pub(crate) struct Recording {
     pub(crate) carried: Carried,
     /// Invalid for the root of a trace.
     pub(super) parent: SpanContext,
-    pub(super) start: SystemTime,
+    /// Since the Unix epoch.
+    pub(super) start: Duration,
     pub(super) notes: Notes,
     links: Repeated,
 }
@@ -91,7 +93,7 @@ struct Repeated {
 
 impl Recording {
     pub(super) fn new(carried: Carried, parent: SpanContext, notes: Notes) -> Self {
-        Self { carried, parent, start: SystemTime::now(), notes, links: Repeated::default() }
+        Self { carried, parent, start: clock::now(), notes, links: Repeated::default() }
     }
 
     pub(crate) fn set_attribute(&mut self, key: &str, value: &Value) {
@@ -120,8 +122,8 @@ impl Recording {
         notes.attributes.append(&attributes);
     }
 
-    /// Writes it as a `Span`.
-    pub(crate) fn write(&self, to: &mut Message, end: SystemTime) {
+    /// Writes it as a `Span` that ends at this time since the Unix epoch.
+    pub(crate) fn write(&self, to: &mut Message, end: Duration) {
         let ids = &self.carried.ids;
         to.bytes(tag::TRACE_ID, &ids.trace_id().to_bytes());
         to.bytes(tag::SPAN_ID, &ids.span_id().to_bytes());

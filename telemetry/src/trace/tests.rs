@@ -28,7 +28,7 @@ impl Traces {
         let kept = ended.clone();
         let tracer = Tracer::new(sampler, move |span| {
             let mut written = Message::default();
-            span.write(&mut written, SystemTime::now());
+            span.write(&mut written, crate::clock::now());
             kept.lock().unwrap().push(Span::decode(written.as_bytes()).unwrap());
         });
         let subscriber = TelemetrySubscriber::recording(tracer);
@@ -148,7 +148,9 @@ fn what_is_decided_for_a_trace_holds_for_all_of_its_spans() {
             assert_eq!(current().unwrap().is_sampled(), flags == "01");
         });
     }
-    assert_eq!(traces.ended().iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["child", "parent"]);
+    let ended = traces.ended();
+    assert_eq!(ended.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["child", "parent"]);
+    assert!(ended.iter().all(|span| span.trace_state == "vendor=1"), "{ended:?}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! From spans of `tracing` to spans of OpenTelemetry: their ids, and whether they are sampled.
 
 use opentelemetry::Context;
-use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt, TraceId};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample};
 use tracing::span::Attributes;
@@ -32,18 +31,18 @@ impl Tracer {
         Some(match parent.and_then(|parent| spans::with(parent, |parent| parent.carried.clone())) {
             Some(parent) => self.child(parent, notes),
             None => {
-                let ids = self.root(&Context::new(), None, &notes);
+                let ids = self.root(&SpanContext::NONE, None, &notes);
                 Recording::new(Carried { ids, baggage: None }, SpanContext::NONE, notes)
             }
         })
     }
 
     /// Makes `parent` that of a span which has not been entered yet.
-    pub(super) fn adopt(&self, recording: &mut Recording, parent: Context) {
+    pub(super) fn adopt(&self, recording: &mut Recording, parent: Carried) {
         let own = (!recording.parent.is_valid()).then(|| recording.carried.ids.trace_id());
-        recording.carried.ids = self.root(&parent, own, &recording.notes);
-        recording.parent = parent.span().span_context().clone();
-        recording.carried.baggage = (!parent.baggage().is_empty()).then_some(parent);
+        let ids = self.root(&parent.ids, own, &recording.notes);
+        recording.carried = Carried { ids, baggage: parent.baggage };
+        recording.parent = parent.ids;
     }
 
     pub(super) fn end(&self, recording: &Recording) {
@@ -53,18 +52,30 @@ impl Tracer {
     }
 
     /// The root of a trace, or of the part of it that is here. `trace` is used where there is no parent.
-    fn root(&self, parent: &Context, trace: Option<TraceId>, notes: &Notes) -> SpanContext {
-        let remote = parent.span().span_context().clone();
-        let trace = match remote.is_valid() {
-            true => remote.trace_id(),
+    fn root(&self, parent: &SpanContext, trace: Option<TraceId>, notes: &Notes) -> SpanContext {
+        let trace = match parent.is_valid() {
+            true => parent.trace_id(),
             false => trace.unwrap_or_else(|| self.ids.new_trace_id()),
         };
-        let (name, kind) = (notes.name.as_deref().unwrap_or_default(), notes.kind.as_ref());
-        let kind = kind.unwrap_or(&SpanKind::Internal);
-        let sampled = self.sampler.should_sample(Some(parent), trace, name, kind, &[], &[]);
-        let is_sampled = sampled.decision == SamplingDecision::RecordAndSample;
-        let flags = remote.trace_flags().with_sampled(is_sampled);
-        SpanContext::new(trace, self.ids.new_span_id(), flags, false, sampled.trace_state)
+        let (is_sampled, state) = match &self.sampler {
+            // What it would answer, but it would be asked with a context made around the parent.
+            Sampler::ParentBased(_) if parent.is_valid() => {
+                (parent.is_sampled(), parent.trace_state().clone())
+            }
+            sampler => {
+                let context = Context::new();
+                let context = match parent.is_valid() {
+                    true => context.with_remote_span_context(parent.clone()),
+                    false => context,
+                };
+                let name = notes.name.as_deref().unwrap_or_default();
+                let kind = notes.kind.as_ref().unwrap_or(&SpanKind::Internal);
+                let sampled = sampler.should_sample(Some(&context), trace, name, kind, &[], &[]);
+                (sampled.decision == SamplingDecision::RecordAndSample, sampled.trace_state)
+            }
+        };
+        let flags = parent.trace_flags().with_sampled(is_sampled);
+        SpanContext::new(trace, self.ids.new_span_id(), flags, false, state)
     }
 
     /// What is decided for a trace here holds for all of its spans here.
