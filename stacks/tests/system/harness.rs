@@ -210,6 +210,16 @@ impl System {
         .await;
     }
 
+    /// The state of an order once its event is published.
+    pub(crate) async fn published(&self, order: &str) -> Value {
+        eventually(&format!("the event of order {order}"), async || {
+            let answer = self.order(order).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            if answer.body["event"] == "published" { Ok(answer.body) } else { Err(answer.body.to_string()) }
+        })
+        .await
+    }
+
     /// The e-mail about an order, as soon as it is there.
     pub(crate) async fn email(&self, order: &str) -> String {
         let file = self.mail_dir().join(format!("{order}.eml"));

@@ -1,9 +1,9 @@
 //! An order from the client's side: what it is answered, what it can ask later, and the e-mail it gets.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use stacks::local::layout::Component::{Gateway, Mailer, Payment};
 
-use crate::harness::{Answer, Placed, System, books, eventually, growth};
+use crate::harness::{Answer, Placed, System, books, growth};
 
 fn assert_placed(answer: &Answer) {
     assert_eq!(answer.status, 201, "{answer:?}");
@@ -21,16 +21,6 @@ fn assert_placed(answer: &Answer) {
     assert_eq!(placed.id.len(), 36, "{} is no UUID", placed.id);
 }
 
-/// The state of an order once its event is published.
-async fn published(system: &System, id: &str) -> Value {
-    eventually(&format!("the event of order {id}"), async || {
-        let answer = system.order(id).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        if answer.body["event"] == "published" { Ok(answer.body) } else { Err(answer.body.to_string()) }
-    })
-    .await
-}
-
 #[tokio::test]
 async fn an_order_without_a_body_is_the_sample_order() {
     let system = System::start().await;
@@ -38,7 +28,7 @@ async fn an_order_without_a_body_is_the_sample_order() {
     assert_placed(&answer);
 
     let order = Placed::from(&answer);
-    let mut state = published(&system, &order.id).await;
+    let mut state = system.published(&order.id).await;
     let created = state.as_object_mut().unwrap().remove("createdAt").unwrap();
     assert!(created.as_str().unwrap().ends_with('Z'), "{created} is no UTC time");
     let expected = json!({
@@ -59,7 +49,7 @@ async fn an_order_with_a_body_is_paid_for_what_it_holds() {
     let answer = system.place_with(&books("ada@example.org"), &[]).await;
     assert_placed(&answer);
     let order = Placed::from(&answer);
-    let state = published(&system, &order.id).await;
+    let state = system.published(&order.id).await;
     assert_eq!(
         (&state["status"], &state["amount"], &state["currency"]),
         (&json!("paid"), &json!("100.00"), &json!("USD"))
@@ -117,7 +107,7 @@ async fn a_declined_payment_is_answered_402_and_charges_nothing() {
     let id = answer.text("detail").trim_end_matches('.').rsplit(' ').next().unwrap().to_owned();
     assert!(answer.text("detail").contains("over the limit"), "{answer:?}");
 
-    let state = published(&system, &id).await;
+    let state = system.published(&id).await;
     assert_eq!((&state["status"], &state["amount"]), (&json!("declined"), &json!("10000.02")));
     assert_eq!(state["reason"], "The amount is over the limit of the account.");
     assert_eq!(state["traceId"], answer.trace());
