@@ -17,10 +17,12 @@ use super::recording::Recording;
 
 /// Threads that open spans have one each, as long as there are no more of them than that.
 const SHARDS: usize = 16;
-/// No place in a shard has this number.
+/// Bits of an id that say where the span is; those above them tell it from the one that was there before.
+const PLACE_BITS: u32 = 32;
+/// Nothing has this place.
 const UNRECORDED: u64 = u64::MAX;
 
-static OPEN: [Shard; SHARDS] = [const { Shard(Mutex::new(Slab::new())) }; SHARDS];
+static OPEN: [Shard; SHARDS] = [const { Shard(Mutex::new(Kept { spans: Slab::new(), opened: 0 })) }; SHARDS];
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -31,9 +33,16 @@ thread_local! {
 
 /// In a cache line of its own: two threads that open spans have nothing in common.
 #[repr(align(64))]
-struct Shard(Mutex<Slab<Open>>);
+struct Shard(Mutex<Kept>);
+
+struct Kept {
+    spans: Slab<Open>,
+    /// How many there ever were.
+    opened: u32,
+}
 
 struct Open {
+    id: u64,
     recording: Recording,
     metadata: &'static Metadata<'static>,
     /// How many hold it. Its children do not: they have taken along what they need of it.
@@ -44,8 +53,13 @@ struct Open {
 pub(super) fn open(recording: Recording, metadata: &'static Metadata<'static>) -> Id {
     // A thread that ends has no place of its own any more.
     let shard = OURS.try_with(|shard| *shard).unwrap_or_default();
-    let place = lock(shard).insert(Open { recording, metadata, handles: 1 });
-    Id::from_u64((place * SHARDS + shard) as u64 + 1)
+    let mut kept = lock(shard);
+    kept.opened = kept.opened.wrapping_add(1);
+    let opened = u64::from(kept.opened);
+    let entry = kept.spans.vacant_entry();
+    let id = opened << PLACE_BITS | ((entry.key() * SHARDS + shard) as u64 + 1);
+    entry.insert(Open { id, recording, metadata, handles: 1 });
+    Id::from_u64(id)
 }
 
 /// The id of every span that nobody records.
@@ -71,10 +85,10 @@ pub(super) fn share(id: &Id) {
 /// One handle less. The last one gives back what was recorded.
 pub(super) fn release(id: &Id) -> Option<Recording> {
     let (shard, place) = place(id);
-    let mut shard = lock(shard);
-    let open = shard.get_mut(place)?;
+    let mut kept = lock(shard);
+    let open = kept.find(place, id)?;
     open.handles -= 1;
-    (open.handles == 0).then(|| shard.remove(place).recording)
+    (open.handles == 0).then(|| kept.spans.remove(place).recording)
 }
 
 /// Makes a span current on this thread.
@@ -101,14 +115,22 @@ pub(super) fn current() -> Option<Id> {
 
 fn look<T>(id: &Id, ask: impl FnOnce(&mut Open) -> T) -> Option<T> {
     let (shard, place) = place(id);
-    lock(shard).get_mut(place).map(ask)
+    lock(shard).find(place, id).map(ask)
 }
 
 fn place(id: &Id) -> (usize, usize) {
-    let number = usize::try_from(id.into_u64() - 1).unwrap_or(usize::MAX);
+    // That of another subscriber can have any bits: no span here has all of them.
+    let number = ((id.into_u64() & (u64::MAX >> PLACE_BITS)) as usize).wrapping_sub(1);
     (number % SHARDS, number / SHARDS)
 }
 
-fn lock(shard: usize) -> MutexGuard<'static, Slab<Open>> {
+fn lock(shard: usize) -> MutexGuard<'static, Kept> {
     OPEN[shard].0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Kept {
+    /// `None` where another one has the place by now: an id can outlive its span.
+    fn find(&mut self, place: usize, id: &Id) -> Option<&mut Open> {
+        self.spans.get_mut(place).filter(|open| open.id == id.into_u64())
+    }
 }

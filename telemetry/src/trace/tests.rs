@@ -175,6 +175,19 @@ fn a_span_ends_when_nobody_holds_it_any_more_even_if_a_child_goes_on() {
 }
 
 #[test]
+fn an_id_that_outlives_its_span_is_that_of_nobody() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let gone = info_span!("gone").id();
+    let other = info_span!("other");
+    drop(info_span!(parent: gone, "orphan"));
+    drop(other);
+    let ended = traces.ended();
+    let [gone, orphan, other] = &ended[..] else { panic!("{ended:?}") };
+    assert!(orphan.parent_span_id.is_empty());
+    assert!(orphan.trace_id != gone.trace_id && orphan.trace_id != other.trace_id);
+}
+
+#[test]
 fn the_current_span_is_that_which_was_entered_last_in_whatever_order_they_are_left() {
     let _traces = Traces::begin(Sampler::AlwaysOn);
     let [first, second] = [info_span!("first"), info_span!("second")];
