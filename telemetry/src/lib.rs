@@ -24,6 +24,7 @@ mod pipeline;
 mod recorder;
 mod scratch;
 mod settings;
+mod text;
 mod trace;
 mod traced;
 

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod ecs;
+mod fields;
 mod file;
 mod queue;
 mod record;

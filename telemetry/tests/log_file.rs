@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::thread;
@@ -118,6 +119,56 @@ async fn a_value_may_log_while_it_is_formatted() {
     assert_eq!(saying(&lines, "said within").len(), 1);
 }
 
+/// Says something, with a field that has to be formatted, while it is formatted itself.
+struct Chatty;
+
+impl fmt::Display for Chatty {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("chat")?;
+        slog::info!(bench().log, "chatted within"; "value" => %7);
+        to.write_str("ty")
+    }
+}
+
+#[actix_rt::test]
+async fn a_text_may_log_texts_while_it_is_formatted() {
+    slog::info!(bench().log, "chatted around {}", Chatty; "value" => %Chatty);
+    let lines = bench().lines().await;
+    assert_eq!(saying(&lines, "chatted around chatty")[0].get("value"), "chatty");
+    let within = saying(&lines, "chatted within");
+    assert!(within.len() >= 2 && within.iter().all(|line| line.get("value") == "7"), "{within:?}");
+}
+
+/// A text that breaks off.
+struct Failing;
+
+impl fmt::Display for Failing {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("so far")?;
+        Err(fmt::Error)
+    }
+}
+
+#[actix_rt::test]
+async fn a_text_that_breaks_off_is_written_so_far_and_no_other_line_has_it() {
+    let log = &bench().log;
+    slog::info!(log, "broke off: {}", Failing; "value" => %Failing);
+    slog::info!(log, "after what broke off"; "value" => %"whole");
+    let lines = bench().lines().await;
+    assert_eq!(saying(&lines, "broke off: so far")[0].get("value"), "so far");
+    assert_eq!(saying(&lines, "after what broke off")[0].get("value"), "whole");
+}
+
+#[actix_rt::test]
+async fn every_character_can_be_said() {
+    let all: String =
+        (0..0x80).chain([0x85, 0x2028, 0x2029, 0xfeff, 0x1_f4a5]).filter_map(char::from_u32).collect();
+    slog::info!(bench().log, "{}", all; "value" => &all);
+    let lines = bench().lines().await;
+    let line = saying(&lines, &all)[0];
+    assert_eq!(line.get("value"), all.as_str());
+}
+
 #[actix_rt::test]
 async fn eight_threads_lose_no_line_and_tear_none() {
     // All of them fit the queue of 8192, so that even a writer that got no turn could lose none.
@@ -163,8 +214,9 @@ impl slog::Value for Broken {
 
 struct Explosive;
 
-impl std::fmt::Display for Explosive {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Explosive {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("the beginning of another line")?;
         panic!("no text for this")
     }
 }
@@ -176,11 +228,12 @@ async fn a_value_that_can_not_be_written_costs_its_own_line_only() {
     slog::info!(log, "after the broken one");
     let exploded = catch_unwind(AssertUnwindSafe(|| slog::info!(log, "explosive"; "value" => %Explosive)));
     assert!(exploded.is_err());
-    slog::info!(log, "after the explosive one");
+    slog::info!(log, "after the explosive one"; "value" => %"its own");
     let lines = bench().lines().await;
     for message in ["after the broken one", "after the explosive one"] {
         assert_eq!(saying(&lines, message).len(), 1, "{message}");
     }
+    assert_eq!(saying(&lines, "after the explosive one")[0].get("value"), "its own");
     let dropped = r#"telemetry_log_lines_dropped_total{destination="file",reason="write_failed"}"#;
     assert_eq!(bench().metric(dropped).await, 1, "the broken line is not accounted for");
 }

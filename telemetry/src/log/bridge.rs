@@ -7,6 +7,8 @@ use tracing::Event;
 use tracing::field::{Field, Visit};
 use tracing_log::NormalizeEvent;
 
+use crate::text;
+
 /// Hands every event to a logger.
 pub(crate) struct Bridge(pub(crate) Logger);
 
@@ -65,7 +67,7 @@ impl Visit for Fields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, format!("{value:?}"));
+        self.add(field, text::with(format_args!("{value:?}"), str::to_owned));
     }
 }
 

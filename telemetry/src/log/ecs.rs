@@ -8,11 +8,11 @@ use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use serde::Serializer as _;
-use slog::{Drain, Record};
+use slog::{BorrowedKV, Drain, OwnedKVList, Record, RecordStatic};
 
+use super::fields::Fields;
 use super::{LogQueue, Logged, level_name, logger_name};
-use crate::{Service, Settings, hex, scratch};
+use crate::{Service, Settings, hex, scratch, text};
 
 /// With the version of the schema whose names are used.
 const VERSION_AND_LOGGER: &str = r#","ecs.version":"9.4.0","log.logger":"#;
@@ -56,15 +56,17 @@ impl EcsDrain {
 
 struct Formatter {
     fields: slog_json::Json<Line>,
+    /// What slog-json is told of a logger: its fields are among those of the record.
+    none: OwnedKVList,
     line: Rc<RefCell<Vec<u8>>>,
-    clock: Clock,
+    dial: Dial,
 }
 
 impl Default for Formatter {
     fn default() -> Self {
         let line = Rc::new(RefCell::new(Vec::new()));
         let fields = slog_json::Json::new(Line(line.clone())).set_newlines(false).build();
-        Self { fields, line, clock: Clock::default() }
+        Self { fields, none: slog::o!().into(), line, dial: Dial::default() }
     }
 }
 
@@ -72,7 +74,9 @@ impl Formatter {
     /// Writes a line up to its end.
     fn format(&mut self, Logged { at, span, record, values }: &Logged<'_>) -> io::Result<()> {
         let begun = self.begin(*at, record)?;
-        self.fields.log(record, values)?;
+        let place = RecordStatic { location: record.location(), tag: record.tag(), level: record.level() };
+        let fields = Fields(values, record);
+        self.fields.log(&Record::new(&place, record.msg(), BorrowedKV(&fields)), &self.none)?;
         let mut line = self.line.borrow_mut();
         // The braces of what slog-json has written.
         line.pop();
@@ -95,30 +99,26 @@ impl Formatter {
         let mut line = self.line.borrow_mut();
         line.clear();
         line.extend_from_slice(br#"{"@timestamp":""#);
-        self.clock.write(at, &mut line);
+        self.dial.write(at, &mut line);
         line.extend_from_slice(br#"","log.level":""#);
         line.extend_from_slice(level_name(record.level()).as_bytes());
         line.extend_from_slice(br#"","message":"#);
-        let mut json = serde_json::Serializer::new(&mut *line);
-        match record.msg().as_str() {
-            Some(text) => json.serialize_str(text)?,
-            None => json.collect_str(record.msg())?,
-        }
+        text::with(*record.msg(), |text| serde_json::to_writer(&mut *line, text))?;
         line.extend_from_slice(VERSION_AND_LOGGER.as_bytes());
-        serde_json::Serializer::new(&mut *line).serialize_str(logger_name(record))?;
+        serde_json::to_writer(&mut *line, logger_name(record))?;
         Ok(line.len())
     }
 }
 
 /// Keeps the text of a moment up to its second, which most lines share with the line before.
 #[derive(Default)]
-struct Clock {
+struct Dial {
     second: Option<u64>,
     /// By RFC 3339, up to the dot before the fraction.
     text: String,
 }
 
-impl Clock {
+impl Dial {
     /// Writes a moment by RFC 3339 in UTC, in nanoseconds.
     fn write(&mut self, since_epoch: Duration, to: &mut Vec<u8>) {
         let second = since_epoch.as_secs().min(LAST_SECOND);
@@ -166,10 +166,10 @@ mod tests {
 
     #[test]
     fn a_moment_is_written_as_by_humantime_whatever_came_before() {
-        let mut clock = Clock::default();
+        let mut dial = Dial::default();
         let mut written = |at| {
             let mut written = Vec::new();
-            clock.write(at, &mut written);
+            dial.write(at, &mut written);
             String::from_utf8(written).unwrap()
         };
         for (second, nanos) in [
