@@ -6,12 +6,9 @@ pub(crate) mod traceparent;
 pub use limits::BaggageKeys;
 
 use std::mem::ManuallyDrop;
+use std::sync::Arc;
 
-use opentelemetry::Context;
-use opentelemetry::baggage::BaggageExt;
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::SpanContext;
-use opentelemetry_sdk::propagation::BaggagePropagator;
 use serde::{Deserialize, Serialize};
 use tracing::Span;
 
@@ -94,48 +91,17 @@ impl TraceContext {
 
     /// Never inherits what happens to be current.
     fn carried(&self) -> Carried {
-        // To read what is not there would make a context for it.
-        let read = |_: &String| BaggagePropagator::new().extract_with_context(&Context::new(), self);
-        let baggage = self.baggage.as_ref().map(read).filter(|context| !context.baggage().is_empty());
-        Carried { ids: self.span_context(), baggage }
+        Carried { ids: self.span_context(), baggage: self.baggage.as_deref().map(Arc::from) }
     }
 }
 
 impl From<Carried> for TraceContext {
     fn from(Carried { ids, baggage }: Carried) -> Self {
-        let mut fields = Self::default();
-        if ids.is_valid() {
-            fields.traceparent = Some(traceparent::write(&ids));
+        Self {
+            traceparent: ids.is_valid().then(|| traceparent::write(&ids)),
+            tracestate: trace::tracestate(&ids),
+            baggage: baggage.map(|baggage| (*baggage).to_owned()),
         }
-        if let Some(state) = trace::tracestate(&ids) {
-            fields.set(TRACESTATE, state);
-        }
-        if let Some(baggage) = baggage {
-            BaggagePropagator::new().inject_context(&baggage, &mut fields);
-        }
-        fields
-    }
-}
-
-impl Extractor for TraceContext {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.fields().find_map(|(name, value)| (name == key).then_some(value))
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.fields().map(|(name, _)| name).collect()
-    }
-}
-
-impl Injector for TraceContext {
-    fn set(&mut self, key: &str, value: String) {
-        let field = match key {
-            TRACEPARENT => &mut self.traceparent,
-            TRACESTATE => &mut self.tracestate,
-            BAGGAGE => &mut self.baggage,
-            _ => return,
-        };
-        *field = Some(value).filter(|value| !value.is_empty());
     }
 }
 

@@ -50,7 +50,7 @@ const SERVICE: Service = Service { name: "test", version: "0.0.0" };
 /// Telemetry that stays within a test: nothing is sent, and nothing is installed for the process.
 ///
 /// It sees what happens on the thread that made it, for as long as it lives: all of an `#[actix_web::test]`, its
-/// actors included, but no arbiter or runtime beside it. The logger works on every thread.
+/// actors included, but no arbiter or runtime beside it. The logger works on every thread. A thread has one at a time.
 pub struct Capture {
     spans: Ended,
     lines: LogQueue,
@@ -92,9 +92,9 @@ impl Capture {
             let span = Span::decode(written.as_bytes()).expect("a span is a message of OTLP");
             ended.lock().expect("nobody panics with it").push(span);
         });
-        let [all, events] = [(); 2].map(|()| Targets::new().with_default(LevelFilter::INFO));
+        let info = Targets::new().with_default(LevelFilter::INFO);
         let (tracer, bridge) = (Some(tracer), Some(Bridge(log.clone())));
-        let subscriber = TelemetrySubscriber { tracer, bridge, wanted: Wanted::new(all, events) };
+        let subscriber = TelemetrySubscriber { tracer, bridge, wanted: Wanted::new(info.clone(), info) };
         let subscriber = tracing::subscriber::set_default(subscriber);
         Self { spans, lines, log, registry, directory, _subscriber: subscriber }
     }
@@ -196,5 +196,22 @@ mod tests {
         assert_eq!(lines[0]["message"], "late");
         assert_eq!(lines[0]["trace.id"], hex(&spans[0].trace_id));
         assert_eq!(lines[0]["span.id"], hex(&spans[0].span_id));
+    }
+
+    #[test]
+    fn an_event_that_names_its_span_belongs_to_no_other() {
+        let seen = Capture::start();
+        let named = tracing::info_span!("named");
+        tracing::info_span!("current").in_scope(|| {
+            tracing::warn!(parent: &named, "of the named one");
+            tracing::warn!(parent: None, "of none");
+            tracing::warn!("of the current one");
+        });
+        drop(named);
+        let (spans, lines) = (seen.spans(), seen.lines());
+        let [current, named] = &spans[..] else { panic!("{spans:?}") };
+        assert_eq!(lines[0]["span.id"], hex(&named.span_id));
+        assert_eq!(lines[1].get("span.id"), None);
+        assert_eq!(lines[2]["span.id"], hex(&current.span_id));
     }
 }

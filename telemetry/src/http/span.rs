@@ -35,26 +35,28 @@ impl RootSpanBuilder for ServerSpan {
             // The raw path would make as many names as there are paths.
             None => verb.to_owned(),
         };
-        let connection = request.connection_info();
-        let (host, port) = split(connection.host());
-        let span = tracing::info_span!(
-            "http.server",
-            otel.name = name,
-            otel.kind = "server",
-            http.request.method = method,
-            http.request.method_original = original.map(bounded),
-            http.route = route,
-            http.response.status_code = Empty,
-            url.path = bounded(request.path()),
-            url.scheme = connection.scheme(),
-            server.address = host,
-            server.port = port,
-            client.address = connection.peer_addr(),
-            user_agent.original = text(request, USER_AGENT.as_str()).map(bounded),
-            network.protocol.version = version(request),
-            error.type = Empty,
-            otel.status_code = Empty,
-        );
+        let span = {
+            let connection = request.connection_info();
+            let (host, port) = split(connection.host());
+            tracing::info_span!(
+                "http.server",
+                otel.name = name,
+                otel.kind = "server",
+                http.request.method = method,
+                http.request.method_original = original.map(bounded),
+                http.route = route,
+                http.response.status_code = Empty,
+                url.path = bounded(request.path()),
+                url.scheme = connection.scheme(),
+                server.address = host,
+                server.port = port,
+                client.address = connection.peer_addr(),
+                user_agent.original = text(request, USER_AGENT.as_str()).map(bounded),
+                network.protocol.version = version(request),
+                error.type = Empty,
+                otel.status_code = Empty,
+            )
+        };
         let incoming = TraceContext::read(|name| text(request, name).map(str::to_owned));
         match request.app_data::<web::Data<Observer>>().map(|observer| observer.incoming) {
             Some(Incoming::Link) => {

@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::Value;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceState};
-use opentelemetry::{Context, Value};
 use opentelemetry_proto::tonic::trace::v1::{SpanFlags, span, status::StatusCode};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Record};
 
-use crate::clock;
 use crate::otlp::Message;
+use crate::{clock, text};
 
 /// As many attributes, and as many links, does a span take: the default of the OpenTelemetry SDK specification.
 const MOST: u32 = 128;
@@ -68,8 +69,8 @@ pub(crate) struct Recording {
 #[derive(Clone, Debug)]
 pub(crate) struct Carried {
     pub(crate) ids: SpanContext,
-    /// What came along with the trace; none is the common case.
-    pub(crate) baggage: Option<Context>,
+    /// What came along with the trace, as it came; none is the common case.
+    pub(crate) baggage: Option<Arc<str>>,
 }
 
 /// What those who open a span, and those who work in it, say of it.
@@ -213,7 +214,7 @@ impl Visit for Notes {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name().starts_with("otel.") {
-            self.text(field, &format!("{value:?}"));
+            text::with(format_args!("{value:?}"), |text| self.text(field, text));
         } else {
             self.add(field, |to| to.display(format_args!("{value:?}")));
         }

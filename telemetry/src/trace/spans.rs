@@ -2,8 +2,8 @@
 //!
 //! The registry of `tracing-subscriber` serves layers of any kind, each with data of its own. Here is one kind alone:
 //! to enter a span is a push to a list of this thread, and to look at it takes one lock that hardly anybody else wants
-//! at that moment. It belongs to the process and not to a subscriber, so that the current span is known even while the
-//! subscriber is at work, which asks for it whenever a library logs.
+//! at that moment. It belongs to the process and not to a subscriber, so that a test's own subscriber knows the current
+//! span even while it is at work: `tracing` would not tell which subscriber that is.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use tracing::span::Id;
 
 use super::recording::Recording;
 
-/// Threads that open spans have one each, as long as there are no more of them than that.
+/// Threads get one in turn when they open their first span.
 const SHARDS: usize = 16;
 /// Bits of an id that say where the span is; those above them tell it from the one that was there before.
 const PLACE_BITS: u32 = 32;
@@ -51,8 +51,7 @@ struct Open {
 
 /// Begins to keep a span, with one handle.
 pub(super) fn open(recording: Recording, metadata: &'static Metadata<'static>) -> Id {
-    // A thread that ends has no place of its own any more.
-    let shard = OURS.try_with(|shard| *shard).unwrap_or_default();
+    let shard = OURS.with(|shard| *shard);
     let mut kept = lock(shard);
     kept.opened = kept.opened.wrapping_add(1);
     let opened = u64::from(kept.opened);
@@ -65,6 +64,11 @@ pub(super) fn open(recording: Recording, metadata: &'static Metadata<'static>) -
 /// The id of every span that nobody records.
 pub(super) fn unrecorded() -> Id {
     Id::from_u64(UNRECORDED)
+}
+
+/// Whether this is the id of such a span.
+pub(super) fn is_unrecorded(id: &Id) -> bool {
+    id.into_u64() == UNRECORDED
 }
 
 /// Asks a span; `None` where nobody records it. Whoever asks must not trace or log: the span is locked.
@@ -106,6 +110,19 @@ pub(super) fn exit(id: &Id) {
             entered.remove(at);
         }
     });
+}
+
+/// Does `work` within a span, and leaves it even if that panics.
+pub(super) fn within(id: &Id, work: impl FnOnce()) {
+    struct Entered<'a>(&'a Id);
+    impl Drop for Entered<'_> {
+        fn drop(&mut self) {
+            exit(self.0);
+        }
+    }
+    enter(id);
+    let _entered = Entered(id);
+    work();
 }
 
 /// The span that is current on this thread.

@@ -9,8 +9,6 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_core::span::Current;
-#[cfg(test)]
-use tracing_subscriber::filter::Targets;
 
 use super::recording::Notes;
 use super::spans;
@@ -25,15 +23,6 @@ pub(crate) struct TelemetrySubscriber {
     /// Without one no event is logged.
     pub(crate) bridge: Option<Bridge>,
     pub(crate) wanted: Wanted,
-}
-
-#[cfg(test)]
-impl TelemetrySubscriber {
-    /// One that records every span, and logs nothing.
-    pub(crate) fn recording(tracer: Tracer) -> Self {
-        let all = Targets::new().with_default(LevelFilter::TRACE);
-        Self { tracer: Some(tracer), bridge: None, wanted: Wanted::new(all, Targets::new()) }
-    }
 }
 
 impl Subscriber for TelemetrySubscriber {
@@ -67,8 +56,12 @@ impl Subscriber for TelemetrySubscriber {
     }
 
     fn event(&self, event: &Event<'_>) {
-        if let Some(bridge) = &self.bridge {
+        let Some(bridge) = &self.bridge else { return };
+        if event.is_contextual() {
             bridge.log(event);
+        } else {
+            let named = event.parent().cloned().unwrap_or_else(spans::unrecorded);
+            spans::within(&named, || bridge.log(event));
         }
     }
 

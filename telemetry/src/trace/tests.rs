@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
-use opentelemetry_sdk::trace::Sampler;
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, ShouldSample};
 use prost::Message as _;
 use tracing::field::Empty;
 use tracing::{info_span, subscriber::DefaultGuard};
@@ -24,6 +27,13 @@ struct Traces {
 
 impl Traces {
     fn begin(sampler: Sampler) -> Self {
+        Self::begin_with(
+            sampler,
+            Wanted::new(Targets::new().with_default(LevelFilter::TRACE), Targets::new()),
+        )
+    }
+
+    fn begin_with(sampler: Sampler, wanted: Wanted) -> Self {
         let ended = Arc::new(Mutex::new(Vec::new()));
         let kept = ended.clone();
         let tracer = Tracer::new(sampler, move |span| {
@@ -31,7 +41,7 @@ impl Traces {
             span.write(&mut written, crate::clock::now());
             kept.lock().unwrap().push(Span::decode(written.as_bytes()).unwrap());
         });
-        let subscriber = TelemetrySubscriber::recording(tracer);
+        let subscriber = TelemetrySubscriber { tracer: Some(tracer), bridge: None, wanted };
         Self { ended, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
@@ -175,6 +185,70 @@ fn a_span_ends_when_nobody_holds_it_any_more_even_if_a_child_goes_on() {
 }
 
 #[test]
+fn a_span_keeps_its_id_when_it_is_adopted_and_its_trace_when_it_is_adopted_by_nobody() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let span = info_span!("adopted");
+    let id = |span: &tracing::Span| of(span, |span| span.carried.ids.clone()).unwrap();
+    let first = id(&span);
+    TraceContext::default().adopt(&span);
+    assert_eq!(id(&span), first);
+    sent("01").adopt(&span);
+    let second = id(&span);
+    assert_eq!((second.span_id(), second.trace_id().to_string().as_str()), (first.span_id(), TRACE));
+    TraceContext::default().adopt(&span);
+    let third = id(&span);
+    assert_eq!(third.span_id(), first.span_id());
+    assert!(third.trace_id() != first.trace_id() && third.trace_id() != second.trace_id());
+    drop(span);
+    assert!(traces.ended()[0].parent_span_id.is_empty());
+}
+
+#[test]
+fn every_sampler_decides_as_that_of_the_sdk_does() {
+    let share = || Sampler::TraceIdRatioBased(0.5);
+    for sampler in [
+        Sampler::AlwaysOn,
+        Sampler::AlwaysOff,
+        share(),
+        Sampler::ParentBased(Box::new(Sampler::AlwaysOn)),
+        Sampler::ParentBased(Box::new(Sampler::AlwaysOff)),
+        Sampler::ParentBased(Box::new(share())),
+    ] {
+        let _traces = Traces::begin(sampler.clone());
+        for parent in [TraceContext::default(), sent("00"), sent("01")] {
+            let span = info_span!("sampled");
+            parent.adopt(&span);
+            let ours = of(&span, |span| span.carried.ids.clone()).unwrap();
+            let remote = parent.span_context();
+            let context = match remote.is_valid() {
+                true => Context::new().with_remote_span_context(remote),
+                false => Context::new(),
+            };
+            let kind = opentelemetry::trace::SpanKind::Internal;
+            let theirs = sampler.should_sample(Some(&context), ours.trace_id(), "sampled", &kind, &[], &[]);
+            let is_sampled = theirs.decision == SamplingDecision::RecordAndSample;
+            assert_eq!(
+                (ours.is_sampled(), ours.trace_state()),
+                (is_sampled, &theirs.trace_state),
+                "{sampler:?} {parent:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_span_ends_no_earlier_than_its_last_handle_is_dropped() {
+    let traces = Traces::begin(Sampler::AlwaysOn);
+    let span = info_span!("held");
+    span.in_scope(|| ());
+    let left = Instant::now();
+    while left.elapsed() < Duration::from_millis(5) {}
+    drop(span);
+    let ended = traces.ended();
+    assert!(ended[0].end_time_unix_nano - ended[0].start_time_unix_nano >= 5_000_000, "{ended:?}");
+}
+
+#[test]
 fn an_id_that_outlives_its_span_is_that_of_nobody() {
     let traces = Traces::begin(Sampler::AlwaysOn);
     let gone = info_span!("gone").id();
@@ -267,9 +341,12 @@ fn a_value_may_trace_while_it_is_formatted() {
 #[test]
 fn what_the_pipelines_do_is_not_traced() {
     let traces = Traces::begin(Sampler::AlwaysOn);
-    let _silent = opentelemetry::Context::enter_telemetry_suppressed_scope();
+    let silent = opentelemetry::Context::enter_telemetry_suppressed_scope();
     let span = info_span!("request").entered();
     assert_eq!((current(), TraceContext::current()), (None, TraceContext::default()));
+    // Nor what they have others do.
+    drop(silent);
+    drop(info_span!("within"));
     drop(span);
     assert_eq!(traces.ended(), []);
 }
@@ -285,4 +362,10 @@ fn what_nobody_wants_is_refused_by_its_level() {
         let wanted = Wanted::new(targets(spans), targets(events));
         assert_eq!(wanted.most(), most, "{spans} and {events}");
     }
+    let traces = Traces::begin_with(Sampler::AlwaysOn, Wanted::new(recorded(), Targets::new()));
+    drop(info_span!(target: "lapin::channel", "connection"));
+    drop(info_span!(target: "opentelemetry_sdk", "export"));
+    drop(tracing::debug_span!("detail"));
+    drop(info_span!("wanted"));
+    assert_eq!(traces.ended().len(), 1);
 }

@@ -1,7 +1,7 @@
 //! From spans of `tracing` to spans of OpenTelemetry: their ids, and whether they are sampled.
 
 use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceId};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample};
 use tracing::span::Attributes;
 
@@ -25,24 +25,33 @@ impl Tracer {
         if Context::is_current_telemetry_suppressed() {
             return None;
         }
-        let notes = Notes::first(attributes);
         let current = attributes.is_contextual().then(spans::current).flatten();
         let parent = attributes.parent().or(current.as_ref());
+        if parent.is_some_and(spans::is_unrecorded) {
+            return None;
+        }
+        let notes = Notes::first(attributes);
         Some(match parent.and_then(|parent| spans::with(parent, |parent| parent.carried.clone())) {
             Some(parent) => self.child(parent, notes),
             None => {
-                let ids = self.root(&SpanContext::NONE, None, &notes);
+                let (trace, span) = (self.ids.new_trace_id(), self.ids.new_span_id());
+                let ids = self.root(&SpanContext::NONE, trace, span, &notes);
                 Recording::new(Carried { ids, baggage: None }, SpanContext::NONE, notes)
             }
         })
     }
 
-    /// Makes `parent` that of a span which has not been entered yet.
+    /// Makes `parent` that of a span which has not been entered yet, and makes that a root where it names none.
     pub(super) fn adopt(&self, recording: &mut Recording, parent: Carried) {
-        let own = (!recording.parent.is_valid()).then(|| recording.carried.ids.trace_id());
-        let ids = self.root(&parent.ids, own, &recording.notes);
-        recording.carried = Carried { ids, baggage: parent.baggage };
-        recording.parent = parent.ids;
+        let Recording { carried, parent: former, notes, .. } = recording;
+        carried.baggage = parent.baggage;
+        let trace = match (parent.ids.is_valid(), former.is_valid()) {
+            (true, _) => parent.ids.trace_id(),
+            (false, true) => self.ids.new_trace_id(),
+            (false, false) => return,
+        };
+        carried.ids = self.root(&parent.ids, trace, carried.ids.span_id(), notes);
+        *former = parent.ids;
     }
 
     pub(super) fn end(&self, recording: &Recording) {
@@ -51,31 +60,20 @@ impl Tracer {
         }
     }
 
-    /// The root of a trace, or of the part of it that is here. `trace` is used where there is no parent.
-    fn root(&self, parent: &SpanContext, trace: Option<TraceId>, notes: &Notes) -> SpanContext {
-        let trace = match parent.is_valid() {
-            true => parent.trace_id(),
-            false => trace.unwrap_or_else(|| self.ids.new_trace_id()),
-        };
-        let (is_sampled, state) = match &self.sampler {
-            // What it would answer, but it would be asked with a context made around the parent.
-            Sampler::ParentBased(_) if parent.is_valid() => {
-                (parent.is_sampled(), parent.trace_state().clone())
-            }
+    /// The root of a trace, or of the part of it that is here.
+    fn root(&self, parent: &SpanContext, trace: TraceId, span: SpanId, notes: &Notes) -> SpanContext {
+        let is_sampled = match &self.sampler {
+            Sampler::ParentBased(_) if parent.is_valid() => parent.is_sampled(),
+            // All others decide without the parent, and would want a context made around it.
             sampler => {
-                let context = Context::new();
-                let context = match parent.is_valid() {
-                    true => context.with_remote_span_context(parent.clone()),
-                    false => context,
-                };
                 let name = notes.name.as_deref().unwrap_or_default();
                 let kind = notes.kind.as_ref().unwrap_or(&SpanKind::Internal);
-                let sampled = sampler.should_sample(Some(&context), trace, name, kind, &[], &[]);
-                (sampled.decision == SamplingDecision::RecordAndSample, sampled.trace_state)
+                let answer = sampler.should_sample(None, trace, name, kind, &[], &[]);
+                answer.decision == SamplingDecision::RecordAndSample
             }
         };
         let flags = parent.trace_flags().with_sampled(is_sampled);
-        SpanContext::new(trace, self.ids.new_span_id(), flags, false, state)
+        SpanContext::new(trace, span, flags, false, parent.trace_state().clone())
     }
 
     /// What is decided for a trace here holds for all of its spans here.

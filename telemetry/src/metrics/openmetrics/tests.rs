@@ -5,16 +5,21 @@ use std::time::Duration;
 use opentelemetry_sdk::trace::Sampler;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntGaugeVec, Opts};
 
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+
 use crate::metrics::{Durations, Format, Label, OTHER, Registry, register};
 use crate::propagation::TraceContext;
-use crate::trace::{self, TelemetrySubscriber, Tracer};
+use crate::trace::{self, TelemetrySubscriber, Tracer, Wanted};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// Does `work` in a span of this trace, whose id is the answer.
 fn within(trace: &str, flags: &str, work: impl FnOnce()) -> String {
     let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOff));
-    let subscriber = TelemetrySubscriber::recording(Tracer::new(sampler, |_| ()));
+    let all = Targets::new().with_default(LevelFilter::TRACE);
+    let wanted = Wanted::new(all, Targets::new());
+    let subscriber = TelemetrySubscriber { tracer: Some(Tracer::new(sampler, |_| ())), bridge: None, wanted };
     let _guard = tracing::subscriber::set_default(subscriber);
     let parent = format!("00-{trace}-00f067aa0ba902b7-{flags}");
     let span = tracing::info_span!("work");
