@@ -24,7 +24,7 @@ use self::queue::Sink;
 use self::record::RecordDrain;
 use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
 use crate::settings::Exporter;
-use crate::{Error, Service, Settings, clock, trace};
+use crate::{Error, Service, Settings, clock, text, trace};
 
 /// The root logger, and the far ends of what it writes.
 pub(crate) struct Logs {
@@ -92,6 +92,7 @@ fn records(
 
 /// What is logged, when, and within which span.
 struct Logged<'a> {
+    message: &'a str,
     /// Since the Unix epoch.
     at: Duration,
     span: Option<SpanContext>,
@@ -114,11 +115,14 @@ impl Drain for RootDrain {
         if !self.levels.would_enable(logger_name(record), &tracing_level(record.level())) {
             return Ok(());
         }
-        let logged = Logged { at: clock::now(), span: trace::current(), record, values };
-        self.lines.log(&logged);
-        if let Some(records) = &self.records {
-            records.log(&logged);
-        }
+        let (at, span) = (clock::now(), trace::current());
+        text::with(*record.msg(), |message| {
+            let logged = Logged { message, at, span, record, values };
+            self.lines.log(&logged);
+            if let Some(records) = &self.records {
+                records.log(&logged);
+            }
+        });
         Ok(())
     }
 }

@@ -10,7 +10,6 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use opentelemetry::{Array, Value};
-use prost::length_delimiter_len;
 
 /// The two lowest bits of a key (Protocol Buffers, "Message Structure").
 mod wire {
@@ -103,29 +102,19 @@ impl Message {
 
     /// A `KeyValue` whose value is a string: what most of them are.
     pub(crate) fn text_attribute(&mut self, field: u32, key: &str, value: &str) {
-        // A tag below 16 is one byte.
-        let part = |length: usize| 1 + length_delimiter_len(length) + length;
-        let any = part(value.len());
-        let length = part(key.len()) + part(any);
-        if let (1..=15, 0..0x80) = (field, length) {
-            return self.short_text_attribute(field as u8, key, value);
+        const fn tag(field: u32) -> u8 {
+            (field << 3 | wire::LENGTH) as u8
         }
-        self.head(field, length);
-        self.bytes(tag::KEY, key.as_bytes());
-        self.head(tag::VALUE, any);
-        self.bytes(tag::STRING, value.as_bytes());
-    }
-
-    /// The same where each tag and each length is one byte, as nearly all are.
-    fn short_text_attribute(&mut self, field: u8, key: &str, value: &str) {
-        const fn tag(field: u8) -> u8 {
-            field << 3 | wire::LENGTH as u8
+        let length = 6 + key.len() + value.len();
+        if field > 15 || length >= 0x80 {
+            return self.attribute(field, key, |to| to.string(value));
         }
+        // Each tag and each length is one byte, as nearly all are: what is around the texts is known at once.
         let (named, said) = (key.len() as u8, value.len() as u8);
-        self.0.reserve(8 + key.len() + value.len());
-        self.0.extend_from_slice(&[tag(field), 6 + named + said, tag(tag::KEY as u8), named]);
+        self.0.reserve(2 + length);
+        self.0.extend_from_slice(&[tag(field), length as u8, tag(tag::KEY), named]);
         self.0.extend_from_slice(key.as_bytes());
-        self.0.extend_from_slice(&[tag(tag::VALUE as u8), 2 + said, tag(tag::STRING as u8), said]);
+        self.0.extend_from_slice(&[tag(tag::VALUE), 2 + said, tag(tag::STRING), said]);
         self.0.extend_from_slice(value.as_bytes());
     }
 

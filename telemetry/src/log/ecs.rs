@@ -12,7 +12,7 @@ use slog::{BorrowedKV, Drain, OwnedKVList, Record, RecordStatic};
 
 use super::fields::Fields;
 use super::{LogQueue, Logged, level_name, logger_name};
-use crate::{Service, Settings, hex, scratch, text};
+use crate::{Service, Settings, hex, scratch};
 
 /// With the version of the schema whose names are used.
 const VERSION_AND_LOGGER: &str = r#","ecs.version":"9.4.0","log.logger":"#;
@@ -72,11 +72,12 @@ impl Default for Formatter {
 
 impl Formatter {
     /// Writes a line up to its end.
-    fn format(&mut self, Logged { at, span, record, values }: &Logged<'_>) -> io::Result<()> {
-        let begun = self.begin(*at, record)?;
+    fn format(&mut self, logged: &Logged<'_>) -> io::Result<()> {
+        let Logged { message, span, record, values, .. } = logged;
+        let begun = self.begin(logged)?;
         let place = RecordStatic { location: record.location(), tag: record.tag(), level: record.level() };
         let fields = Fields(values, record);
-        self.fields.log(&Record::new(&place, record.msg(), BorrowedKV(&fields)), &self.none)?;
+        self.fields.log(&Record::new(&place, &format_args!("{message}"), BorrowedKV(&fields)), &self.none)?;
         let mut line = self.line.borrow_mut();
         // The braces of what slog-json has written.
         line.pop();
@@ -95,15 +96,15 @@ impl Formatter {
     }
 
     /// Time, level, message and version lead every line, as ecs-logging asks. Answers where the fields will be.
-    fn begin(&mut self, at: Duration, record: &Record<'_>) -> io::Result<usize> {
+    fn begin(&mut self, Logged { message, at, record, .. }: &Logged<'_>) -> io::Result<usize> {
         let mut line = self.line.borrow_mut();
         line.clear();
         line.extend_from_slice(br#"{"@timestamp":""#);
-        self.dial.write(at, &mut line);
+        self.dial.write(*at, &mut line);
         line.extend_from_slice(br#"","log.level":""#);
         line.extend_from_slice(level_name(record.level()).as_bytes());
         line.extend_from_slice(br#"","message":"#);
-        text::with(*record.msg(), |text| serde_json::to_writer(&mut *line, text))?;
+        serde_json::to_writer(&mut *line, message)?;
         line.extend_from_slice(VERSION_AND_LOGGER.as_bytes());
         serde_json::to_writer(&mut *line, logger_name(record))?;
         Ok(line.len())

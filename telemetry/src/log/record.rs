@@ -37,7 +37,7 @@ const LEVELS: [Level; 6] =
 pub(super) struct RecordDrain(pub(super) Intake);
 
 impl RecordDrain {
-    pub(super) fn log(&self, Logged { at, span, record, values }: &Logged<'_>) {
+    pub(super) fn log(&self, Logged { message, at, span, record, values }: &Logged<'_>) {
         if Context::is_current_telemetry_suppressed() {
             return;
         }
@@ -47,7 +47,7 @@ impl RecordDrain {
             to.time(tag::TIME, *at);
             to.uint(tag::SEVERITY_NUMBER, severity(level) as u64);
             to.bytes(tag::SEVERITY_TEXT, level_name(level).as_bytes());
-            to.message(tag::BODY, |body| body.display(*record.msg()));
+            to.message(tag::BODY, |body| body.string(message));
             let mut attributes = Attributes(to);
             attributes.text("log.logger", logger_name(record));
             // A value that fails leaves out itself and what comes after it; the line is counted by its own drain.

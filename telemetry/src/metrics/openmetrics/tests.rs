@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::Sampler;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntGaugeVec, Opts};
-
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
