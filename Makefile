@@ -1,15 +1,20 @@
 # The front door. Every target is a name for one command; bare `make` prints them.
 
-TARGET   := $(or $(CARGO_TARGET_DIR),target)
-STACKS    = $(TARGET)/release/stacks
+# Where cargo builds, asked once and only by targets that need it: environment variables and cargo's configuration name it.
+TARGET    = $(eval TARGET := $$(or $$(shell PATH="$$(PATH)" cargo metadata --format-version 1 --no-deps 2>/dev/null | \
+              sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'),target))$(TARGET)
+STACKS    = "$(TARGET)/release/stacks"
+TRIALS    = "$(TARGET)/debug/trials"
 INSTALL  := stacks/local/install
+# What `make up` runs, and so all that it compiles.
+PACKAGES := -p gateway -p payment -p mailer -p stacks
 BUILDING := gcc libc6-dev protobuf-compiler
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-# Every target below stands for a command, and none for a file, but the binary at the end.
-.PHONY: command $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
+# Every target below stands for a command, and none for a file.
+.PHONY: built cargo command $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -24,13 +29,13 @@ up: ## install, build and start everything, place one order, show its trace
 	@$(MAKE) --no-print-directory build
 	@$(STACKS) up
 
-down: $(STACKS) ## stop whatever runs, here or in Docker; data stays
+down: built ## stop whatever runs, here or in Docker; data stays
 	@$(STACKS) down
 
-status: $(STACKS) ## what runs, and whether it is ready
+status: built ## what runs, and whether it is ready
 	@$(STACKS) status
 
-order: $(STACKS) ## place another order and show its way
+order: built ## place another order and show its way
 	@$(STACKS) order
 
 ##@ The Docker stacks, services included
@@ -45,7 +50,7 @@ down-elk: ## stop ELK
 up-classic up-elk up-lgtm: up-%: command
 	@$(STACKS) up --stack $*
 
-down-classic down-elk down-lgtm: down-%: $(STACKS)
+down-classic down-elk down-lgtm: down-%: built
 	@$(STACKS) down --stack $*
 
 doctor: command ## look what stands in the way of the Docker stacks on this machine, and say what to do
@@ -53,80 +58,86 @@ doctor: command ## look what stands in the way of the Docker stacks on this mach
 
 ##@ Training
 
-drill: $(STACKS) ## break something, see its alert arrive, mend it, see it resolved: make drill [ALERT=<name>] [PACE=shipped]
+drill: built ## break something, see its alert arrive, mend it, see it resolved: make drill [ALERT=<name>] [PACE=shipped]
 	@$(STACKS) drill $(if $(ALERT),--alert $(ALERT)) $(if $(PACE),--pace $(PACE))
 
-incident: $(STACKS) ## break something without saying what: make incident [SEED=<n>]
+incident: built ## break something without saying what: make incident [SEED=<n>]
 	@$(STACKS) incident $(if $(SEED),--seed $(SEED))
 
-answer: $(STACKS) ## tell what the incident is and which query shows it, and mend it
+answer: built ## tell what the incident is and which query shows it, and mend it
 	@$(STACKS) answer
 
 ##@ Looking at orders
 
-trace: $(STACKS) ## the trace of one order as a tree: make trace ORDER=<id>
+trace: built ## the trace of one order as a tree: make trace ORDER=<id>
 	@$(STACKS) trace $(if $(TRACE),--trace $(TRACE),--order $(or $(ORDER),$(error say which: make trace ORDER=<id>, or TRACE=<id>)))
 
-logs: $(STACKS) ## log lines of all services: make logs [ORDER=<id>|TRACE=<id>] [FOLLOW=1] [LINES=<n>]
+logs: built ## log lines of all services: make logs [ORDER=<id>|TRACE=<id>] [FOLLOW=1] [LINES=<n>]
 	@$(STACKS) logs $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(filter-out 0 no,$(FOLLOW)),--follow) $(if $(LINES),--lines $(LINES))
 
-dead-letters: $(STACKS) ## e-mails and messages that nobody works on any more: age, state, order, trace, reason
+dead-letters: built ## e-mails and messages that nobody works on any more: age, state, order, trace, reason
 	@$(STACKS) dead-letters
 
-replay: $(STACKS) ## put dead letters back: make replay EVENT=<id>, or EVENT=all
+replay: built ## put dead letters back: make replay EVENT=<id>, or EVENT=all
 	@$(STACKS) replay $(if $(filter all,$(EVENT)),--all,--event $(or $(EVENT),$(error say which: make replay EVENT=<id>, or EVENT=all)))
 
 ##@ Proving the stack that runs
 
-prove: $(STACKS) ## place orders and ask the stack for each: make prove [STACK=local|classic|elk|lgtm] [ORDERS=20] [RATE=20] [JSON=1]
+prove: built ## place orders and ask the stack for each: make prove [STACK=local|classic|elk|lgtm] [ORDERS=20] [RATE=20] [JSON=1]
 	@$(STACKS) prove $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 no,$(JSON)),--json)
 
-compare: ## the same orders through one stack after the other: make compare [STACK=<name>] [ORDERS=1000]; writes docs/comparison.md
+compare: cargo ## the same orders through one stack after the other: make compare [STACK=<name>] [ORDERS=1000]; writes docs/comparison.md
 	@$(INSTALL) $(BUILDING) rabbitmq-server
-	@$(MAKE) --no-print-directory build
-	@$(STACKS) compare $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS))
+	@cargo build --release --locked $(PACKAGES) -p trials
+	@"$(TARGET)/release/trials" compare $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS))
 
-load: $(STACKS) ## orders at a steady rate, good, declined and invalid ones: make load [RATE=50] [FOR=1m]
+load: built ## orders at a steady rate, good, declined and invalid ones: make load [RATE=50] [FOR=1m]
 	@$(STACKS) load $(if $(RATE),--rate $(RATE)) $(if $(FOR),--for $(FOR))
 
 ##@ Development
 
-build: ## build everything in release mode
-	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
-	@cargo build --release --locked
+build: cargo ## build the services and the command `stacks` in release mode
+	@cargo build --release --locked $(PACKAGES)
 
-# For the Docker stacks: the services themselves are built in their image.
-command:
+# For the Docker stacks: the images contain the services. Where `make up` has built them already, cargo is given the same
+# packages as there: with fewer, the crates that they share have fewer features and are compiled again.
+command: cargo
 	@$(INSTALL) $(BUILDING)
+	@if [ -e "$(TARGET)/release/gateway" ]; then cargo build --release --locked $(PACKAGES); \
+	else cargo build --release --locked -p stacks; fi
+
+cargo:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
-	@cargo build --release --locked -p stacks
+
+built:
+	@[ -x $(STACKS) ] || { echo "nothing is built yet: run make up"; exit 1; }
 
 test: ## everything that must hold: format, lints, docs, dependencies, all tests; installs what it needs
 	@$(INSTALL) $(BUILDING) curl rabbitmq-server postgresql prometheus prometheus-alertmanager python3-prometheus-client shellcheck sqlite3
 	@$(MAKE) --no-print-directory lint docs deny
 	cargo build --workspace --all-features --locked
-	$(TARGET)/debug/stacks check
-	$(TARGET)/debug/stacks broker -- $(TARGET)/debug/stacks postgres -- cargo test --workspace --all-features --locked
+	"$(TARGET)/debug/stacks" check
+	$(TRIALS) broker -- $(TRIALS) postgres -- cargo test --workspace --all-features --locked
 
 check-stacks: ## Compose files, rules, alerts, dashboards and runbooks: do they fit together, and fit what the services really say
 	@$(INSTALL) $(BUILDING) rabbitmq-server prometheus prometheus-alertmanager
 	cargo build --workspace --all-features --locked
-	$(TARGET)/debug/stacks check
+	"$(TARGET)/debug/stacks" check
 
 faults: ## break the system in every way under load and look what was lost: make faults [FAULT=<name>] [SEED=<n>] [ORDERS=<n>]
 	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
 	cargo build --workspace --all-features --locked
-	$(TARGET)/debug/stacks faults --report $(TARGET)/faults.json $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))
+	$(TRIALS) faults --report "$(TARGET)/faults.json" $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))
 
 mutants: ## give the services one bug after the other and see whether `make faults` catches it
 	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
 	cargo build --workspace --all-features --locked
-	$(TARGET)/debug/stacks faults --mutants --report $(TARGET)/mutants.json $(if $(SEED),--seed $(SEED))
+	$(TRIALS) faults --mutants --report "$(TARGET)/mutants.json" $(if $(SEED),--seed $(SEED))
 
-bench: ## measure what telemetry costs: make bench [ROUNDS=<n>] [SECONDS=<n>]; writes docs/bench.md
+bench: cargo ## measure what telemetry costs: make bench [ROUNDS=<n>] [SECONDS=<n>]; writes docs/bench.md
 	@$(INSTALL) $(BUILDING) rabbitmq-server
-	@$(MAKE) --no-print-directory build
-	@$(STACKS) bench --report $(TARGET)/bench.json $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+	@cargo build --release --locked $(PACKAGES) -p trials
+	@"$(TARGET)/release/trials" bench --report "$(TARGET)/bench.json" $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 # Instrumented as nightly's cargo-fuzz would, without its sanitizers: none of the targets reaches unsafe code of ours.
 fuzz: ## let libFuzzer look for input that breaks a promise: make fuzz [FUZZ_SECONDS=30], for each target
@@ -158,6 +169,3 @@ clean: ## stop everything and remove its data, logs, secrets and volumes, after 
 	  [yY]*) if [ -x $(STACKS) ]; then $(STACKS) down --volumes || exit 1; fi; rm -rf var logs .env; echo "removed" ;; \
 	  *) echo "kept, and nothing stopped" ;; \
 	esac
-
-$(STACKS):
-	@echo "nothing has been built here yet; make up does everything"; exit 1

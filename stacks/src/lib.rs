@@ -5,19 +5,14 @@
 
 pub mod commands;
 
-pub mod bench;
-pub mod broker;
 pub mod check;
 pub mod compose;
 pub mod drill;
-pub mod faults;
 pub mod local;
-pub mod postgres;
 pub mod smtp_server;
 pub mod trace_backend;
 
 pub mod backends;
-pub mod compare;
 pub mod dead_letters;
 pub mod load;
 pub mod logs;
@@ -28,4 +23,5 @@ pub mod trace;
 pub mod http;
 pub mod process;
 pub mod progress;
+pub mod signals;
 pub mod style;

@@ -11,19 +11,15 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use stacks::{
-    bench::{self, BenchWanted},
-    broker::{self, Interruptions},
     check,
     commands::{self, DownWanted, LogsWanted, TraceWanted},
-    compare::{self, CompareWanted},
     compose,
     dead_letters::{self, ReplayWanted},
     drill::{self, DrillWanted, IncidentWanted},
-    faults::{self, FaultsWanted},
     load::{self, LoadWanted},
     local::Options,
-    postgres,
     prove::{self, ProveWanted},
+    signals::Interruptions,
     trace_backend,
 };
 
@@ -72,24 +68,10 @@ enum Command {
     },
     /// Put dead letters back, one or all
     Replay(ReplayWanted),
-    /// Run a command with a private RabbitMQ node, named by AMQP_URL
-    Broker {
-        /// The command and its arguments, after `--`
-        #[arg(last = true, required = true, value_name = "COMMAND")]
-        command: Vec<String>,
-    },
-    /// Run a command with a private PostgreSQL server, named by DATABASE_URL
-    Postgres {
-        /// The command and its arguments, after `--`
-        #[arg(last = true, required = true, value_name = "COMMAND")]
-        command: Vec<String>,
-    },
     /// Place orders, and look whether each left its trace, its log lines, its measurements and one e-mail
     Prove(ProveWanted),
     /// Place orders at a steady rate, good, declined and invalid ones; exit code 0 if each was answered as it must be
     Load(LoadWanted),
-    /// Break the system under load, and look whether anything accepted was lost or done twice
-    Faults(FaultsWanted),
     /// Check whether rules, dashboards and documents fit together, and fit what the services say
     Check,
     /// Break something, see its alert arrive, mend it, and see the alert resolved
@@ -105,10 +87,6 @@ enum Command {
         #[arg(long)]
         gateway: String,
     },
-    /// Measure what telemetry costs: the services with telemetry off and on, in pairs
-    Bench(BenchWanted),
-    /// Send the same orders through one stack after the other, and compare what that takes
-    Compare(CompareWanted),
     /// Serve as the local stack's trace backend
     #[command(hide = true)]
     TraceBackend {
@@ -173,14 +151,6 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Trace(wanted) => commands::trace(&options, &wanted).await?,
         Command::DeadLetters { json } => dead_letters::list(&options, json).await?,
         Command::Replay(wanted) => dead_letters::replay(&options, &wanted).await?,
-        Command::Broker { command } => {
-            let has_broker = options.env.get("AMQP_URL").is_some_and(|url| !url.is_empty());
-            return Ok(ExitCode::from(broker::run(&command, has_broker).await?));
-        }
-        Command::Postgres { command } => {
-            let has_server = options.env.get("DATABASE_URL").is_some_and(|url| !url.is_empty());
-            return Ok(ExitCode::from(postgres::run(&command, has_server).await?));
-        }
         Command::Prove(wanted) => {
             let proven = prove::run(&options, &wanted).await?;
             return Ok(if proven { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -188,18 +158,6 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Load(wanted) => {
             let clean = load::run(&options, &wanted).await?;
             return Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-        Command::Faults(wanted) => {
-            let mut interruptions = Interruptions::new()?;
-            let good = tokio::select! {
-                good = faults::run(&options, &wanted) => good?,
-                signal = interruptions.next() => {
-                    // Its owner was dropped with the branch above, and that stopped it.
-                    eprintln!("stacks: interrupted; what was started is stopped again");
-                    return Ok(ExitCode::from(128 + signal.as_raw() as u8));
-                }
-            };
-            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Check => {
             let mut interruptions = Interruptions::new()?;
@@ -217,18 +175,6 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Incident(wanted) => drill::begin(&options, &wanted).await?,
         Command::Answer => drill::answer(&options).await?,
         Command::IncidentOrders { gateway } => drill::place_orders(&gateway).await?,
-        Command::Compare(wanted) => {
-            let mut interruptions = Interruptions::new()?;
-            tokio::select! {
-                done = compare::run(&options, &wanted) => done?,
-                signal = interruptions.next() => {
-                    // Its owner was dropped with the branch above, and that stopped the local stack.
-                    eprintln!("stacks: interrupted; a Docker stack runs on, `{}` ends it", compare::CLEAN_UP);
-                    return Ok(ExitCode::from(128 + signal.as_raw() as u8));
-                }
-            }
-        }
-        Command::Bench(wanted) => bench::run(&options, &wanted).await?,
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }
     Ok(ExitCode::SUCCESS)

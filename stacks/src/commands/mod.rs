@@ -199,7 +199,10 @@ fn show_lines(lines: &[Line], with_ids: bool) -> Result<()> {
 }
 
 /// Writes a result to standard output.
-pub(crate) fn show(text: &str) -> Result<()> {
+///
+/// # Errors
+/// When standard output is closed.
+pub fn show(text: &str) -> Result<()> {
     stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 

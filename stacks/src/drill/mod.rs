@@ -30,9 +30,9 @@ use self::{
     scene::Scene,
 };
 use crate::{
-    broker::Interruptions,
     local::{Options, pace::Pace, state},
     progress::Progress,
+    signals::Interruptions,
     style::Style,
 };
 

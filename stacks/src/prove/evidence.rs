@@ -14,9 +14,10 @@ use crate::{
     trace::{ORDER, Span, Trace},
 };
 
-/// The names of evidence, in reports.
-pub(crate) const TRACE: &str = "trace, whole";
-pub(crate) const LINES: &str = "log lines of all three";
+/// The check for whole traces, as reports name it.
+pub const TRACE: &str = "trace, whole";
+/// The check for log lines, as reports name it.
+pub const LINES: &str = "log lines of all three";
 
 /// Questions that a backend is asked at once.
 const AT_ONCE: usize = 8;

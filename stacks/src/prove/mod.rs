@@ -30,7 +30,7 @@ use self::{
     orders::Orders,
     watch::{Tally, watch},
 };
-pub(crate) use self::{
+pub use self::{
     evidence::{LINES, TRACE},
     report::Report,
 };
@@ -76,7 +76,10 @@ pub async fn run(options: &Options, wanted: &ProveWanted) -> Result<bool> {
 }
 
 /// Places so many orders, so many each second, and asks for them; what was found, and the orders that were accepted.
-pub(crate) async fn through(
+///
+/// # Errors
+/// When a backend or the gateway cannot be reached.
+pub async fn through(
     backends: &Backends,
     (count, rate): (u32, u32),
     within: Duration,

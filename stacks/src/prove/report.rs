@@ -11,7 +11,7 @@ use crate::style::Style;
 const NAMED: usize = 3;
 
 /// The result of one proof.
-pub(crate) struct Report {
+pub struct Report {
     pub(super) stack: String,
     pub(super) took: Duration,
     pub(super) checks: Vec<Check>,
@@ -85,11 +85,12 @@ impl Check {
 
 impl Report {
     /// Whether there is nothing that was missing or too much.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.checks.iter().all(Check::is_whole)
     }
 
-    pub(crate) fn table(&self, style: Style) -> String {
+    /// The report as a table for people.
+    pub fn table(&self, style: Style) -> String {
         let name = self.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or_default();
         let heads = ["first", "p50", "p95", "last"].map(|head| format!("{head:>8}")).concat();
         let mut text = style.dim(&format!("  {:name$}  {:>11}{heads}", "", "found")) + "\n";
@@ -118,7 +119,7 @@ impl Report {
     }
 
     /// Seconds until the evidence of this name was there, for 95 of 100 orders.
-    pub(crate) fn p95(&self, name: &str) -> Option<f64> {
+    pub fn p95(&self, name: &str) -> Option<f64> {
         self.checks.iter().find(|check| check.name == name)?.quantile(0.95)
     }
 

@@ -10,7 +10,6 @@ mod bad_input;
 mod bad_messages;
 mod breaker;
 mod canaries;
-mod compare;
 mod drill;
 mod durability;
 mod elk;

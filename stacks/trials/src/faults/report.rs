@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::checker::Verdict;
-use crate::style::Style;
+use stacks::style::Style;
 
 /// How many violations of one invariant are shown for each fault.
 const EXAMPLES: usize = 3;

@@ -7,7 +7,7 @@ use serde_json::Value;
 #[test]
 fn nothing_accepted_is_lost_or_done_twice_and_the_checker_would_see_it() {
     let report = tempfile::NamedTempFile::new().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_stacks"))
+    let run = Command::new(env!("CARGO_BIN_EXE_trials"))
         .args(["faults", "--quick", "--report"])
         .arg(report.path())
         .output()

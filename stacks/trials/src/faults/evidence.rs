@@ -19,7 +19,7 @@ use super::{
     plan::CANARY,
     system::System,
 };
-use crate::{local::layout::Component, smtp_server::Received};
+use stacks::{local::layout::Component, smtp_server::Received};
 
 /// What the mailer says before it sends an e-mail again that may have arrived.
 const DECLARATION: &str = "an e-mail may be sent twice";
@@ -196,7 +196,7 @@ async fn parked(system: &System, expected: usize) -> Result<Vec<String>> {
 }
 
 fn footprints(system: &System) -> Result<Vec<Footprint>> {
-    let footprint = |(service, process): (Component, crate::process::Process)| {
+    let footprint = |(service, process): (Component, stacks::process::Process)| {
         let process = procfs::process::Process::new(process.pid)?;
         let memory = process.stat()?.rss * procfs::page_size();
         Ok(Footprint { service: service.name(), memory, files: process.fd_count()? })

@@ -1,4 +1,4 @@
-//! `stacks compare`: the same orders through one stack after the other, each started anew and without data: how long it
+//! `trials compare`: the same orders through one stack after the other, each started anew and without data: how long it
 //! takes to be ready, what it weighs, how soon it shows an order, and how fast it answers.
 
 mod footprint;
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use self::{report::Row, subject::Subject};
-use crate::{
+use stacks::{
     backends::{
         Series,
         stack::{Backends, Kind},
@@ -75,7 +75,7 @@ pub async fn run(options: &Options, wanted: &CompareWanted) -> Result<()> {
     let document = report::document(&rows, &left_out, wanted)?;
     write("comparison.svg", &report::picture(&rows))?;
     write("comparison.md", &document)?;
-    crate::commands::show(&report::table(&rows))
+    stacks::commands::show(&report::table(&rows))
 }
 
 async fn measure(
@@ -97,7 +97,7 @@ async fn measure_one(subject: &mut Subject, wanted: &CompareWanted, progress: &m
     let backends = Backends::find(subject.options(), Some(subject.kind())).await?;
     let before = subject.footprint().await?;
     let (report, placed) = prove::through(&backends, (wanted.orders, wanted.rate), WITHIN, progress).await?;
-    ensure!(report.is_whole(), "not everything arrived:\n{}", report.table(crate::style::Style::PLAIN));
+    ensure!(report.is_whole(), "not everything arrived:\n{}", report.table(stacks::style::Style::PLAIN));
     let after = subject.footprint().await?;
     progress.begin("questions");
     let last = placed.last().context("no order was accepted")?;

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::Nemesis;
-use crate::local::layout::Component;
+use stacks::local::layout::Component;
 
 /// Room for both databases with their logs, and little else.
 const SIZE: &str = "size=48m";

@@ -21,7 +21,7 @@ use flate2::read::GzDecoder;
 use prost::Message;
 use tokio::net::TcpListener;
 
-use crate::local::ports;
+use stacks::local::ports;
 
 /// The receiver; serves until the runtime ends.
 pub(super) struct Sink {

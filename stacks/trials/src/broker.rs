@@ -1,4 +1,4 @@
-//! `stacks broker`: lends a command a private RabbitMQ node for as long as it runs, so that tests
+//! `trials broker`: lends a command a private RabbitMQ node for as long as it runs, so that tests
 //! need no broker on the machine and leave none behind.
 
 use std::{
@@ -10,16 +10,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tokio::{
-    process::{Child, Command},
-    signal::unix::{Signal as Signals, SignalKind, signal},
-};
+use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::{
+use stacks::{
     http,
     local::rabbitmq::{Node, Ports},
-    process::{Process, Signal, append, spawn_detached},
+    process::{Process, append, spawn_detached},
+    signals::Interruptions,
 };
 
 const START: Duration = Duration::from_secs(90);
@@ -185,34 +183,6 @@ async fn supervise(command: &mut Command, interruptions: &mut Interruptions) -> 
 fn code(status: ExitStatus) -> u8 {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     u8::try_from(code).unwrap_or(1)
-}
-
-/// The signals that ask us to end.
-pub struct Interruptions {
-    hangup: Signals,
-    interrupt: Signals,
-    terminate: Signals,
-}
-
-impl Interruptions {
-    /// From now on these signals no longer end the process by themselves.
-    pub fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    /// The next of them.
-    pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.hangup.recv() => Signal::HUP,
-            _ = self.interrupt.recv() => Signal::INT,
-            _ = self.terminate.recv() => Signal::TERM,
-        }
-    }
 }
 
 #[cfg(test)]

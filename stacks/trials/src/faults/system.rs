@@ -19,8 +19,8 @@ use super::{
     proxy::Proxy,
     rabbit::{Message, PARKING, QUEUE, Rabbit, UNROUTED},
 };
-use crate::{
-    broker::Broker,
+use crate::broker::Broker;
+use stacks::{
     http,
     local::{
         Options, Stack, bare,

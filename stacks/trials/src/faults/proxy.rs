@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::local::ports;
+use stacks::local::ports;
 
 /// What goes through at once.
 const PIECE: usize = 8 * 1024;

@@ -1,4 +1,4 @@
-//! `stacks postgres`: lends a command a private PostgreSQL server for as long as it runs.
+//! `trials postgres`: lends a command a private PostgreSQL server for as long as it runs.
 
 use std::{
     fs,
@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use crate::{
-    broker::lend,
+use crate::broker::lend;
+use stacks::{
     local::ports,
     process::{Process, Signal, append, spawn_detached},
 };

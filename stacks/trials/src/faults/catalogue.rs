@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::nemesis::Fault::{self, *};
-use crate::{
+use stacks::{
     local::layout::Component::{self, Gateway, Mailer, Payment},
     process::Signal,
     smtp_server::Manner,

@@ -1,4 +1,4 @@
-//! `stacks faults`: breaks the real system under load, in every way that `catalogue` lists, and judges from
+//! `trials faults`: breaks the real system under load, in every way that `catalogue` lists, and judges from
 //! outside whether anything that was accepted was lost or done twice.
 //!
 //! ```text
@@ -42,7 +42,7 @@ use self::{
     report::Row,
     system::System,
 };
-use crate::{local::Options, progress::Progress, style::Style};
+use stacks::{local::Options, progress::Progress, style::Style};
 
 /// Orders that are accepted during each fault, and where it has to be quick or there is a bug to be shown.
 const ORDERS: (usize, usize) = (250, 60);
@@ -167,7 +167,7 @@ fn chosen_faults(wanted: &FaultsWanted) -> Result<Vec<Named>> {
     };
     let unknown = wanted.faults.iter().find(|name| catalogue::find(name).is_none());
     if let Some(unknown) = unknown {
-        bail!("there is no fault `{unknown}`; `stacks faults --list` names them");
+        bail!("there is no fault `{unknown}`; `trials faults --list` names them");
     }
     Ok(FAULTS.iter().filter(is_chosen).copied().collect())
 }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use crate::{compose::engine, process::Process};
+use stacks::{compose::engine, process::Process};
 
 /// Bytes of both.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

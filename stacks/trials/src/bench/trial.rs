@@ -15,7 +15,7 @@ use super::{
     load::{Answers, place_orders},
     sink::Sink,
 };
-use crate::{
+use stacks::{
     http,
     local::{
         Options, Stack,

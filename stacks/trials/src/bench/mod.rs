@@ -1,4 +1,4 @@
-//! `stacks bench`: what telemetry costs. The same three binaries with telemetry off and with everything on, one after
+//! `trials bench`: what telemetry costs. The same three binaries with telemetry off and with everything on, one after
 //! the other in one run, so that whatever else the machine does meets both.
 
 mod load;
@@ -19,8 +19,8 @@ use self::{
     report::Round,
     trial::{Measured, Place, VARIANTS},
 };
-use crate::{
-    broker::Broker,
+use crate::broker::Broker;
+use stacks::{
     local::{Options, bare},
     progress::Progress,
 };

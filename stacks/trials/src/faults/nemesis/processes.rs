@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Nemesis;
-use crate::{local::layout::Component, process::Signal};
+use stacks::{local::layout::Component, process::Signal};
 
 const CRASH: &str = "SABOTAGE_CRASH";
 /// A point that is on the way of every order is passed long before.

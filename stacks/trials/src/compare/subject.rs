@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use super::footprint::{self, Footprint};
-use crate::{
+use stacks::{
     backends::stack::{Backends, Kind},
     compose,
     local::{Options, Stack, bare, layout::Component},

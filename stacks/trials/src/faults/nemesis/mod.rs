@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 pub(crate) use self::store::SmallDisk;
 use super::{load::Load, system::System};
-use crate::{local::layout::Component, process::Signal, smtp_server::Manner};
+use stacks::{local::layout::Component, process::Signal, smtp_server::Manner};
 
 /// Something that can be broken.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use procfs::Current as _;
 use time::OffsetDateTime;
 
 use super::{CompareWanted, footprint::Footprint};
-use crate::{backends::stack::Kind, style};
+use stacks::{backends::stack::Kind, style};
 
 /// What was measured of one stack.
 pub(super) struct Row {

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::{http, local::rabbitmq::Node};
+use stacks::{http, local::rabbitmq::Node};
 
 /// Where payment publishes.
 pub(crate) const EXCHANGE: &str = "checkout";
