@@ -250,7 +250,7 @@ impl Round {
         let outcome = self.judge(&due, &sent, &log);
         sabotage::point("mailer.after_answer");
         // To forget it would make an e-mail uncertain whose fate is known.
-        while let Err(error) = self.store.settle(&due, outcome.clone()).await {
+        while let Err(error) = self.store.record_outcome(&due, outcome.clone()).await {
             error!(log, "the inbox can't be written: what became of an e-mail is written down again";
                 "error.message" => Chain(&error));
             sleep(PERIOD).await;
@@ -312,7 +312,7 @@ impl Round {
         sabotage::point("mailer.before_smtp");
         let mark = async {
             if sabotage::bug("mailer.sent_before_answer") {
-                return Ok(self.store.settle(due, Outcome::Sent).await?);
+                return Ok(self.store.record_outcome(due, Outcome::Sent).await?);
             }
             if self.store.hand_over(due).await? { Ok(()) } else { Err(NotMarked::Lost) }
         };

@@ -1,4 +1,4 @@
-//! The inbox: every event once, and how far its e-mail has come.
+//! The inbox: each event once, with the state of its e-mail.
 
 mod attempts;
 mod dead_letters;
@@ -6,9 +6,11 @@ mod forget;
 mod receive;
 mod rows;
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use store::sqlx::{self, Row};
-use store::{Database, Migrations, StoreError};
+use store::{Database, Migrations, Queue, StoreError};
 
 pub use self::attempts::{Due, Outcome};
 pub use self::receive::Arrival;
@@ -26,20 +28,22 @@ const MIGRATIONS: Migrations = Migrations {
 #[derive(Clone)]
 pub struct Store {
     database: Database,
+    queue: Arc<Queue>,
 }
 
 impl Store {
-    /// Opens the database, and makes it what this version expects.
+    /// Opens the database, and brings its schema up to date.
     ///
     /// # Errors
-    /// When that is not possible; the service must not start then.
+    /// When the database can't be opened or its schema can't be brought up to date; the service must not start then.
     pub async fn open(url: &SecretString) -> Result<Self, StoreError> {
-        let store = Self { database: Database::open(url, MIGRATIONS).await? };
-        store.end_leases_of_the_dead().await?;
+        let queue = Arc::new(Queue::new(&attempts::TABLE));
+        let store = Self { database: Database::open(url, MIGRATIONS).await?, queue };
+        store.end_leases().await?;
         Ok(store)
     }
 
-    /// Events whose e-mail is not sent yet.
+    /// The number of events whose e-mail is not sent yet.
     ///
     /// # Errors
     /// When the database can't be read.

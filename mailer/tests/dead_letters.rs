@@ -51,7 +51,7 @@ impl Mailer {
         assert_eq!(self.store.receive(vec![arrival]).await.unwrap(), [true]);
         let due = self.store.claim(1, Duration::from_secs(60)).await.unwrap();
         let error = "550 no such user".to_owned();
-        self.store.settle(&due[0], Outcome::Dead { error }).await.unwrap();
+        self.store.record_outcome(&due[0], Outcome::Dead { error }).await.unwrap();
     }
 
     async fn start() -> Self {

@@ -1,4 +1,5 @@
-//! What payment remembers: payments, keys and the outbox. What is decided and what is announced commit together.
+//! The durable state of payment: payments, idempotency keys and the outbox. A payment, its key and its event are
+//! committed in one transaction.
 
 mod outbox;
 mod rows;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use payment_api::http::Payment;
 use secrecy::SecretString;
 use store::sqlx::{self, Row};
-use store::{Database, Migrations, StoreError};
+use store::{Database, Migrations, Queue, StoreError};
 use uuid::Uuid;
 
 pub use self::outbox::{OutboxEvent, Window};
@@ -33,36 +34,39 @@ const MIGRATIONS: Migrations = Migrations {
 #[derive(Clone)]
 pub struct Store {
     database: Database,
-    /// Events that wait for the broker, as of the last count, and those that were added since.
+    outbox: Arc<Queue>,
+    /// Events that wait for the broker: those of the last count, and those that were added since.
     pending: Arc<AtomicI64>,
 }
 
-/// What waits for the broker.
+/// The events that wait for the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
     /// Events that the broker has not confirmed.
     pub pending: i64,
-    /// How long the oldest of them has waited; zero where there is none.
+    /// The age of the oldest of them; zero without one.
     pub oldest_age: Duration,
 }
 
 impl Store {
-    /// Opens the database, and makes it what this version expects.
+    /// Opens the database, and brings its schema up to date.
     ///
     /// # Errors
-    /// When that is not possible; the service must not start then.
+    /// When the database can't be opened or its schema can't be brought up to date; the service must not start then.
     pub async fn open(url: &SecretString) -> Result<Self, StoreError> {
         let database = Database::open(url, MIGRATIONS).await?;
-        let store = Self { database, pending: Arc::default() };
-        store.end_leases_of_the_dead().await?;
+        let outbox = Arc::new(Queue::new(&outbox::TABLE));
+        let store = Self { database, outbox, pending: Arc::default() };
+        store.end_leases().await?;
         store.count_pending().await?;
         Ok(store)
     }
 
-    /// Commits a settlement, payment, key and event in one transaction, unless its key is known already.
+    /// Commits the payment, the key and the event of a settlement in one transaction. Returns the payment that was
+    /// settled under the same key before, if there is one; nothing is written then.
     ///
     /// # Errors
-    /// When the commit did not happen, or nobody can tell.
+    /// When the commit failed, or its outcome is unknown.
     pub async fn settle(&self, settlement: Settlement) -> Result<Option<Known>, StoreError> {
         let known = self.database.write(settlement).await?;
         if known.is_none() {
@@ -76,9 +80,6 @@ impl Store {
     /// # Errors
     /// When the database can't be read.
     pub async fn find_by_key(&self, key: &str) -> Result<Option<Known>, StoreError> {
-        if sabotage::bug("payment.idempotency_off") {
-            return Ok(None);
-        }
         let row = sqlx::query(settle::FIND_BY_KEY).bind(key).bind(settle::oldest_kept(rows::now()));
         let row = row.fetch_optional(self.database.reader()).await?;
         Ok(row.map(|row| rows::known(&row)).transpose()?)
@@ -94,8 +95,7 @@ impl Store {
         Ok(row.map(|row| rows::payment(&row)).transpose()?)
     }
 
-    /// Events that the broker has not confirmed, about: counted at each look of the publisher, plus what has come
-    /// since.
+    /// The number of events that the broker has not confirmed: those of the last count, and those added since.
     pub fn pending(&self) -> i64 {
         self.pending.load(Ordering::Relaxed)
     }
@@ -108,7 +108,7 @@ impl Store {
         Ok(self.backlog().await?.pending)
     }
 
-    /// Looks at the events that the broker has not confirmed.
+    /// Counts the events that the broker has not confirmed, and finds the age of the oldest.
     ///
     /// # Errors
     /// When the database can't be read.
@@ -118,7 +118,7 @@ impl Store {
         let row = sqlx::query(query).bind(now).fetch_one(self.database.reader()).await?;
         let (pending, oldest): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         self.pending.store(pending, Ordering::Relaxed);
-        // Another replica may have put it there, by a clock that is ahead.
+        // The clock of the replica that wrote the row may be ahead.
         let oldest_age = Duration::from_millis(u64::try_from(now - oldest).unwrap_or(0));
         Ok(Backlog { pending, oldest_age })
     }

@@ -10,6 +10,7 @@
 
 mod database;
 mod error;
+mod queue;
 mod url;
 mod writer;
 
@@ -18,6 +19,7 @@ pub mod testing;
 
 pub use database::{Database, Migrations};
 pub use error::StoreError;
+pub use queue::{Expiring, Lease, Queue, Table};
 pub use sqlx;
 pub use url::{Dialect, check};
 pub use writer::{Session, Write};

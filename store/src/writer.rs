@@ -42,6 +42,22 @@ pub struct Session<'c> {
     pub now: i64,
 }
 
+impl Session<'_> {
+    /// The time `duration` after now, in the unit of now.
+    pub fn after(&self, duration: Duration) -> i64 {
+        self.now.saturating_add(milliseconds(duration))
+    }
+
+    /// The time `duration` before now, in the unit of now.
+    pub fn before(&self, duration: Duration) -> i64 {
+        self.now.saturating_sub(milliseconds(duration))
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Where writes are handed in; cheap to clone. The task ends with the last of them.
 #[derive(Clone)]
 pub(crate) struct Writer(mpsc::Sender<Box<dyn Job>>);

@@ -1,4 +1,4 @@
-//! The rows that nobody works on any more, and the way back for them.
+//! The rows that were given up or held, and their replay.
 
 use store::sqlx::{self, query};
 use store::{Session, StoreError, Write};
@@ -32,7 +32,7 @@ impl Write for Replay {
 }
 
 impl Store {
-    /// The dead letters and what is held, the oldest first.
+    /// The dead letters and the held e-mails, the oldest first.
     ///
     /// # Errors
     /// When the database can't be read.
@@ -45,8 +45,8 @@ impl Store {
         Ok(rows.iter().map(rows::dead_letter).collect::<sqlx::Result<_>>()?)
     }
 
-    /// Puts one dead letter back, or all of them, as if it had just been received; says how many. `context` is that
-    /// of the request for it.
+    /// Queues one dead letter again, or all of them, as if it had just been received; returns their number. `context` is
+    /// the trace context of the request for it.
     ///
     /// # Errors
     /// When the database can't be written.

@@ -1,35 +1,24 @@
-//! E-mails that were sent long ago, with their customers' addresses.
+//! Forgetting of sent e-mails: their rows hold the customers' addresses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use store::sqlx::{self, query};
-use store::{Session, StoreError, Write};
+use store::sqlx;
+use store::{Queue, Session, StoreError, Write};
 
 use super::Store;
 
-/// How long an event is known after its e-mail was sent. A delivery that repeats it later is taken for a new one, and
-/// no broker keeps a message for that long.
+/// The time for which an event is known after its e-mail was sent. A delivery that repeats it later counts as new; no
+/// broker keeps a message for that long.
 const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Rows that are forgotten in one step: who receives events meanwhile waits for it.
-const MOST: u32 = 500;
-
-struct Forget;
+struct Forget(Arc<Queue>);
 
 impl Write for Forget {
-    /// Whether there may be more.
+    /// True if there may be more.
     type Output = bool;
 
     async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<bool> {
-        let oldest = session.now.saturating_sub(i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX));
-        let forgotten = query(
-            "DELETE FROM inbox WHERE event_id IN \
-             (SELECT event_id FROM inbox WHERE state = 'sent' AND sent_at <= $1 ORDER BY sent_at LIMIT $2)",
-        )
-        .bind(oldest)
-        .bind(i64::from(MOST))
-        .execute(&mut *session.connection)
-        .await?;
-        Ok(forgotten.rows_affected() == u64::from(MOST))
+        self.0.forget(session, RETENTION).await
     }
 }
 
@@ -39,7 +28,7 @@ impl Store {
     /// # Errors
     /// When the database can't be written; what is left is forgotten the next time.
     pub async fn forget_old(&self) -> Result<(), StoreError> {
-        while self.database.write(Forget).await? {}
+        while self.database.write(Forget(self.queue.clone())).await? {}
         Ok(())
     }
 }

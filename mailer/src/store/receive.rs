@@ -1,4 +1,4 @@
-//! Deliveries, written down before they are acknowledged.
+//! Deliveries: committed to the inbox before they are acknowledged.
 
 use payment_api::event::PaymentEvent;
 use store::sqlx::{self, query};
@@ -19,7 +19,7 @@ pub struct Arrival {
 struct Receive(Vec<Arrival>);
 
 impl Write for Receive {
-    /// For each arrival, whether it is new.
+    /// For each arrival, true if it is new.
     type Output = Vec<bool>;
 
     async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<Vec<bool>> {
@@ -36,12 +36,6 @@ impl Write for Receive {
             .bind(session.now)
             .execute(&mut *session.connection)
             .await?;
-            if sabotage::bug("mailer.dedupe_off") {
-                query("UPDATE inbox SET state = 'queued', leased_until = 0 WHERE event_id = $1 AND state = 'sent'")
-                    .bind(event.id.to_string())
-                    .execute(&mut *session.connection)
-                    .await?;
-            }
             new.push(inserted.rows_affected() == 1);
         }
         Ok(new)
@@ -49,10 +43,10 @@ impl Write for Receive {
 }
 
 impl Store {
-    /// Puts events into the inbox, all of them or none; says for each whether it is new.
+    /// Puts events into the inbox, all of them or none; returns for each if it is new.
     ///
     /// # Errors
-    /// When they are not committed, or nobody can tell: to receive them again is harmless.
+    /// When the commit failed, or its outcome is unknown: receiving the events again is harmless.
     pub async fn receive(&self, arrivals: Vec<Arrival>) -> Result<Vec<bool>, StoreError> {
         self.database.write(Receive(arrivals)).await
     }

@@ -1,6 +1,7 @@
-//! Rows, read back.
+//! The decoding of rows.
 
 use payment_api::event::PaymentEvent;
+use store::Lease;
 use store::sqlx::any::AnyRow;
 use store::sqlx::{self, Row};
 use telemetry::propagation::TraceContext;
@@ -9,7 +10,7 @@ use time::OffsetDateTime;
 use super::Due;
 use crate::dead_letters::{DeadLetter, State};
 
-pub(super) fn due(row: &AnyRow, lease: &str) -> sqlx::Result<Due> {
+pub(super) fn due(row: &AnyRow, lease: &Lease) -> sqlx::Result<Due> {
     let event: PaymentEvent =
         serde_json::from_slice(&row.try_get::<Vec<u8>, _>("payload")?).map_err(decode)?;
     Ok(Due {
@@ -21,10 +22,10 @@ pub(super) fn due(row: &AnyRow, lease: &str) -> sqlx::Result<Due> {
             .map(context)
             .transpose()?,
         attempt: number(row, "attempts")?,
-        queued_at: moment(row.try_get("queued_at")?),
+        queued_at: timestamp(row.try_get("queued_at")?),
         handed_over: row.try_get::<i64, _>("handed_over")? != 0,
         uncertain: row.try_get::<i64, _>("uncertain")? != 0,
-        lease: lease.to_owned(),
+        lease: lease.clone(),
     })
 }
 
@@ -37,11 +38,11 @@ pub(super) fn dead_letter(row: &AnyRow) -> sqlx::Result<DeadLetter> {
         state,
         row.try_get::<Option<String>, _>("error")?.unwrap_or_default(),
         number(row, "attempts")?,
-        Some(moment(row.try_get("received_at")?)),
+        Some(timestamp(row.try_get("received_at")?)),
     ))
 }
 
-/// Only a database that something else has written to can have a row that this refuses.
+/// The error of a row that can't be decoded: another program has written it.
 pub(super) fn decode(error: serde_json::Error) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }
@@ -54,8 +55,8 @@ fn number(row: &AnyRow, column: &str) -> sqlx::Result<u32> {
     Ok(u32::try_from(row.try_get::<i64, _>(column)?).unwrap_or(u32::MAX))
 }
 
-fn moment(milliseconds: i64) -> OffsetDateTime {
-    // Only what this service has written can be read here, and that is a time.
+fn timestamp(milliseconds: i64) -> OffsetDateTime {
+    // This service writes no other number than a time.
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -103,11 +103,11 @@ async fn who_slept_past_his_lease_must_not_send_and_can_tell_only_the_truth() {
         let slept = inbox.claim(1, Duration::ZERO).await.unwrap().remove(0);
         let awake = inbox.claim(1, LEASE).await.unwrap().remove(0);
         assert!(!inbox.hand_over(&slept).await.unwrap());
-        inbox.settle(&slept, Outcome::Dead { error: "550".into() }).await.unwrap();
+        inbox.record_outcome(&slept, Outcome::Dead { error: "550".into() }).await.unwrap();
         assert_eq!(inbox.queued().await.unwrap(), 1, "it is not his to give up");
         assert!(inbox.hand_over(&awake).await.unwrap());
         // He had sent it before he fell asleep: then nobody must send it any more.
-        inbox.settle(&slept, Outcome::Sent).await.unwrap();
+        inbox.record_outcome(&slept, Outcome::Sent).await.unwrap();
         assert_eq!(inbox.queued().await.unwrap(), 0);
         assert!(!inbox.hand_over(&awake).await.unwrap());
     }
@@ -123,7 +123,7 @@ async fn what_is_sent_given_up_or_held_is_never_due_again() {
             Outcome::Dead { error: "550 no such user".into() },
             Outcome::Held { attempts: 1, error: "no answer".into() },
         ]) {
-            inbox.settle(due, outcome).await.unwrap();
+            inbox.record_outcome(due, outcome).await.unwrap();
         }
         assert_eq!(inbox.claim(10, LEASE).await.unwrap().len(), 0);
         drop(inbox);
@@ -138,8 +138,8 @@ async fn a_retry_is_due_after_its_delay_also_when_the_service_was_restarted() {
     for (inbox, database) in each().await {
         receive_new(&inbox, 2).await;
         let due = inbox.claim(10, LEASE).await.unwrap();
-        inbox.settle(&due[0], later("451 later", Duration::ZERO)).await.unwrap();
-        inbox.settle(&due[1], later("451 later", LEASE)).await.unwrap();
+        inbox.record_outcome(&due[0], later("451 later", Duration::ZERO)).await.unwrap();
+        inbox.record_outcome(&due[1], later("451 later", LEASE)).await.unwrap();
         drop(inbox);
         let again = reopen(&database).await.claim(10, LEASE).await.unwrap();
         assert_eq!((again.len(), again[0].event.id, again[0].attempt), (1, due[0].event.id, 2));
@@ -152,7 +152,7 @@ async fn a_restart_on_a_file_ends_the_lease_of_the_dead_but_no_delay() {
     let inbox = reopen(&database).await;
     receive_new(&inbox, 2).await;
     let due = inbox.claim(10, LEASE).await.unwrap();
-    inbox.settle(&due[1], later("451 later", LEASE)).await.unwrap();
+    inbox.record_outcome(&due[1], later("451 later", LEASE)).await.unwrap();
     drop(inbox);
     let again = reopen(&database).await.claim(10, LEASE).await.unwrap();
     assert_eq!((again.len(), again[0].event.id, again[0].attempt), (1, due[0].event.id, 2));
@@ -167,13 +167,13 @@ async fn what_was_handed_over_and_never_heard_of_again_is_remembered() {
         assert!(inbox.hand_over(&due[0]).await.unwrap());
         assert!(inbox.hand_over(&due[1]).await.unwrap());
         // An answer that was heard settles it, also a refusal.
-        inbox.settle(&due[1], later("451 later", Duration::ZERO)).await.unwrap();
+        inbox.record_outcome(&due[1], later("451 later", Duration::ZERO)).await.unwrap();
         let again = inbox.claim(10, LEASE).await.unwrap();
         assert_eq!(again.len(), 3);
         for again in &again {
             let is_lost = again.event.id == due[0].event.id;
             assert_eq!((again.handed_over, again.uncertain), (is_lost, is_lost));
-            inbox.settle(again, later("451 later", Duration::ZERO)).await.unwrap();
+            inbox.record_outcome(again, later("451 later", Duration::ZERO)).await.unwrap();
         }
         for again in inbox.claim(10, LEASE).await.unwrap() {
             let is_lost = again.event.id == due[0].event.id;
@@ -187,7 +187,7 @@ async fn what_is_put_back_begins_anew_under_the_context_of_who_did() {
     for (inbox, _database) in each().await {
         receive_new(&inbox, 2).await;
         for due in inbox.claim(10, LEASE).await.unwrap() {
-            inbox.settle(&due, Outcome::Dead { error: "550".into() }).await.unwrap();
+            inbox.record_outcome(&due, Outcome::Dead { error: "550".into() }).await.unwrap();
         }
         let event = inbox.dead_letters(1).await.unwrap()[0].event_id.clone().unwrap();
         assert_eq!(inbox.replay(event.parse().ok(), &context()).await.unwrap(), 1);
@@ -202,8 +202,8 @@ async fn an_email_that_was_sent_is_forgotten_after_thirty_days_and_nothing_else_
     for (inbox, database) in each().await {
         receive_new(&inbox, 3).await;
         let due = inbox.claim(2, LEASE).await.unwrap();
-        inbox.settle(&due[0], Outcome::Sent).await.unwrap();
-        inbox.settle(&due[1], Outcome::Dead { error: "550".into() }).await.unwrap();
+        inbox.record_outcome(&due[0], Outcome::Sent).await.unwrap();
+        inbox.record_outcome(&due[1], Outcome::Dead { error: "550".into() }).await.unwrap();
         inbox.forget_old().await.unwrap();
         assert!(!receive(&inbox, &due[0].event, context()).await, "it is not old yet");
 

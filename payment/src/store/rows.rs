@@ -1,15 +1,14 @@
-//! Rows, read back.
+//! The decoding of rows.
 
 use payment_api::Money;
 use payment_api::http::{EventState, Outcome, Payment};
 use store::sqlx::any::AnyRow;
 use store::sqlx::{self, Row};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{Known, OutboxEvent};
 
-/// An event that is not in the outbox any more was published long ago.
+/// The columns of a payment. Without a row in the outbox its event was published and forgotten.
 macro_rules! payment_columns {
     () => {
         "p.order_id, p.outcome, p.reason, p.amount_minor, p.currency, p.trace_id, p.settled_at, \
@@ -53,24 +52,16 @@ pub(super) fn payment(row: &AnyRow) -> Result<Payment, sqlx::Error> {
 }
 
 pub(super) fn outbox_event(row: &AnyRow) -> Result<OutboxEvent, sqlx::Error> {
-    let event = OutboxEvent {
+    Ok(OutboxEvent {
         id: row.try_get::<String, _>("event_id")?.parse().map_err(decode)?,
         order_id: row.try_get::<String, _>("order_id")?.parse().map_err(decode)?,
         routing_key: row.try_get("routing_key")?,
         payload: row.try_get("payload")?,
         trace_context: serde_json::from_str(&row.try_get::<String, _>("trace_context")?).map_err(decode)?,
-    };
-    Ok(if sabotage::bug("payment.new_event_id_on_retry") { renamed(&event) } else { event })
+    })
 }
 
-/// The same event as far as its order is concerned, and another one to everybody else.
-fn renamed(event: &OutboxEvent) -> OutboxEvent {
-    let id = Uuid::now_v7();
-    let payload = String::from_utf8_lossy(&event.payload).replace(&event.id.to_string(), &id.to_string());
-    OutboxEvent { id, payload: payload.into_bytes(), ..event.clone() }
-}
-
-/// Only a database that something else has written to can have such a row.
+/// The error of a row that can't be decoded: another program has written it.
 pub(super) fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }

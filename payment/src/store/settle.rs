@@ -1,16 +1,17 @@
-//! The transaction that decides: payment, key and event, or none of them.
+//! The transaction of a settlement: payment, key and event.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use payment_api::Money;
 use payment_api::http::Payment;
 use store::sqlx::{self, query};
-use store::{Session, StoreError, Write};
+use store::{Expiring, Queue, Session, StoreError, Write};
 
 use super::rows::{self, decode, milliseconds, payment_columns};
 use super::{OutboxEvent, Store};
 
-/// How long a key is remembered; later it may be used for another order.
+/// The time after which a key may be used for another order, and a published event is forgotten.
 const KEY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A decided payment and its event, not yet committed.
@@ -22,13 +23,13 @@ pub struct Settlement {
     pub amount: Money,
     /// The key of the request.
     pub idempotency_key: String,
-    /// What the request asked for, to tell a repetition from another request with the same key.
+    /// A digest of the request's contents: another request with the same key has another one.
     pub fingerprint: String,
     /// The event.
     pub event: OutboxEvent,
 }
 
-/// A payment that was settled before, with what it was asked for.
+/// A payment that was settled before, with the fingerprint of its request.
 pub struct Known {
     /// The payment.
     pub payment: Payment,
@@ -43,13 +44,13 @@ pub(super) const FIND_BY_KEY: &str = concat!(
      LEFT JOIN outbox o ON o.order_id = p.order_id WHERE i.key = $1 AND i.created_at > $2"
 );
 
-/// Keys from before this time are forgotten.
+/// The time before which keys have expired, at `now`; both in milliseconds since the Unix epoch.
 pub(super) fn oldest_kept(now: i64) -> i64 {
     now.saturating_sub(i64::try_from(KEY_RETENTION.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl Write for Settlement {
-    /// What was settled under the same key before, if anything was.
+    /// The payment that was settled under the same key before, if there is one.
     type Output = Option<Known>;
 
     async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<Option<Known>> {
@@ -57,14 +58,14 @@ impl Write for Settlement {
         let oldest = oldest_kept(session.now);
         let known =
             query(FIND_BY_KEY).bind(key).bind(oldest).fetch_optional(&mut *session.connection).await?;
-        if let (Some(row), false) = (known, sabotage::bug("payment.idempotency_off")) {
+        if let Some(row) = known {
             return rows::known(&row).map(Some);
         }
         self.insert_payment(session).await?;
-        // Two replicas with one key at once: the second fails here, and finds the first when it is run again.
+        // Of two replicas with one key at once, the second fails here; run again, it finds the key of the first.
         query("DELETE FROM idempotency WHERE key = $1 AND created_at <= $2")
             .bind(key)
-            .bind(if sabotage::bug("payment.idempotency_off") { i64::MAX } else { oldest })
+            .bind(oldest)
             .execute(&mut *session.connection)
             .await?;
         query("INSERT INTO idempotency (key, fingerprint, order_id, created_at) VALUES ($1, $2, $3, $4)")
@@ -74,11 +75,7 @@ impl Write for Settlement {
             .bind(session.now)
             .execute(&mut *session.connection)
             .await?;
-        let forgets =
-            sabotage::bug("payment.outbox_not_atomic") && self.event.id.as_u128().is_multiple_of(16);
-        if !forgets {
-            self.event.insert(session, milliseconds(self.payment.settled_at)).await?;
-        }
+        self.event.insert(session, milliseconds(self.payment.settled_at)).await?;
         sabotage::point("payment.in_commit");
         Ok(None)
     }
@@ -94,7 +91,7 @@ impl Settlement {
         .bind(payment.order_id.to_string())
         .bind(payment.outcome.as_str())
         .bind(payment.reason.as_deref())
-        .bind(amount.minor() + i64::from(sabotage::bug("payment.wrong_amount")))
+        .bind(amount.minor())
         .bind(amount.currency().code())
         .bind(payment.trace_id.as_deref())
         .bind(milliseconds(payment.settled_at))
@@ -122,33 +119,20 @@ impl OutboxEvent {
     }
 }
 
-/// Forgets, a bounded number at a time, what is not needed any more.
-struct Forget;
-
-/// Rows that are forgotten in one step: who settles a payment meanwhile waits for it.
-const MOST_FORGOTTEN: i64 = 500;
+/// Forgets a portion of the expired keys and of the published events. The payments stay.
+struct Forget {
+    keys: Arc<Expiring>,
+    outbox: Arc<Queue>,
+}
 
 impl Write for Forget {
-    /// Whether there may be more.
+    /// True if there may be more.
     type Output = bool;
 
     async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<bool> {
-        let mut more = false;
-        for statement in [
-            "DELETE FROM idempotency WHERE key IN \
-             (SELECT key FROM idempotency WHERE created_at <= $1 ORDER BY created_at LIMIT $2)",
-            // With its customer's address; the payment itself stays.
-            "DELETE FROM outbox WHERE event_id IN \
-             (SELECT event_id FROM outbox WHERE published_at <= $1 ORDER BY published_at LIMIT $2)",
-        ] {
-            let forgotten = query(statement)
-                .bind(oldest_kept(session.now))
-                .bind(MOST_FORGOTTEN)
-                .execute(&mut *session.connection)
-                .await?;
-            more |= forgotten.rows_affected() == MOST_FORGOTTEN.unsigned_abs();
-        }
-        Ok(more)
+        let more_keys = self.keys.forget(session, KEY_RETENTION).await?;
+        // An event holds the customer's address.
+        Ok(self.outbox.forget(session, KEY_RETENTION).await? || more_keys)
     }
 }
 
@@ -158,7 +142,8 @@ impl Store {
     /// # Errors
     /// When the database can't be written; what is left is forgotten the next time.
     pub async fn forget_old(&self) -> Result<(), StoreError> {
-        while self.database.write(Forget).await? {}
+        let keys = Arc::new(Expiring::new("idempotency", "key", "TRUE", "created_at"));
+        while self.database.write(Forget { keys: keys.clone(), outbox: self.outbox.clone() }).await? {}
         Ok(())
     }
 }
