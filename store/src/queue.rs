@@ -24,8 +24,10 @@ pub struct Table {
     pub key: &'static str,
     /// True for the rows that are work, as a partial index has it.
     pub is_open: &'static str,
-    /// The column of the time from which a row is due; the oldest are claimed first.
-    pub due_at: &'static str,
+    /// True for the rows that are due; `$3` is the time of the claim.
+    pub is_due: &'static str,
+    /// The column of the time by which rows are claimed, the oldest first.
+    pub order_by: &'static str,
     /// Assigned at a claim beside the lease and the attempt, each with a comma in front.
     pub on_claim: &'static str,
     /// The columns that a claim returns.
@@ -60,12 +62,13 @@ pub struct Queue {
 impl Queue {
     /// The queue of a table.
     pub fn new(table: &Table) -> Self {
-        let Table { name, key, is_open, due_at, on_claim, columns, finished_at, is_finished } = table;
+        let Table { name, key, is_open, is_due, order_by, on_claim, columns, finished_at, is_finished } =
+            table;
         let claim = |lock: &str| {
             // Materialized: PostgreSQL may run a plain subquery more than once, and claim more than was asked for.
             format!(
                 "WITH due AS MATERIALIZED (SELECT {key} FROM {name} \
-                  WHERE {is_open} AND {due_at} <= $3 AND leased_until <= $3 ORDER BY {due_at} LIMIT $4{lock}) \
+                  WHERE {is_open} AND {is_due} AND leased_until <= $3 ORDER BY {order_by} LIMIT $4{lock}) \
                  UPDATE {name} SET lease = $1, leased_until = $2, attempts = attempts + 1{on_claim} \
                  WHERE {key} IN (SELECT {key} FROM due) AND {is_open} AND leased_until <= $3 RETURNING {columns}"
             )

@@ -65,7 +65,8 @@ pub(super) const TABLE: Table = Table {
     name: "inbox",
     key: "event_id",
     is_open: "state = 'queued'",
-    due_at: "due_at",
+    is_due: "due_at <= $3",
+    order_by: "due_at",
     // A row that is due and still handed over: its last attempt ended without a known result.
     on_claim: ", uncertain = CASE WHEN handed_over = 1 THEN 1 ELSE uncertain END",
     columns: "payload, trace_context, replay_context, attempts, queued_at, handed_over, uncertain",

@@ -38,7 +38,9 @@ pub(super) const TABLE: Table = Table {
     name: "outbox",
     key: "event_id",
     is_open: "published_at IS NULL",
-    due_at: "created_at",
+    // The clock of the replica that wrote the row may be ahead: it says nothing but the order.
+    is_due: "TRUE",
+    order_by: "created_at",
     on_claim: "",
     columns: "event_id, order_id, routing_key, payload, trace_context, created_at",
     finished_at: "published_at",
