@@ -8,6 +8,7 @@ use actix::prelude::*;
 use actix_web::{App, test, web};
 use clap::Parser;
 use lapin::BasicProperties;
+use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use mailer::config::Config;
 use mailer::consumer::{self, Consumer};
@@ -17,9 +18,8 @@ use mailer::postman::{Deliver, Postman};
 use mailer::store::{Arrival, Outcome, Store};
 use mailer::transport::Transport;
 use payment_api::auth::Token;
-use payment_api::broker::Broker;
+use payment_api::broker::{Broker, Link};
 use payment_api::event::PaymentEvent;
-use payment_api::testing::{Vhost, paid};
 use payment_api::topology;
 use store::testing::TestDatabase;
 use telemetry::Traced;
@@ -27,13 +27,16 @@ use telemetry::amqp::{with_context, with_publish_time};
 use telemetry::propagation::TraceContext;
 use telemetry::testing::Capture;
 use tempfile::TempDir;
+use testkit::rabbitmq::VirtualHost;
+use testkit::wait::eventually;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const UNREADABLE: &[u8] =
     br#"{"data":{"orderId":"01890000-0000-7000-8000-000000000002"},"to":"ada@example.org"}"#;
 
 struct Mailer {
-    vhost: Vhost,
+    /// A connection of the test.
+    link: Link,
     store: Store,
     postman: Addr<Postman>,
     consumer: Addr<Consumer>,
@@ -41,6 +44,7 @@ struct Mailer {
     directory: TempDir,
     seen: Capture,
     _database: TestDatabase,
+    _vhost: VirtualHost,
 }
 
 impl Mailer {
@@ -55,7 +59,7 @@ impl Mailer {
     }
 
     async fn start() -> Self {
-        let vhost = Vhost::create().await;
+        let vhost = VirtualHost::create().await;
         let directory = tempfile::tempdir().unwrap();
         let database = TestDatabase::sqlite();
         let store = Store::open(&database.url).await.unwrap();
@@ -64,11 +68,22 @@ impl Mailer {
         let seen = Capture::start();
         let (metrics, log) = (Metrics::register(seen.registry()).unwrap(), seen.log());
         let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
-        let broker = Arc::new(Broker::new(&vhost.url).unwrap());
+        let broker = Arc::new(Broker::new(&vhost.amqp_url()).unwrap());
+        let link = broker.connect("test").await.unwrap();
         let deliver: Recipient<Deliver> = postman.clone().recipient();
         let dead_letters = DeadLetters::new(store.clone(), broker.clone(), deliver.clone(), &log).start();
         let consumer = Consumer::new(broker, store.clone(), deliver, metrics, &log).start();
-        Self { vhost, store, postman, consumer, dead_letters, directory, seen, _database: database }
+        Self {
+            link,
+            store,
+            postman,
+            consumer,
+            dead_letters,
+            directory,
+            seen,
+            _database: database,
+            _vhost: vhost,
+        }
     }
 
     async fn list(&self) -> Vec<DeadLetter> {
@@ -76,14 +91,11 @@ impl Mailer {
     }
 
     async fn until_listed(&self, number: usize) -> Vec<DeadLetter> {
-        for _ in 0..100 {
+        eventually(&format!("{number} dead letters"), async || {
             let letters = self.list().await;
-            if letters.len() == number {
-                return letters;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("there are not {number} dead letters but {:?}", self.list().await);
+            if letters.len() == number { Ok(letters) } else { Err(format!("{letters:?}")) }
+        })
+        .await
     }
 
     async fn replay(&self, id: Option<&str>) -> u64 {
@@ -97,7 +109,7 @@ impl Mailer {
             .with_headers(with_publish_time(with_context(Default::default(), &context())));
         let options = BasicPublishOptions::default();
         let (exchange, key) = (topology::EXCHANGE.into(), "payment.succeeded".into());
-        self.vhost.channel().basic_publish(exchange, key, options, body, properties).await.unwrap();
+        self.link.channel.basic_publish(exchange, key, options, body, properties).await.unwrap();
     }
 
     /// Names of the e-mails that were written.
@@ -106,9 +118,18 @@ impl Mailer {
         names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
+    /// Takes the next message out of the parking queue.
+    async fn next_parked(&self) -> Delivery {
+        eventually("a parked message", async || {
+            let options = BasicGetOptions { no_ack: true };
+            let message = self.link.channel.basic_get(topology::PARKING_QUEUE.into(), options).await.unwrap();
+            message.map(|message| message.delivery)
+        })
+        .await
+    }
+
     async fn stop(self) {
         self.consumer.send(consumer::Stop).await.unwrap();
-        self.vhost.delete().await;
     }
 }
 
@@ -117,7 +138,7 @@ fn context() -> TraceContext {
 }
 
 fn event() -> PaymentEvent {
-    paid("ada@example.org")
+    serde_json::from_value(testkit::event::paid("ada@example.org")).unwrap()
 }
 
 #[actix_rt::test]
@@ -144,7 +165,7 @@ async fn an_unreadable_message_is_parked_listed_and_put_back_with_its_bytes() {
     }
     let mut bodies = Vec::new();
     for _ in 0..2 {
-        let parked = mailer.vhost.next_message(topology::PARKING_QUEUE).await.delivery;
+        let parked = mailer.next_parked().await;
         assert_eq!(
             (parked.routing_key.as_str(), parked.properties.delivery_mode()),
             (topology::PARKING_QUEUE, &Some(2))
@@ -163,12 +184,7 @@ async fn the_time_in_the_queue_begins_when_an_event_is_published_and_not_when_it
     event.time -= Duration::from_secs(3600);
     mailer.publish(&event.id.to_string(), &serde_json::to_vec(&event).unwrap()).await;
     let processed = "messaging_process_duration_seconds_count{outcome=\"accepted\"}";
-    for _ in 0..200 {
-        if mailer.seen.metric(processed) > 0.0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("a processed event", async || mailer.seen.metric(processed) > 0.0).await;
     assert_eq!(mailer.seen.metric(processed), 1.0);
     assert_eq!(mailer.seen.metric("messaging_queue_wait_seconds_count"), 1.0);
     let seconds = mailer.seen.metric("messaging_queue_wait_seconds_sum");
@@ -184,17 +200,12 @@ async fn a_message_that_became_readable_is_replayed_into_an_email() {
     let body = serde_json::to_vec(&event).unwrap();
     let properties = BasicProperties::default().with_message_id(event.id.to_string().into());
     let (options, key) = (BasicPublishOptions::default(), topology::PARKING_QUEUE.into());
-    mailer.vhost.channel().basic_publish("".into(), key, options, &body, properties).await.unwrap();
+    mailer.link.channel.basic_publish("".into(), key, options, &body, properties).await.unwrap();
     mailer.until_listed(1).await;
     assert_eq!(mailer.replay(None).await, 1);
-    for _ in 0..100 {
-        if !mailer.emails().is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("an e-mail", async || !mailer.emails().is_empty()).await;
     assert_eq!(mailer.emails(), [format!("{}.eml", event.data.order_id)]);
-    let get = mailer.vhost.channel().basic_get(topology::PARKING_QUEUE.into(), BasicGetOptions::default());
+    let get = mailer.link.channel.basic_get(topology::PARKING_QUEUE.into(), BasicGetOptions::default());
     assert!(get.await.unwrap().is_none(), "it is in one place only");
     mailer.stop().await;
 }
@@ -212,13 +223,11 @@ async fn a_dead_letter_is_listed_and_sent_once_when_it_is_put_back() {
     assert_eq!((letters[0].state, letters[0].reason.as_str()), (State::Dead, "550 no such user"));
 
     assert_eq!(mailer.replay(Some(&event.id.to_string())).await, 1);
-    for _ in 0..100 {
-        if mailer.store.queued().await.unwrap() == 0 {
-            break;
-        }
+    eventually("an empty inbox", async || {
         mailer.postman.send(Deliver).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        mailer.store.queued().await.unwrap() == 0
+    })
+    .await;
     assert_eq!(mailer.emails(), [format!("{}.eml", event.data.order_id)]);
     // What is sent is no dead letter, and what never was one is not found.
     assert_eq!(mailer.replay(Some(&event.id.to_string())).await, 0);

@@ -4,18 +4,21 @@
 use std::time::Duration;
 
 use actix::prelude::*;
+use lapin::message::Delivery;
+use lapin::options::BasicGetOptions;
 use payment::metrics::Metrics;
 use payment::publisher::{Drain, Publisher, Relay};
 use payment::store::{OutboxEvent, Settlement, Store};
-use payment_api::broker::Broker;
+use payment_api::broker::{Broker, Link};
 use payment_api::http::{EventState, Outcome, Payment};
-use payment_api::testing::Vhost;
 use payment_api::{Currency, Money, topology};
 use slog::{Discard, Logger, o};
 use store::testing::TestDatabase;
 use telemetry::amqp::{context_of, since_publish};
 use telemetry::metrics::Registry;
 use telemetry::propagation::TraceContext;
+use testkit::rabbitmq::VirtualHost;
+use testkit::wait::eventually;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -62,22 +65,40 @@ async fn settle(store: &Store) -> Uuid {
 }
 
 async fn until_pending(store: &Store, number: i64) {
-    for _ in 0..200 {
-        if store.count_pending().await.unwrap() == number {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the outbox does not come to {number} pending events");
+    eventually(&format!("{number} pending events"), async || {
+        let pending = store.count_pending().await.unwrap();
+        if pending == number { Ok(()) } else { Err(format!("{pending} are")) }
+    })
+    .await;
+}
+
+/// A virtual host and a connection of the test, which declares the topology.
+async fn broker() -> (VirtualHost, Link) {
+    let vhost = VirtualHost::create().await;
+    let link = connect(&vhost).await;
+    (vhost, link)
+}
+
+async fn connect(vhost: &VirtualHost) -> Link {
+    Broker::new(&vhost.amqp_url()).unwrap().connect("test").await.unwrap()
+}
+
+/// Takes the next message out of a queue.
+async fn next_message(link: &Link, queue: &str) -> Delivery {
+    eventually(&format!("a message in {queue}"), async || {
+        let options = BasicGetOptions { no_ack: true };
+        link.channel.basic_get(queue.into(), options).await.unwrap().map(|message| message.delivery)
+    })
+    .await
 }
 
 #[actix_rt::test]
 async fn an_event_arrives_as_the_contract_says() {
     let (store, _database) = store().await;
-    let vhost = Vhost::create().await;
+    let (vhost, link) = broker().await;
     let id = settle(&store).await;
-    let publisher = publisher(&store, &vhost.url);
-    let message = vhost.next_message(topology::MAILER_QUEUE).await.delivery;
+    let publisher = publisher(&store, &vhost.amqp_url());
+    let message = next_message(&link, topology::MAILER_QUEUE).await;
     assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("checkout", "payment.succeeded"));
     assert_eq!(message.data, id.to_string().into_bytes());
     let properties = message.properties;
@@ -90,14 +111,13 @@ async fn an_event_arrives_as_the_contract_says() {
     assert!(waited.is_some_and(|waited| waited < Duration::from_secs(60)), "{waited:?}");
     until_pending(&store, 0).await;
     publisher.send(Drain).await.unwrap();
-    vhost.delete().await;
 }
 
 #[actix_rt::test]
 async fn what_nobody_takes_stays_in_the_outbox_until_somebody_does() {
     let (store, _database) = store().await;
-    let vhost = Vhost::create().await;
-    let publisher = publisher(&store, &vhost.url);
+    let (vhost, link) = broker().await;
+    let publisher = publisher(&store, &vhost.amqp_url());
     publisher.send(Relay).await.unwrap();
     // The publisher stands on its topology; now it is pulled away: an unroutable event comes back confirmed.
     vhost.delete_queue(topology::MAILER_QUEUE).await;
@@ -109,52 +129,49 @@ async fn what_nobody_takes_stays_in_the_outbox_until_somebody_does() {
     // The failed pass closes its link; the next one declares the topology again, and the events arrive.
     until_pending(&store, 0).await;
     for _ in 0..10 {
-        vhost.next_message(topology::MAILER_QUEUE).await;
+        next_message(&link, topology::MAILER_QUEUE).await;
     }
     publisher.send(Drain).await.unwrap();
-    vhost.delete().await;
 }
 
 #[actix_rt::test]
 async fn an_outage_of_the_broker_loses_nothing() {
     let (store, _database) = store().await;
-    let vhost = Vhost::create().await;
-    let publisher = publisher(&store, &vhost.url);
+    let vhost = VirtualHost::create().await;
+    let publisher = publisher(&store, &vhost.amqp_url());
     publisher.send(Relay).await.unwrap();
-    let url = vhost.url.clone();
-    // With its vhost, the connection of the publisher is gone.
-    vhost.delete().await;
+    // With its virtual host, the connection of the publisher is gone.
+    vhost.remove().await;
     let id = settle(&store).await;
     publisher.send(Relay).await.unwrap();
     assert_eq!(store.count_pending().await.unwrap(), 1);
 
-    let back = Vhost::create_named(url.rsplit_once('/').unwrap().1).await;
-    let message = back.next_message(topology::MAILER_QUEUE).await;
-    assert_eq!(message.delivery.data, id.to_string().into_bytes());
+    vhost.restore().await;
+    let link = connect(&vhost).await;
+    let message = next_message(&link, topology::MAILER_QUEUE).await;
+    assert_eq!(message.data, id.to_string().into_bytes());
     until_pending(&store, 0).await;
     publisher.send(Drain).await.unwrap();
-    back.delete().await;
 }
 
 #[actix_rt::test]
 async fn draining_publishes_what_is_left() {
     let (store, _database) = store().await;
-    let vhost = Vhost::create().await;
-    let publisher = publisher(&store, &vhost.url);
+    let vhost = VirtualHost::create().await;
+    let publisher = publisher(&store, &vhost.amqp_url());
     publisher.send(Relay).await.unwrap();
     for _ in 0..100 {
         settle(&store).await;
     }
     publisher.send(Drain).await.unwrap();
     assert_eq!(store.count_pending().await.unwrap(), 0);
-    vhost.delete().await;
 }
 
 #[actix_rt::test]
 async fn what_no_queue_took_is_brought_back_and_arrives() {
     let (store, _database) = store().await;
-    let vhost = Vhost::create().await;
-    let publisher = publisher(&store, &vhost.url);
+    let (vhost, link) = broker().await;
+    let publisher = publisher(&store, &vhost.amqp_url());
     publisher.send(Relay).await.unwrap();
     // The alternate exchange takes what the queue would have: to the broker that is a success.
     vhost.delete_queue(topology::MAILER_QUEUE).await;
@@ -164,19 +181,18 @@ async fn what_no_queue_took_is_brought_back_and_arrives() {
     vhost.await_queue(topology::MAILER_QUEUE).await;
     let mut arrived = std::collections::BTreeSet::new();
     for _ in 0..2 {
-        let message = vhost.next_message(topology::MAILER_QUEUE).await;
-        arrived.insert(String::from_utf8(message.delivery.data).unwrap());
+        let message = next_message(&link, topology::MAILER_QUEUE).await;
+        arrived.insert(String::from_utf8(message.data).unwrap());
     }
     assert_eq!(arrived, ids);
     publisher.send(Drain).await.unwrap();
-    vhost.delete().await;
 }
 
 #[actix_rt::test]
 async fn a_full_queue_refuses_and_the_event_waits_until_there_is_room() {
     let (store, _database) = store().await;
-    let vhost = Vhost::create().await;
-    let publisher = publisher(&store, &vhost.url);
+    let (vhost, link) = broker().await;
+    let publisher = publisher(&store, &vhost.amqp_url());
     publisher.send(Relay).await.unwrap();
     vhost.limit_queue(topology::MAILER_QUEUE, Some(1)).await;
     // The limit holds a moment after it is set: settle until the queue has refused.
@@ -191,8 +207,7 @@ async fn a_full_queue_refuses_and_the_event_waits_until_there_is_room() {
     until_pending(&store, 0).await;
     let mut arrived = std::collections::BTreeSet::new();
     while arrived.len() < settled {
-        arrived.insert(vhost.next_message(topology::MAILER_QUEUE).await.delivery.data);
+        arrived.insert(next_message(&link, topology::MAILER_QUEUE).await.data);
     }
     publisher.send(Drain).await.unwrap();
-    vhost.delete().await;
 }

@@ -9,7 +9,6 @@ pub mod check;
 pub mod compose;
 pub mod drill;
 pub mod local;
-pub mod smtp_server;
 pub mod trace_backend;
 
 pub mod backends;

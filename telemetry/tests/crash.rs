@@ -14,10 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use support::lines;
-use support::sink::{Sink, attribute};
-use support::{SERVICE, settings, within};
+use support::{SERVICE, endpoint, lines, settings};
 use telemetry::{Flush, Observability, slog};
+use testkit::otlp::{OtlpSink, attribute};
+use testkit::wait::within;
 
 const KILLS: usize = 5;
 /// Between two steps: a load, and no test of what the machine can bear.
@@ -26,13 +26,16 @@ const PACE: Duration = Duration::from_micros(300);
 #[test]
 fn a_kill_takes_no_span_no_record_and_no_line_that_had_ended() {
     for kill in 0..KILLS {
-        let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+        let (directory, sink) = (tempfile::tempdir().unwrap(), OtlpSink::start());
         let told = work_until_killed(directory.path(), 400 + 100 * kill);
-        let mut next = program("the_process_that_comes_after", directory.path(), &sink.endpoint());
+        let mut next = program("the_process_that_comes_after", directory.path(), &endpoint(&sink));
         assert!(next.stdout(Stdio::null()).status().unwrap().success());
 
-        let spans =
-            sink.named("step").iter().filter_map(|span| attribute(span, "number")?.parse().ok()).collect();
+        let spans = sink
+            .named("step")
+            .iter()
+            .filter_map(|span| attribute(&span.attributes, "number")?.parse().ok())
+            .collect();
         for (what, found) in
             [("spans", spans), ("records", records(&sink)), ("lines", lines_of_file(directory.path()))]
         {
@@ -92,7 +95,7 @@ async fn the_process_that_comes_after() {
     within("a flush", observability.send(Flush)).await.unwrap();
 }
 
-fn records(sink: &Sink) -> HashSet<u64> {
+fn records(sink: &OtlpSink) -> HashSet<u64> {
     let scopes = sink.logs().into_iter().flat_map(|group| group.scope_logs);
     let fields = scopes.flat_map(|scope| scope.log_records).flat_map(|record| record.attributes);
     let number = fields.filter(|field| field.key == "number").filter_map(|field| field.value?.value);

@@ -9,16 +9,16 @@ use std::sync::OnceLock;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, test, web};
 use support::lines::saying;
-use support::sink::Sink;
-use support::{Bench, SERVICE, settings};
+use support::{Bench, SERVICE, endpoint, settings};
 use telemetry::http::{Observer, Probes, not_found, observe, probe_routes, server_spans};
 use telemetry::{Error, Observability, slog};
+use testkit::otlp::OtlpSink;
 
-fn bench() -> &'static (Bench, Sink) {
-    static BENCH: OnceLock<(Bench, Sink)> = OnceLock::new();
+fn bench() -> &'static (Bench, OtlpSink) {
+    static BENCH: OnceLock<(Bench, OtlpSink)> = OnceLock::new();
     BENCH.get_or_init(|| {
-        let sink = Sink::start();
-        (Bench::start(&[&sink.endpoint(), "--otel-traces-exporter=none"]), sink)
+        let sink = OtlpSink::start();
+        (Bench::start(&[&endpoint(&sink), "--otel-traces-exporter=none"]), sink)
     })
 }
 

@@ -10,16 +10,17 @@ use std::sync::OnceLock;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use support::lines::saying;
-use support::sink::{Sink, hex};
-use support::{Bench, eventually};
+use support::{Bench, endpoint};
 use telemetry::slog;
+use testkit::otlp::{OtlpSink, hex};
+use testkit::wait::eventually;
 
-fn bench() -> &'static (Bench, Sink) {
-    static BENCH: OnceLock<(Bench, Sink)> = OnceLock::new();
+fn bench() -> &'static (Bench, OtlpSink) {
+    static BENCH: OnceLock<(Bench, OtlpSink)> = OnceLock::new();
     BENCH.get_or_init(|| {
-        let sink = Sink::start();
+        let sink = OtlpSink::start();
         let quick = "--otel-blrp-schedule-delay=20";
-        (Bench::start(&[&sink.endpoint(), "--otel-logs-exporter=otlp", "--log-level=trace", quick]), sink)
+        (Bench::start(&[&endpoint(&sink), "--otel-logs-exporter=otlp", "--log-level=trace", quick]), sink)
     })
 }
 
@@ -32,7 +33,7 @@ fn text(text: &str) -> Option<Value> {
 }
 
 /// The records with this message, each with the attributes of the resource that it came under.
-fn records(sink: &Sink, message: &str) -> Vec<(Vec<KeyValue>, LogRecord)> {
+fn records(sink: &OtlpSink, message: &str) -> Vec<(Vec<KeyValue>, LogRecord)> {
     let mut found = Vec::new();
     for group in sink.logs() {
         let resource = group.resource.unwrap().attributes;

@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use support::sink::{Answer, Sink};
-use support::{Bench, eventually};
+use support::{Bench, endpoint};
 use telemetry::Flush;
+use testkit::otlp::{Answer, OtlpSink};
+use testkit::wait::eventually;
 use tokio::sync::{Mutex, MutexGuard};
 
 const QUEUE: u64 = 64;
@@ -22,7 +23,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(180);
 /// One pipeline, one test at a time.
 struct Line {
     bench: &'static Bench,
-    sink: &'static Sink,
+    sink: &'static OtlpSink,
     before: Counters,
     _turn: MutexGuard<'static, ()>,
 }
@@ -38,14 +39,14 @@ impl Line {
     /// Waits for its turn, and for the pipeline to be empty.
     async fn quiet() -> Self {
         static TURN: Mutex<()> = Mutex::const_new(());
-        static SHARED: OnceLock<(Bench, Sink)> = OnceLock::new();
+        static SHARED: OnceLock<(Bench, OtlpSink)> = OnceLock::new();
         // A test that failed may have left anything behind; that must not fail the others.
         let turn = TURN.lock().await;
         let (bench, sink) = SHARED.get_or_init(|| {
-            let sink = Sink::start();
+            let sink = OtlpSink::start();
             let small = ["--otel-bsp-max-queue-size=64", "--otel-bsp-max-export-batch-size=16"];
             let patience = "--otel-exporter-otlp-timeout=300";
-            (Bench::start(&[&[sink.endpoint().as_str(), patience], &small[..]].concat()), sink)
+            (Bench::start(&[&[endpoint(&sink).as_str(), patience], &small[..]].concat()), sink)
         });
         sink.close();
         sink.open();
@@ -68,7 +69,7 @@ impl Line {
 
     async fn until_exported(&self, number: u64) {
         let what = format!("{number} spans to be exported");
-        eventually(&what, async || (self.counted().await.exported >= number).then_some(())).await;
+        eventually(&what, async || self.counted().await.exported >= number).await;
     }
 }
 
@@ -91,7 +92,7 @@ fn end_spans(name: &str, number: u64) {
 }
 
 /// How many different spans of this name have been accepted, and how often in all.
-fn arrived(sink: &Sink, name: &str) -> (usize, usize) {
+fn arrived(sink: &OtlpSink, name: &str) -> (usize, usize) {
     let spans = sink.named(name);
     let ids: HashSet<_> = spans.iter().map(|span| span.span_id.clone()).collect();
     (ids.len(), spans.len())

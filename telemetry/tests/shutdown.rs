@@ -7,14 +7,15 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::lines::saying;
-use support::sink::Sink;
-use support::{Bench, eventually, within};
+use support::{Bench, endpoint};
 use telemetry::{Shutdown, slog};
+use testkit::otlp::OtlpSink;
+use testkit::wait::{eventually, within};
 
 #[actix_rt::test]
 async fn a_shutdown_keeps_its_deadline_and_delivers_what_ended_before_it() {
-    let sink = Sink::start();
-    let bench = Bench::start(&[&sink.endpoint()]);
+    let sink = OtlpSink::start();
+    let bench = Bench::start(&[&endpoint(&sink)]);
 
     sink.close();
     tracing::info_span!("before").in_scope(|| ());

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use payment_api::event::PaymentEvent;
-use payment_api::testing::paid;
 use store::sqlx::Connection;
 use store::testing::TestDatabase;
 use telemetry::propagation::TraceContext;
@@ -37,7 +36,7 @@ fn later(error: &str, delay: Duration) -> Outcome {
 }
 
 fn event() -> PaymentEvent {
-    paid("ada@example.com")
+    serde_json::from_value(testkit::event::paid("ada@example.com")).unwrap()
 }
 
 fn context() -> TraceContext {

@@ -13,8 +13,6 @@ pub mod http;
 pub mod redrive;
 #[cfg(feature = "simulation")]
 pub mod simulation;
-#[cfg(feature = "testing")]
-pub mod testing;
 pub mod topology;
 
 mod email;

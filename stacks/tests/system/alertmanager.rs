@@ -9,15 +9,14 @@ use std::{
 use axum::{Router, http::HeaderMap, routing::post};
 use reqwest::Client;
 use serde_json::{Value, json};
-use stacks::{http, local::ports, smtp_server::SmtpServer};
+use stacks::{http, local::ports};
 use tempfile::TempDir;
+use testkit::{smtp::SmtpServer, wait::eventually};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
     net::TcpListener,
     process::{Child, Command},
 };
-
-use crate::harness::eventually;
 
 const SHIPPED: &str = include_str!("../../alertmanager/alertmanager.yaml");
 
@@ -54,7 +53,7 @@ impl Alertmanager {
         fs::write(&token, format!("{TOKEN}\n")).unwrap();
         let mut config = SHIPPED.to_owned();
         for (shipped, here) in [
-            ("mailpit:1025", mail.address.to_string()),
+            ("mailpit:1025", mail.address().to_string()),
             ("gateway:3000", log.to_string()),
             ("/run/secrets/alerts_token", token.display().to_string()),
             ("group_wait: 15s", "group_wait: 1s".into()),
@@ -135,7 +134,7 @@ async fn an_alert_reaches_the_alert_log_and_the_mailbox_and_so_does_its_end() {
     assert_eq!((&first["version"], &first["receiver"]), (&json!("4"), &json!("on-call")));
     let subjects = ["[FIRING:1]", "[RESOLVED]"];
     eventually("both e-mails", async || {
-        let emails = alertmanager.mail.taken();
+        let emails = alertmanager.mail.accepted();
         let is_there = |subject: &&str| {
             let is_it = |text: &str| text.contains(*subject) && text.contains("HighErrorRate");
             emails.iter().any(|email| email.to == ["on-call@omnitrace.local"] && is_it(&email.text))

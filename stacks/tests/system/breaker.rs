@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use stacks::local::layout::Component::{Gateway, Payment};
+use testkit::wait::eventually;
 
-use crate::harness::{System, eventually};
+use crate::harness::System;
 
 const OPEN: &str = "circuit_breaker_open";
 

@@ -7,19 +7,24 @@ use serde_json::json;
 use stacks::{
     local::layout::Component::{Gateway, Mailer, Payment},
     process::Signal,
-    smtp_server::SmtpServer,
+};
+use testkit::{
+    otlp::OtlpSink,
+    rabbitmq::VirtualHost,
+    smtp::{Behavior, SmtpServer},
+    wait::eventually,
 };
 use uuid::Uuid;
 
-use crate::harness::{Answer, OtlpSink, Program, System, Vhost, ask, books, eventually, request};
+use crate::harness::{Answer, Program, System, ask, books, request};
 
 /// It is in every address of a customer, and in every secret that is not random.
 const CANARY: &str = "canary";
 const TOKEN: &str = "canary-82f5b1d60e3c97a4";
-const SMTP_REFUSALS: [&str; 3] = [
-    "451 4.7.1 <canary-good@example.org>: come back later",
-    "550-5.1.1 canary-good@example.org\r\n550 5.1.1 \"canary-good\"@example.org is unknown",
-    "550 5.7.1 RCPT TO:<canary-good@example.org> refused",
+const SMTP_REFUSALS: [Behavior; 3] = [
+    Behavior::Refuse("451 4.7.1 <canary-good@example.org>: come back later"),
+    Behavior::Refuse("550-5.1.1 canary-good@example.org\r\n550 5.1.1 \"canary-good\"@example.org is unknown"),
+    Behavior::Refuse("550 5.7.1 RCPT TO:<canary-good@example.org> refused"),
 ];
 
 /// What was answered or written somewhere, with a name for it.
@@ -57,11 +62,11 @@ impl Artifacts {
 
 #[tokio::test]
 async fn no_secret_and_no_address_is_in_any_signal_answer_or_complaint() {
-    let (sink, server) = (OtlpSink::start().await, SmtpServer::start().await.unwrap());
-    server.refuse_next(&SMTP_REFUSALS);
+    let (sink, server) = (OtlpSink::start(), SmtpServer::start().await.unwrap());
+    server.script(&SMTP_REFUSALS);
     let system = System::with(&[
-        ("SMTP_URL", &format!("smtp://canary-user:canary-password@{}", server.address)),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", sink.address)),
+        ("SMTP_URL", &format!("smtp://canary-user:canary-password@{}", server.address())),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.url()),
         ("LOG_LEVEL", "debug"),
     ])
     .await;
@@ -74,12 +79,12 @@ async fn no_secret_and_no_address_is_in_any_signal_answer_or_complaint() {
     dead_letters(&system, &mut artifacts).await;
 
     // The one place where an address belongs, and the proof that it came all the way.
-    assert!(server.taken().iter().any(|email| email.to == ["canary-good@example.org"]));
+    assert!(server.accepted().iter().any(|email| email.to == ["canary-good@example.org"]));
     for (service, name) in [(Gateway, "gateway"), (Payment, "payment"), (Mailer, "mailer")] {
         artifacts.add(&format!("the metrics of {name}"), system.metrics_text(service).await);
     }
     let spans = eventually("the span of a replay", async || {
-        let spans = sink.received();
+        let spans = sink.text();
         if spans.contains("/dead-letters/replay") { Ok(spans) } else { Err("it is missing".to_owned()) }
     })
     .await;
@@ -265,7 +270,7 @@ async fn no_secret_is_in_what_a_program_says_when_it_does_not_run() {
 
 #[tokio::test]
 async fn a_broker_that_refuses_the_password_is_not_told_on() {
-    let vhost = Vhost::create().await;
+    let vhost = VirtualHost::create().await;
     let amqp = vhost.amqp_url().replace(vhost.password(), "canary-password");
     let mut artifacts = Artifacts::new(&[vhost.password()]);
     for (service, log) in [("payment", "payment-service.log"), ("mailer", "email-service.log")] {

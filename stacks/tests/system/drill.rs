@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stacks::{local::layout::Component::Payment, process::Signal};
+use testkit::wait::eventually;
 
-use crate::harness::{Answer, Program, System, eventually};
+use crate::harness::{Answer, Program, System};
 
 /// Two waits of a drill, with room for a machine that has other work.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -6,9 +6,9 @@ use stacks::{
     local::layout::Component::{Gateway, Mailer, Payment},
     trace::ORDER,
 };
-use uuid::Uuid;
+use testkit::{event::paid, wait::eventually};
 
-use crate::harness::{Placed, SETTLE, System, eventually};
+use crate::harness::{Placed, SETTLE, System};
 
 const SENT: &str = "emails_sent_total{outcome=\"sent\"}";
 const ACCEPTED: &str = "messaging_received_total{outcome=\"accepted\"}";
@@ -144,31 +144,17 @@ async fn the_answer_to_a_repeated_request_outlives_a_restart_of_payment() {
 #[tokio::test]
 async fn an_event_that_is_delivered_twice_becomes_one_email() {
     let system = System::start().await;
-    let (id, order) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-    // As any other program would have to write it, by the contract alone.
-    let event = serde_json::json!({
-        "specversion": "1.0",
-        "id": id,
-        "source": "/payment-service",
-        "type": "payment.succeeded",
-        "time": "2026-01-02T03:04:05Z",
-        "data": {
-            "orderId": order,
-            "customer": {"email": "ada@example.org"},
-            "items": [{"sku": "BOOK-1", "quantity": 1, "unitPrice": "49.99"}],
-            "amount": "49.99",
-            "currency": "USD",
-        },
-    });
+    let event = paid("ada@example.org");
+    let (id, order) = (event["id"].as_str().unwrap(), event["data"]["orderId"].as_str().unwrap());
     for _ in 0..2 {
-        system.vhost.publish("payment.succeeded", &id, (&event.to_string(), "string")).await;
+        system.vhost.publish("payment.succeeded", id, (&event.to_string(), "string")).await;
     }
     system.reaches(Mailer, DUPLICATE, 1.0).await;
     system.reaches(Mailer, SENT, 1.0).await;
-    assert!(system.email(&order).await.contains(&format!("Message-ID: <{id}@omnitrace.example>")));
+    assert!(system.email(order).await.contains(&format!("Message-ID: <{id}@omnitrace.example>")));
 
     // Also when it comes again long after, and in another process.
-    system.vhost.publish("payment.succeeded", &id, (&event.to_string(), "string")).await;
+    system.vhost.publish("payment.succeeded", id, (&event.to_string(), "string")).await;
     system.reaches(Mailer, DUPLICATE, 2.0).await;
     system.reaches(Mailer, "inbox_queued", 0.0).await;
     let samples = system.metrics(Mailer).await;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+use testkit::wait::eventually;
 
-use crate::harness::{System, eventually};
+use crate::harness::System;
 
 /// Crates whose log lines are ours; the others are libraries, and name their fields as they like.
 const OURS: [&str; 6] = ["gateway", "mailer", "payment", "payment_api", "store", "telemetry"];

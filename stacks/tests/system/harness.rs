@@ -2,18 +2,12 @@
 //! own, with a vhost of their own. Dropping it ends them all; after a failure the directory stays.
 
 mod answer;
-mod otlp;
-mod otlp_sink;
 mod program;
 mod prometheus;
 mod raw;
-mod samples;
 mod tls;
-mod vhost;
-mod wait;
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -32,18 +26,14 @@ use stacks::{
     trace::{ORDER, Trace},
 };
 use tempfile::TempDir;
+use testkit::{exposition::Samples, rabbitmq::VirtualHost, wait::eventually};
 
 pub(crate) use self::{
     answer::Answer,
-    otlp::{Mood, Receiver},
-    otlp_sink::OtlpSink,
     program::{Ended, Program, database, environment, inherited, serving},
     prometheus::Prometheus,
     raw::{Connection, ask, request},
-    samples::Samples,
     tls::{Authority, Front},
-    vhost::Vhost,
-    wait::eventually,
 };
 
 /// The span of the decision: the only one of an order that crosses no border.
@@ -51,7 +41,7 @@ pub(crate) const SETTLE: (&str, &str, &str) = ("payment-service", "internal", "s
 
 pub(crate) struct System {
     pub(crate) stack: Stack,
-    pub(crate) vhost: Vhost,
+    pub(crate) vhost: VirtualHost,
     client: Client,
     dir: TempDir,
 }
@@ -70,7 +60,7 @@ impl System {
     /// A system with these settings over the ones that make tests fast.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let vhost = Vhost::create().await;
+        let vhost = VirtualHost::create().await;
         let amqp = vhost.amqp_url();
         let fast = [
             ("AMQP_URL", amqp.as_str()),
@@ -192,7 +182,7 @@ impl System {
 
     /// The metrics of a service.
     pub(crate) async fn metrics(&self, service: Component) -> Samples {
-        Samples::parse(&self.metrics_text(service).await)
+        Samples::parse(&self.metrics_text(service).await).unwrap()
     }
 
     pub(crate) async fn metrics_text(&self, service: Component) -> String {
@@ -287,9 +277,4 @@ pub(crate) fn books(email: &str) -> Value {
         ],
         "currency": "USD",
     })
-}
-
-/// Which series grew between two looks, and by how much.
-pub(crate) fn growth(before: &Samples, after: &Samples, series: &[&str]) -> BTreeMap<String, f64> {
-    series.iter().map(|name| ((*name).to_owned(), after.get(name) - before.get(name))).collect()
 }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, fs};
 
 use serde_json::{Map, Value, json};
-use stacks::{local::layout::Component::Mailer, smtp_server::SmtpServer};
+use stacks::local::layout::Component::Mailer;
+use testkit::{event::paid, smtp::SmtpServer, wait::eventually};
 use uuid::Uuid;
 
 use crate::harness::{System, ask, books, request};
@@ -74,7 +75,7 @@ fn variations(good: &Value, pointers: &[&str]) -> Vec<Value> {
 
 /// The mail server has had as many e-mails as it should, each to one recipient whom somebody has named.
 fn assert_clean(server: &SmtpServer, emails: usize, recipients: &BTreeSet<String>) {
-    let taken = server.taken();
+    let taken = server.accepted();
     assert_eq!((taken.len(), server.offered().len()), (emails, emails));
     for email in &taken {
         assert_eq!(email.from, "checkout@omnitrace.example");
@@ -128,21 +129,9 @@ async fn what_customers_write_becomes_one_email_to_one_recipient_or_none() {
 async fn what_is_in_an_event_becomes_one_email_to_one_recipient_or_none() {
     let server = SmtpServer::start().await.unwrap();
     let system = System::with(&[("SMTP_URL", &server.url())]).await;
-    let event = json!({
-        "specversion": "1.0",
-        "id": "",
-        "source": "/payment-service",
-        "type": "payment.declined",
-        "time": "2026-01-02T03:04:05Z",
-        "data": {
-            "orderId": "",
-            "customer": {"email": "ada@example.org"},
-            "items": [{"sku": "BOOK-1", "quantity": 1, "unitPrice": "49.99"}],
-            "amount": "49.99",
-            "currency": "USD",
-            "reason": "No funds.",
-        },
-    });
+    let mut event = paid("ada@example.org");
+    event["type"] = json!("payment.declined");
+    event["data"]["reason"] = json!("No funds.");
     let fields = [
         "/data/customer/email",
         "/data/items/0/sku",
@@ -163,7 +152,7 @@ async fn what_is_in_an_event_becomes_one_email_to_one_recipient_or_none() {
     let order = system.place().await;
     recipients.insert("customer@example.com".to_owned());
     let all = (events.len() + 1) as f64;
-    let (accepted, parked) = crate::harness::eventually("an outcome of every event", async || {
+    let (accepted, parked) = eventually("an outcome of every event", async || {
         let samples = system.metrics(Mailer).await;
         let (accepted, parked) = (samples.get(ACCEPTED), samples.get(PARKED));
         if accepted + parked == all {
@@ -178,13 +167,13 @@ async fn what_is_in_an_event_becomes_one_email_to_one_recipient_or_none() {
         system.metrics(Mailer).await.get(&format!("emails_sent_total{{outcome=\"{outcome}\"}}"))
     };
     // An address may look like one and still be none that mail can go to.
-    crate::harness::eventually("the end of every e-mail", async || {
+    eventually("the end of every e-mail", async || {
         let (sent, dead) = (settled("sent").await, settled("dead").await);
         if sent + dead == accepted { Ok(()) } else { Err(format!("{sent} and {dead}")) }
     })
     .await;
     assert_clean(&server, settled("sent").await as usize, &recipients);
-    assert!(server.taken().iter().any(|email| email.text.contains(&order.id)));
+    assert!(server.accepted().iter().any(|email| email.text.contains(&order.id)));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 use stacks::local::layout::Component::{Gateway, Mailer, Payment};
 
-use crate::harness::{Answer, Placed, System, books, growth};
+use crate::harness::{Answer, Placed, System, books};
 
 fn assert_placed(answer: &Answer) {
     assert_eq!(answer.status, 201, "{answer:?}");
@@ -114,9 +114,9 @@ async fn a_declined_payment_is_answered_402_and_charges_nothing() {
 
     let email = system.email(&id).await;
     assert!(email.contains("Subject: Your payment was declined"), "{email}");
-    let grown = growth(&before.1, &system.metrics(Payment).await, &series);
+    let grown = system.metrics(Payment).await.growth(&before.1, &series);
     assert_eq!(grown.values().collect::<Vec<_>>(), [&1.0, &0.0], "{grown:?}");
-    let grown = growth(&before.0, &system.metrics(Gateway).await, &["orders_created_total"]);
+    let grown = system.metrics(Gateway).await.growth(&before.0, &["orders_created_total"]);
     assert_eq!(grown["orders_created_total"], 0.0);
 }
 

@@ -9,8 +9,9 @@ use stacks::{
     process::{Signal, Stopped},
     trace::ORDER,
 };
+use testkit::wait::eventually;
 
-use crate::harness::{Connection, SETTLE, System, books, eventually};
+use crate::harness::{Connection, SETTLE, System, books};
 
 const BOTH: [Signal; 2] = [Signal::TERM, Signal::INT];
 /// Spans leave in batches, and here the next batch is so far away that only a flush can be why they arrive.
@@ -21,13 +22,8 @@ impl System {
     async fn ask_to_stop(&self, service: Component, signal: Signal) {
         self.stack.process(service).expect("it runs").signal(signal);
         let address = self.stack.layout().listens(service)[0].0;
-        eventually(&format!("{service} to close {address}"), async || match tokio::net::TcpStream::connect(
-            address,
-        )
-        .await
-        {
-            Ok(_) => Err("it still accepts".into()),
-            Err(_) => Ok(()),
+        eventually(&format!("{service} to close {address}"), async || {
+            tokio::net::TcpStream::connect(address).await.is_err()
         })
         .await;
     }

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use stacks::{local::ports, process::Signal};
+use testkit::wait::eventually;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::harness::{Placed, Program, System, books, eventually, serving};
+use crate::harness::{Placed, Program, System, books, serving};
 
 /// What the services say about an order that goes all the way.
 const SAID: [(&str, &[&str]); 3] = [

@@ -6,7 +6,7 @@ use serde_json::json;
 use stacks::local::layout::Component::{self, Gateway, Mailer, Payment};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::harness::{System, books, growth};
+use crate::harness::{System, books};
 
 const NAMES: [(Component, &str); 3] =
     [(Gateway, "order-gateway"), (Payment, "payment-service"), (Mailer, "email-service")];
@@ -28,9 +28,7 @@ async fn counters_grow_by_what_happened() {
     assert_eq!(system.place_with(&expensive, &[]).await.status, 402);
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 6.0).await;
 
-    let gateway = growth(
-        &before[0],
-        &system.metrics(Gateway).await,
+    let gateway = system.metrics(Gateway).await.growth(&before[0],
         &[
             "http_request_duration_seconds_count{method=\"POST\",route=\"/create-order\",status=\"201\"}",
             "http_request_duration_seconds_count{method=\"POST\",route=\"/create-order\",status=\"402\"}",
@@ -40,9 +38,8 @@ async fn counters_grow_by_what_happened() {
         ],
     );
     assert_eq!(gateway.values().collect::<Vec<_>>(), [&4.0, &3.0, &1.0, &0.0, &3.0], "{gateway:?}");
-    let payment = growth(
+    let payment = system.metrics(Payment).await.growth(
         &before[1],
-        &system.metrics(Payment).await,
         &[
             "http_request_duration_seconds_count{method=\"POST\",route=\"/process-payment\",status=\"200\"}",
             "messaging_publish_duration_seconds_count{outcome=\"confirmed\"}",
@@ -58,9 +55,8 @@ async fn counters_grow_by_what_happened() {
         [&4.0, &4.0, &4.0, &0.0, &1.0, &0.0, &3.0],
         "{payment:?}"
     );
-    let mailer = growth(
+    let mailer = system.metrics(Mailer).await.growth(
         &before[2],
-        &system.metrics(Mailer).await,
         &[
             "emails_sent_total{outcome=\"dead\"}",
             "emails_sent_total{outcome=\"retried\"}",

@@ -14,9 +14,13 @@ use stacks::{
     local::layout::Component::{self, Gateway, Mailer, Payment},
     trace::ORDER,
 };
+use testkit::{
+    otlp::{self, OtlpSink},
+    wait::eventually,
+};
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::harness::{Answer, Mood, Placed, Receiver, SETTLE, System, eventually};
+use crate::harness::{Answer, Placed, SETTLE, System};
 
 const CLIENTS: usize = 4;
 /// Between two orders of a client: a load, and no test of what the machine can bear.
@@ -119,20 +123,38 @@ async fn window(load: &Load, length: Duration) -> (Instant, Instant) {
     (begun, Instant::now())
 }
 
-/// What is missing of an order: spans that every order has, and lines that the log files have.
-fn missing(receiver: &Receiver, files: &[(String, String, String)], order: &Placed) -> Vec<String> {
-    let spans: HashSet<_> = receiver.spans(&order.trace).into_iter().collect();
-    let lines: HashSet<_> = receiver.lines(&order.trace).into_iter().collect();
-    let expected =
-        ORDER.into_iter().chain([SETTLE]).map(|(service, _, name)| (service.to_owned(), name.to_owned()));
-    let spans = expected.filter(|span| !spans.contains(span)).map(|span| format!("span {span:?}"));
-    let written = files.iter().filter(|(trace, ..)| *trace == order.trace);
-    let written = written.map(|(_, service, message)| (service.clone(), message.clone()));
-    spans.chain(written.filter(|line| !lines.contains(line)).map(|line| format!("line {line:?}"))).collect()
+/// Trace, service, and name or message.
+type Item = (String, String, String);
+
+/// The spans and log lines that a receiver has accepted.
+struct Received {
+    spans: HashSet<Item>,
+    lines: HashSet<Item>,
+}
+
+impl Received {
+    fn by(receiver: &OtlpSink) -> Self {
+        Self {
+            spans: receiver.span_names().into_iter().collect(),
+            lines: receiver.messages().into_iter().collect(),
+        }
+    }
+
+    /// The spans that every order has and this one lacks, and its lines in the log files that did not arrive.
+    fn missing(&self, files: &[Item], order: &Placed) -> Vec<String> {
+        let span = |(service, _, name): (&str, &str, &str)| {
+            (order.trace.clone(), service.to_owned(), name.to_owned())
+        };
+        let expected = ORDER.into_iter().chain([SETTLE]).map(span);
+        let spans = expected.filter(|span| !self.spans.contains(span)).map(|span| format!("span {span:?}"));
+        let written = files.iter().filter(|(trace, ..)| *trace == order.trace);
+        let lines = written.filter(|line| !self.lines.contains(line)).map(|line| format!("line {line:?}"));
+        spans.chain(lines).collect()
+    }
 }
 
 /// Trace, service and message of every line in the log files that belongs to a trace.
-fn files(system: &System) -> Vec<(String, String, String)> {
+fn files(system: &System) -> Vec<Item> {
     let mut found = Vec::new();
     for (_, name) in SERVICES {
         for line in system.log(name) {
@@ -187,8 +209,8 @@ async fn until_all_has_left(system: &System) {
 async fn an_outage_of_the_receiver_loses_nothing_of_an_accepted_order_also_when_services_are_killed() {
     let seconds = std::env::var_os("OUTAGE_SECONDS").map(|value| value.into_string().unwrap());
     let phase = seconds.map_or(PHASE, |seconds| Duration::from_secs(seconds.parse().unwrap()) / 5);
-    let mut receiver = Receiver::start();
-    let endpoint = format!("http://{}", receiver.address);
+    let receiver = OtlpSink::start();
+    let endpoint = receiver.url();
     let mut system = System::with(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
@@ -204,14 +226,14 @@ async fn an_outage_of_the_receiver_loses_nothing_of_an_accepted_order_also_when_
     // In turn, so that whatever else this machine does meets both.
     let (mut well, mut away) = (Vec::new(), Vec::new());
     for is_dead in ABSENCES {
-        receiver.feels(Mood::Well);
-        receiver.revive();
+        receiver.always(otlp::Answer::Accept);
+        receiver.open();
         until_all_have_caught_up(&system).await;
         well.push(window(&load, phase).await);
         if is_dead {
-            receiver.die()
+            receiver.close()
         } else {
-            receiver.feels(Mood::Silent)
+            receiver.always(otlp::Answer::Hang)
         }
         away.push(window(&load, phase).await);
     }
@@ -227,32 +249,32 @@ async fn an_outage_of_the_receiver_loses_nothing_of_an_accepted_order_also_when_
         kills.push((killed - AROUND, Instant::now()));
         sleep(AROUND + PACE).await;
     }
-    receiver.revive();
-    for mood in [Mood::Silent, Mood::Refusing(429), Mood::Refusing(503)] {
-        receiver.feels(mood);
-        let asked = receiver.requests();
-        eventually(&format!("requests while it is {mood:?}"), async || {
-            let more = receiver.requests() - asked;
+    receiver.open();
+    for answer in [otlp::Answer::Hang, otlp::Answer::Later(429, 1), otlp::Answer::Later(503, 1)] {
+        receiver.always(answer);
+        let before = receiver.attempts().len();
+        eventually(&format!("requests that are answered with {answer:?}"), async || {
+            let more = receiver.attempts().len() - before;
             if more >= 3 { Ok(()) } else { Err(format!("{more} came")) }
         })
         .await;
         sleep(phase / 4).await;
     }
     let orders = load.stop().await;
-    receiver.feels(Mood::Well);
+    receiver.always(otlp::Answer::Accept);
     for order in &orders {
         system.email(&order.order.id).await;
     }
     until_all_has_left(&system).await;
 
     let written = files(&system);
+    let received = Received::by(&receiver);
     let was_about =
         |order: &Accepted| kills.iter().any(|(from, to)| order.answered >= *from && order.asked <= *to);
     let (about, settled): (Vec<_>, Vec<_>) = orders.iter().partition(|order| was_about(order));
     let incomplete = |orders: &[&Accepted]| -> Vec<_> {
-        let all = orders
-            .iter()
-            .map(|order| (order.order.trace.clone(), missing(&receiver, &written, &order.order)));
+        let all =
+            orders.iter().map(|order| (order.order.trace.clone(), received.missing(&written, &order.order)));
         all.filter(|(_, missing)| !missing.is_empty()).collect()
     };
     let (lost, broken) = (incomplete(&settled), incomplete(&about));
@@ -287,11 +309,13 @@ async fn an_outage_of_the_receiver_loses_nothing_of_an_accepted_order_also_when_
 
 #[tokio::test]
 async fn what_a_receiver_refuses_for_good_is_counted_and_what_comes_after_it_arrives() {
-    let receiver = Receiver::start();
-    let endpoint = format!("http://{}", receiver.address);
+    let receiver = OtlpSink::start();
+    let endpoint = receiver.url();
     let system = System::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
-    for (mood, reason) in [(Mood::Refusing(400), "bad_request"), (Mood::Partial, "partial")] {
-        receiver.feels(mood);
+    for (answer, reason) in
+        [(otlp::Answer::Later(400, 1), "bad_request"), (otlp::Answer::Partial(1), "partial")]
+    {
+        receiver.always(answer);
         system.place().await;
         let rejected =
             format!(r#"telemetry_rejected_total{{destination="1",reason="{reason}",signal="traces"}}"#);
@@ -301,11 +325,11 @@ async fn what_a_receiver_refuses_for_good_is_counted_and_what_comes_after_it_arr
         })
         .await;
     }
-    receiver.feels(Mood::Well);
+    receiver.always(otlp::Answer::Accept);
     let order = system.place().await;
     system.email(&order.id).await;
     eventually("a whole trace", async || {
-        let missing = missing(&receiver, &[], &order);
+        let missing = Received::by(&receiver).missing(&[], &order);
         if missing.is_empty() { Ok(()) } else { Err(missing.join(", ")) }
     })
     .await;

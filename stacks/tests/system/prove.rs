@@ -8,7 +8,8 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
-use stacks::{local::layout::Component, smtp_server::SmtpServer};
+use stacks::local::layout::Component;
+use testkit::smtp::SmtpServer;
 use tokio::net::TcpListener;
 
 use crate::harness::{Ended, Program, System};
@@ -172,7 +173,7 @@ async fn mailpit(server: &SmtpServer) -> String {
         query: String,
     }
     let search = async |State(server): State<Arc<SmtpServer>>, Query(asked): Query<Asked>| {
-        let found = server.taken().into_iter().filter(|email| email.text.contains(&asked.query)).count();
+        let found = server.accepted().into_iter().filter(|email| email.text.contains(&asked.query)).count();
         Json(json!({"messages_count": found}))
     };
     let pages = Router::new().route("/api/v1/search", get(search)).with_state(Arc::new(server.clone()));
@@ -197,7 +198,7 @@ async fn an_email_that_is_sent_twice_is_named_and_one_that_is_sent_once_is_not()
             assert_eq!(names(&broken), ["e-mail, exactly one"], "{broken:?}");
             assert_eq!(reasons(&broken, "e-mail, exactly one"), ["2 e-mails instead of one"]);
         }
-        assert_eq!(server.taken().len(), count * ORDERS);
+        assert_eq!(server.accepted().len(), count * ORDERS);
     }
 }
 

@@ -6,8 +6,9 @@ use stacks::{
     http,
     local::{layout::Component, layout::url, ports, secrets},
 };
+use testkit::{exposition::Samples, wait::eventually};
 
-use crate::harness::{Answer, Program, Samples, System, database, eventually, serving};
+use crate::harness::{Answer, Program, System, database, serving};
 
 /// A second one of each service, beside those of the system.
 struct Second {
@@ -54,7 +55,7 @@ async fn place(gateway: &str, key: &str) -> Answer {
 
 async fn metrics(address: SocketAddr) -> Samples {
     let text = reqwest::get(url(address) + "/metrics").await.unwrap().text().await.unwrap();
-    Samples::parse(&text)
+    Samples::parse(&text).unwrap()
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use stacks::local::layout::Component::{self, Mailer, Payment};
+use testkit::wait::eventually;
 
-use crate::harness::{Answer, System, ask, eventually, request};
+use crate::harness::{Answer, System, ask, request};
 
 const PATH: &str = "/simulation";
 const VALIDATION: &str = "/problems/validation";

@@ -1,13 +1,14 @@
 //! The e-mail over SMTP: it arrives, is tried again after a "later", and given up after a "never".
 
-use stacks::{local::layout::Component::Mailer, smtp_server::SmtpServer, trace::ORDER};
+use stacks::{local::layout::Component::Mailer, trace::ORDER};
+use testkit::smtp::{Behavior, SmtpServer};
 
 use crate::harness::{Placed, System, books};
 
 /// A system and its mail server, which gives these answers to the first e-mails.
-async fn system(refusals: &[&'static str]) -> (System, SmtpServer) {
+async fn system(behaviors: &[Behavior]) -> (System, SmtpServer) {
     let server = SmtpServer::start().await.unwrap();
-    server.refuse_next(refusals);
+    server.script(behaviors);
     (System::with(&[("SMTP_URL", &server.url())]).await, server)
 }
 
@@ -22,7 +23,7 @@ async fn an_email_arrives_over_smtp_in_its_envelope() {
     let (system, server) = system(&[]).await;
     let order = Placed::from(&system.place_with(&books("ada@example.org"), &[]).await);
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
-    let [email] = &server.taken()[..] else { panic!("not one e-mail: {:?}", server.offered()) };
+    let [email] = &server.accepted()[..] else { panic!("not one e-mail: {:?}", server.offered()) };
     assert_eq!(email.from, "checkout@omnitrace.example");
     assert_eq!(email.to, ["ada@example.org"]);
     for part in ["To: ada@example.org\r\n", "Subject: Your order is on its way\r\n", "100.00 USD", &order.id]
@@ -37,10 +38,10 @@ async fn an_email_arrives_over_smtp_in_its_envelope() {
 
 #[tokio::test]
 async fn a_server_that_says_later_is_asked_again_and_gets_the_email_once() {
-    let (system, server) = system(&["451 later", "421 busy"]).await;
+    let (system, server) = system(&[Behavior::Refuse("451 later"), Behavior::Refuse("421 busy")]).await;
     let order = system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
-    assert_eq!(server.taken().len(), 1);
+    assert_eq!(server.accepted().len(), 1);
     let ids: Vec<_> = server.offered().iter().map(|(email, _)| message_id(&email.text)).collect();
     assert_eq!(ids.len(), 3);
     assert!(ids.iter().all(|id| *id == ids[0]), "every attempt is the same e-mail: {ids:?}");
@@ -56,15 +57,19 @@ async fn a_server_that_says_later_is_asked_again_and_gets_the_email_once() {
 
 #[tokio::test]
 async fn a_server_that_says_never_makes_a_dead_letter_and_the_next_email_arrives() {
-    let (system, server) = system(&["550 no such customer"]).await;
+    let (system, server) = system(&[Behavior::Refuse("550 no such customer")]).await;
     system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"dead\"}", 1.0).await;
     system.reaches(Mailer, "inbox_queued", 0.0).await;
-    assert_eq!(server.taken().len(), 0);
+    assert_eq!(server.accepted().len(), 0);
 
     system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
-    assert_eq!((server.offered().len(), server.taken().len()), (2, 1), "the dead letter is not tried again");
+    assert_eq!(
+        (server.offered().len(), server.accepted().len()),
+        (2, 1),
+        "the dead letter is not tried again"
+    );
     assert_eq!(attempts(&system).await, [1.0, 0.0, 1.0]);
 }
 

@@ -4,24 +4,24 @@
 use reqwest::Url;
 use stacks::{
     local::{layout::Component::Mailer, ports, secrets},
-    smtp_server::SmtpServer,
     trace::ORDER,
 };
+use testkit::{rabbitmq::VirtualHost, smtp::SmtpServer, wait::eventually};
 
-use crate::harness::{Authority, Front, Program, SETTLE, System, Vhost, database, eventually, serving};
+use crate::harness::{Authority, Front, Program, SETTLE, System, database, serving};
 
 const HERE: &str = "127.0.0.1";
 /// `AUTH PLAIN` of ada with the password s3same.
 const LOGIN: &str = "AUTH PLAIN AGFkYQBzM3NhbWU=";
 
 /// `AMQP_URL` of the same vhost through a front.
-fn amqps(vhost: &Vhost, front: &Front) -> String {
+fn amqps(vhost: &VirtualHost, front: &Front) -> String {
     let url: Url = vhost.amqp_url().parse().unwrap();
     let password = url.password().unwrap();
     format!("amqps://{}:{password}@{}{}", url.username(), front.address, url.path())
 }
 
-async fn broker_front(vhost: &Vhost, authority: &Authority, name: &str) -> Front {
+async fn broker_front(vhost: &VirtualHost, authority: &Authority, name: &str) -> Front {
     let url: Url = vhost.amqp_url().parse().unwrap();
     let broker = format!("{HERE}:{}", url.port().unwrap()).parse().unwrap();
     Front::before(broker, authority.acceptor(name)).await
@@ -30,10 +30,10 @@ async fn broker_front(vhost: &Vhost, authority: &Authority, name: &str) -> Front
 #[tokio::test]
 async fn an_order_goes_all_its_way_over_tls() {
     let authority = Authority::new();
-    let vhost = Vhost::create().await;
+    let vhost = VirtualHost::create().await;
     let broker = broker_front(&vhost, &authority, HERE).await;
     let server = SmtpServer::start().await.unwrap();
-    let mail = Front::before(server.address, authority.acceptor(HERE)).await;
+    let mail = Front::before(server.address(), authority.acceptor(HERE)).await;
     // The trace backend of another system gets the spans of this one.
     let observer = System::start().await;
     let otlp = observer.stack.layout().traces.unwrap().otlp;
@@ -48,7 +48,7 @@ async fn an_order_goes_all_its_way_over_tls() {
 
     let order = system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
-    assert_eq!((server.taken().len(), &server.logins()[..]), (1, &[LOGIN.to_owned()][..]));
+    assert_eq!((server.accepted().len(), &server.logins()[..]), (1, &[LOGIN.to_owned()][..]));
     let whole: Vec<_> = ORDER.into_iter().chain([SETTLE]).collect();
     observer.trace_with(&order.trace, &whole).await;
     for front in [&broker, &mail, &traces] {
@@ -61,7 +61,7 @@ async fn an_order_goes_all_its_way_over_tls() {
 async fn a_mail_server_that_has_to_change_over_to_tls_gets_login_and_email_after_that() {
     let authority = Authority::new();
     let server = SmtpServer::start().await.unwrap();
-    let front = Front::with_starttls(server.address, authority.acceptor(HERE)).await;
+    let front = Front::with_starttls(server.address(), authority.acceptor(HERE)).await;
     let system = System::with(&[
         ("SSL_CERT_FILE", &authority.file()),
         ("SMTP_URL", &format!("smtp://ada:s3same@{}?tls=required", front.address)),
@@ -69,28 +69,27 @@ async fn a_mail_server_that_has_to_change_over_to_tls_gets_login_and_email_after
     .await;
     system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
-    assert_eq!((server.taken().len(), &server.logins()[..]), (1, &[LOGIN.to_owned()][..]));
+    assert_eq!((server.accepted().len(), &server.logins()[..]), (1, &[LOGIN.to_owned()][..]));
 }
 
 #[tokio::test]
 async fn a_mail_server_that_can_not_be_trusted_gets_neither_login_nor_email() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let plain = SmtpServer::start().await.unwrap();
-    let wrong_name = Front::with_starttls(plain.address, authority.acceptor("mail.example.org")).await;
-    let unknown = Front::before(plain.address, stranger.acceptor(HERE)).await;
+    let wrong_name = Front::with_starttls(plain.address(), authority.acceptor("mail.example.org")).await;
+    let unknown = Front::before(plain.address(), stranger.acceptor(HERE)).await;
     for url in [
         // Somebody on the way has taken the offer of STARTTLS out.
-        format!("smtp://ada:s3same@{}?tls=required", plain.address),
+        format!("smtp://ada:s3same@{}?tls=required", plain.address()),
         format!("smtp://ada:s3same@{}?tls=required", wrong_name.address),
         format!("smtps://ada:s3same@{}", unknown.address),
-        format!("smtps://ada:s3same@{}", plain.address),
+        format!("smtps://ada:s3same@{}", plain.address()),
     ] {
         let system = System::with(&[("SSL_CERT_FILE", &authority.file()), ("SMTP_URL", &url)]).await;
         system.place().await;
         eventually("the e-mail to be put off", async || {
             let samples = system.metrics(Mailer).await;
-            let put_off = samples.get("emails_sent_total{outcome=\"retried\"}");
-            if put_off > 0.0 { Ok(()) } else { Err("it is not".into()) }
+            samples.get("emails_sent_total{outcome=\"retried\"}") > 0.0
         })
         .await;
         assert!(plain.offered().is_empty() && plain.logins().is_empty(), "{url}");
@@ -103,7 +102,7 @@ async fn a_mail_server_that_can_not_be_trusted_gets_neither_login_nor_email() {
 #[tokio::test]
 async fn a_broker_or_trace_backend_that_can_not_be_trusted_hears_nothing() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let vhost = Vhost::create().await;
+    let vhost = VirtualHost::create().await;
     for (vouching, name) in [(&stranger, HERE), (&authority, "broker.example.org")] {
         let broker = broker_front(&vhost, vouching, name).await;
         let traces = Front::before(broker.address, vouching.acceptor(name)).await;
@@ -126,11 +125,7 @@ async fn a_broker_or_trace_backend_that_can_not_be_trusted_hears_nothing() {
         // Makes a span, which wants to leave.
         reqwest::get(format!("http://{listen}/payments/1")).await.unwrap();
         for front in [&broker, &traces] {
-            eventually("a refusal", async || match front.refused() {
-                0 => Err("there is none".into()),
-                _ => Ok(()),
-            })
-            .await;
+            eventually("a refusal", async || front.refused() > 0).await;
             assert_eq!((front.accepted(), front.plain()), (0, 0), "{name}");
         }
         drop(payment);

@@ -9,8 +9,9 @@ use stacks::{
     process::Process,
 };
 use tempfile::TempDir;
+use testkit::{rabbitmq::VirtualHost, wait::eventually};
 
-use crate::harness::{Ended, Program, Vhost, eventually};
+use crate::harness::{Ended, Program};
 
 /// A directory that a stack is started in; whatever happens, nothing of it stays.
 struct Root(TempDir);
@@ -101,7 +102,7 @@ async fn up_proves_one_order_and_down_leaves_nothing() {
 
 #[tokio::test]
 async fn an_order_can_be_looked_up_with_a_broker_of_the_users_and_after_a_restart() {
-    let (root, vhost) = (Root::new(), Vhost::create().await);
+    let (root, vhost) = (Root::new(), VirtualHost::create().await);
     let amqp = vhost.amqp_url();
     let settings = [("AMQP_URL", amqp.as_str()), ("MAIL_LATENCY", "0ms"), ("PAYMENT_LATENCY", "0ms")];
     let up = root.stacks(&["up", "--free-ports"], &settings).await;
@@ -142,7 +143,7 @@ async fn an_order_can_be_looked_up_with_a_broker_of_the_users_and_after_a_restar
 
 #[tokio::test]
 async fn a_busy_port_is_named_before_anything_is_started() {
-    let (root, vhost) = (Root::new(), Vhost::create().await);
+    let (root, vhost) = (Root::new(), VirtualHost::create().await);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let amqp = vhost.amqp_url();
@@ -157,7 +158,7 @@ async fn a_busy_port_is_named_before_anything_is_started() {
 
 #[tokio::test]
 async fn without_prometheus_it_comes_up_all_the_same_and_says_what_is_missing() {
-    let (root, vhost) = (Root::new(), Vhost::create().await);
+    let (root, vhost) = (Root::new(), VirtualHost::create().await);
     let amqp = vhost.amqp_url();
     // A machine on which nothing is installed; ours are found beside `stacks`.
     let settings = [("AMQP_URL", amqp.as_str()), ("MAIL_LATENCY", "0ms"), ("PATH", "/nowhere")];

@@ -18,8 +18,9 @@ use stacks::{
         ports,
     },
 };
+use testkit::wait::eventually;
 
-use crate::harness::{Prometheus, System, books, eventually, inherited};
+use crate::harness::{Prometheus, System, books, inherited};
 
 /// What Grafana puts in place of its variables.
 const VARIABLES: [(&str, &str); 2] = [("$__rate_interval", "30s"), ("$__range", "5m")];

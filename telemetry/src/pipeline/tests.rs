@@ -9,17 +9,13 @@ use clap::Parser;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prometheus::Registry;
 use prost::Message as _;
+use testkit::otlp::{Answer, OtlpSink as Sink};
 
-use self::sink::{Answer, Sink};
 use super::*;
 use crate::Settings;
 
 mod disk;
 mod refusals;
-
-#[allow(dead_code, reason = "the tests of this file use a part of it")]
-#[path = "../../tests/support/sink.rs"]
-mod sink;
 
 const QUEUE: usize = 1000;
 

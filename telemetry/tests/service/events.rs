@@ -1,9 +1,9 @@
 //! Events of libraries, by `tracing` and by `log`: once each, in the shape of every other line.
 
 use actix_web::HttpResponse;
+use testkit::otlp::hex;
 
 use crate::support::lines::{of_trace, saying};
-use crate::support::sink::hex;
 use crate::{Request, observed};
 
 pub(crate) async fn libraries_speak() -> HttpResponse {

@@ -2,9 +2,9 @@
 
 use actix_web::HttpResponse;
 use telemetry::problem::Problem;
+use testkit::otlp::{attribute, hex};
 
 use crate::support::lines::{of_trace, saying};
-use crate::support::sink::{attribute, hex};
 use crate::{ERROR, Request, observed, status_code};
 
 pub(crate) async fn panics() -> HttpResponse {
@@ -30,8 +30,8 @@ async fn panic_is_answered_logged_and_traced(path: &str, cause: &str, route: &st
     let span = request.server_span().await;
     assert_eq!(answered, format!("00-{}-{}-01", request.trace, hex(&span.span_id)));
     assert_eq!(status_code(&span), ERROR);
-    assert_eq!(attribute(&span, "http.response.status_code").as_deref(), Some("500"));
-    assert_eq!(attribute(&span, "error.type").as_deref(), Some("500"));
+    assert_eq!(attribute(&span.attributes, "http.response.status_code").as_deref(), Some("500"));
+    assert_eq!(attribute(&span.attributes, "error.type").as_deref(), Some("500"));
 
     let lines = observed().bench.lines().await;
     let lines = of_trace(&lines, &request.trace);
@@ -71,7 +71,7 @@ async fn a_problem_is_an_error_of_the_span_from_500_on() {
     assert!(response.headers().contains_key("traceresponse"));
     let span = request.server_span().await;
     assert_eq!(status_code(&span), ERROR);
-    assert_eq!(attribute(&span, "error.type").as_deref(), Some("503"));
+    assert_eq!(attribute(&span.attributes, "error.type").as_deref(), Some("503"));
     let lines = observed().bench.lines().await;
     assert!(saying(&lines, "request handler panicked").iter().all(|l| l.get("trace.id") != &request.trace));
 }

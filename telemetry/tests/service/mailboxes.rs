@@ -3,9 +3,9 @@
 use actix::prelude::*;
 use actix_web::{HttpResponse, web};
 use telemetry::Traced;
+use testkit::otlp::hex;
 use tracing::Instrument;
 
-use crate::support::sink::hex;
 use crate::{Request, observed};
 
 /// An actor that works for whoever asks; it lives on another thread than the handlers.

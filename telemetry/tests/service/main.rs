@@ -26,13 +26,14 @@ use telemetry::http::{
 };
 
 use mailboxes::Keeper;
-use support::sink::Sink;
-use support::{Bench, eventually};
+use support::{Bench, endpoint};
+use testkit::otlp::OtlpSink;
+use testkit::wait::eventually;
 
 /// Everything a test of this binary shares with the others; each keeps to its own traces and routes.
 struct Observed {
     bench: Bench,
-    sink: Sink,
+    sink: OtlpSink,
     url: String,
     health: Arc<Mutex<Check>>,
 }
@@ -40,9 +41,9 @@ struct Observed {
 fn observed() -> &'static Observed {
     static OBSERVED: OnceLock<Observed> = OnceLock::new();
     OBSERVED.get_or_init(|| {
-        let sink = Sink::start();
+        let sink = OtlpSink::start();
         let bench = Bench::start(&[
-            &sink.endpoint(),
+            &endpoint(&sink),
             "--log-level=info,service::events::quiet=error",
             "--baggage-allowed=tenant",
         ]);

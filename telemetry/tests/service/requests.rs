@@ -3,9 +3,10 @@
 use actix_web::{HttpResponse, web};
 use telemetry::propagation::TraceContext;
 use telemetry::slog::{self, Logger};
+use testkit::otlp::{attribute, hex};
+use testkit::wait::eventually;
 
 use crate::support::lines::of_trace;
-use crate::support::sink::{attribute, hex};
 use crate::{ERROR, Request, UNSET, client, observed, status_code};
 
 pub(crate) async fn read_order(id: web::Path<String>, log: web::Data<Logger>) -> HttpResponse {
@@ -44,9 +45,9 @@ async fn a_request_is_one_span_that_continues_the_trace_of_its_caller() {
         ("network.protocol.version", "1.1"),
         ("user_agent.original", "tester"),
     ] {
-        assert_eq!(attribute(&span, key).as_deref(), Some(value), "{key}");
+        assert_eq!(attribute(&span.attributes, key).as_deref(), Some(value), "{key}");
     }
-    assert_eq!(attribute(&span, "error.type"), None);
+    assert_eq!(attribute(&span.attributes, "error.type"), None);
     let answered = response.headers().get("traceresponse").unwrap().to_str().unwrap();
     assert_eq!(answered, format!("00-{}-{}-01", request.trace, hex(&span.span_id)));
 }
@@ -122,7 +123,7 @@ async fn a_path_without_route_is_a_404_and_never_a_name_or_a_label() {
 
     let span = request.server_span().await;
     assert_eq!(span.name, "GET");
-    assert_eq!(attribute(&span, "http.route"), None);
+    assert_eq!(attribute(&span.attributes, "http.route"), None);
     assert_eq!(status_code(&span), UNSET, "a 4xx is the error of the client");
     let series = r#"http_request_duration_seconds_count{method="GET",route="unmatched",status="404"}"#;
     assert!(observed().bench.metric(series).await >= 1);
@@ -136,8 +137,8 @@ async fn an_unheard_of_method_is_neither_a_label_nor_a_name() {
     assert_eq!(response.status(), 405);
     let span = request.server_span().await;
     assert_eq!(span.name, "HTTP /orders/{id}");
-    assert_eq!(attribute(&span, "http.request.method").as_deref(), Some("_OTHER"));
-    assert_eq!(attribute(&span, "http.request.method_original").as_deref(), Some("BREW"));
+    assert_eq!(attribute(&span.attributes, "http.request.method").as_deref(), Some("_OTHER"));
+    assert_eq!(attribute(&span.attributes, "http.request.method_original").as_deref(), Some("BREW"));
     let series = r#"http_request_duration_seconds_count{method="_OTHER",route="/orders/{id}",status="405"}"#;
     assert_eq!(observed().bench.metric(series).await, 1);
     assert!(!observed().bench.gather().await.contains("BREW"));
@@ -175,8 +176,7 @@ async fn a_traceparent_that_means_nothing_starts_a_new_trace() {
         let trace = answered.split('-').nth(1).unwrap().to_owned();
         assert!(!headers.iter().any(|value| value.contains(&trace)), "{headers:?} was continued");
         let span =
-            crate::eventually("the span of a new trace", async || observed().sink.of_trace(&trace).pop())
-                .await;
+            eventually("the span of a new trace", async || observed().sink.of_trace(&trace).pop()).await;
         assert!(span.parent_span_id.is_empty(), "a new trace has a root");
     }
 }

@@ -4,15 +4,12 @@
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
 
-pub(crate) mod exposition;
 pub(crate) mod lines;
-pub(crate) mod sink;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use actix::Addr;
 use clap::Parser;
@@ -20,12 +17,12 @@ use slog::Logger;
 use telemetry::metrics::{Format, Registry};
 use telemetry::{Flush, Gather, Health, HealthReport, Observability, Service, Settings, slog};
 
-use exposition::Sample;
 use lines::Line;
+use testkit::exposition::Samples;
+use testkit::otlp::OtlpSink;
+use testkit::wait::within;
 
 pub(crate) const SERVICE: Service = Service { name: "test-service", version: "1.2.3" };
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Parser)]
 #[command(args_override_self = true)]
@@ -87,8 +84,7 @@ impl Bench {
 
     /// The value of one series; 0 where it does not exist, as `increase()` sees it.
     pub(crate) async fn metric(&self, series: &str) -> u64 {
-        let samples = exposition::parse(&self.gather().await).unwrap();
-        samples.iter().find(|sample| sample.series == series).map_or(0, Sample::count)
+        Samples::parse(&self.gather().await).unwrap().count(series)
     }
 
     /// The log file as text: all that was written so far.
@@ -111,22 +107,7 @@ impl Bench {
     }
 }
 
-/// Polls `probe` until it has an answer, and fails with `what` when that takes too long.
-pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = probe().await {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// Bounds `future`, so that a deadlock is a failure with a name.
-pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let Ok(done) = tokio::time::timeout(PATIENCE, future).await else {
-        panic!("waited {PATIENCE:?} in vain for {what}");
-    };
-    done
+/// The argument that points a service to this receiver.
+pub(crate) fn endpoint(sink: &OtlpSink) -> String {
+    format!("--otel-exporter-otlp-endpoint={}", sink.url())
 }

@@ -1,6 +1,7 @@
 //! Messages as anybody with access to the broker could send them.
 
 use serde_json::{Value, json};
+use testkit::event::paid;
 use uuid::Uuid;
 
 pub(super) struct Message {
@@ -22,25 +23,12 @@ const EMAIL: &str = "not what the contract allows: /data/customer/email must be 
 const SKU: &str = "not what the contract allows: /data/items/0/sku must be 1 to 256 visible characters";
 const AMOUNT: &str = "not what the contract allows: /data/amount ";
 
-/// An event as any other program would have to write it, by the contract alone, and then changed.
+/// An event that was changed.
 pub(super) fn event(name: &str, change: impl FnOnce(&mut Value)) -> Message {
-    let (id, order) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-    let mut event = json!({
-        "specversion": "1.0",
-        "id": id,
-        "source": "/payment-service",
-        "type": "payment.succeeded",
-        "time": "2026-01-02T03:04:05Z",
-        "data": {
-            "orderId": order,
-            "customer": {"email": "ada@example.org"},
-            "items": [{"sku": "BOOK-1", "quantity": 1, "unitPrice": "49.99"}],
-            "amount": "49.99",
-            "currency": "USD",
-        },
-    });
+    let mut event = paid("ada@example.org");
+    let order = event["data"]["orderId"].as_str().unwrap().to_owned();
+    let properties = json!({"message_id": event["id"], "delivery_mode": 2});
     change(&mut event);
-    let properties = json!({"message_id": id, "delivery_mode": 2});
     let (name, payload) = (name.to_owned(), event.to_string());
     Message { name, properties, payload, encoding: "string", order, reason: "" }
 }

@@ -6,7 +6,9 @@ mod cases;
 use stacks::local::layout::Component::Mailer;
 
 use self::cases::{Message, event, harmless, unreadable};
-use crate::harness::{System, eventually};
+use testkit::wait::eventually;
+
+use crate::harness::System;
 
 const PARKED: &str = "messaging_received_total{outcome=\"parked\"}";
 const ACCEPTED: &str = "messaging_received_total{outcome=\"accepted\"}";

@@ -14,12 +14,11 @@ use stacks::{
     local::Options,
     process::{Process, Signal},
 };
+use testkit::wait::eventually;
 use tokio::{
     process::{Child, Command},
     time::timeout,
 };
-
-use super::eventually;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -10,9 +10,8 @@ use std::{
 use reqwest::Client;
 use serde_json::Value;
 use stacks::http;
+use testkit::wait::eventually;
 use tokio::process::{Child, Command};
-
-use super::eventually;
 
 pub(crate) struct Prometheus {
     url: String,

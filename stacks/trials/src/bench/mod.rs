@@ -3,7 +3,6 @@
 
 mod load;
 mod report;
-mod sink;
 mod trial;
 
 use std::{

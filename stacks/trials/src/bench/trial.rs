@@ -10,11 +10,9 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::Client;
 use serde_json::Value;
+use testkit::otlp::OtlpSink;
 
-use super::{
-    load::{Answers, place_orders},
-    sink::Sink,
-};
+use super::load::{Answers, place_orders};
 use stacks::{
     http,
     local::{
@@ -71,7 +69,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn settings(&self, variant: &Variant, sink: &Sink, mail: &Path) -> BTreeMap<String, String> {
+    fn settings(&self, variant: &Variant, sink: &OtlpSink, mail: &Path) -> BTreeMap<String, String> {
         let mut settings = self.environment.clone();
         let mut set = |key: &str, value: &str| settings.insert(key.to_owned(), value.to_owned());
         set("PAYMENT_LATENCY", "0s");
@@ -81,7 +79,7 @@ impl Place<'_> {
         set("MAIL_DIR", &mail.to_string_lossy());
         set("GATEWAY_RATE_LIMIT", "0");
         set("ALERTS", "off");
-        set("OTEL_EXPORTER_OTLP_ENDPOINT", &url(sink.address));
+        set("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.url());
         if variant.observed {
             set("OTEL_LOGS_EXPORTER", "otlp");
         } else {
@@ -98,7 +96,7 @@ impl Place<'_> {
         // For minutes after it has removed many files, ext4 is slow to make new ones: whatever was measured before would
         // be measured again. E-mails are no part of what is compared.
         let mail = tempfile::tempdir_in("/dev/shm").context("no file system in memory for the e-mails")?;
-        let sink = Sink::start().await?;
+        let sink = OtlpSink::counting().context("cannot start the OTLP receiver")?;
         let env = self.settings(variant, &sink, mail.path());
         let options = Options { dir, env, free_ports: true, binaries: self.binaries.clone() };
         let stack = Stack::up(&options, &mut Progress::silent()).await?;
@@ -114,7 +112,7 @@ impl Place<'_> {
 struct Trial {
     stack: Stack,
     http: Client,
-    sink: Sink,
+    sink: OtlpSink,
     /// Placed so far.
     orders: u64,
 }
@@ -209,7 +207,7 @@ impl Trial {
         let each = by_trace.values().max().copied().unwrap_or_default();
         ensure!(each >= 9, "an order has {each} log lines, and not three of each service");
         let in_traces: u64 = by_trace.values().sum();
-        let (spans, records) = self.sink.received();
+        let (spans, records) = self.sink.counts();
         let unwritten = (each * self.orders).saturating_sub(in_traces);
         Ok(((SPANS * self.orders).saturating_sub(spans), unwritten + lines.saturating_sub(records)))
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use testkit::smtp::{Behavior, State};
+
 use super::nemesis::Fault::{self, *};
 use stacks::{
     local::layout::Component::{self, Gateway, Mailer, Payment},
     process::Signal,
-    smtp_server::Manner,
 };
 
 /// A fault and what it is called.
@@ -53,13 +54,13 @@ pub(crate) const FAULTS: &[Named] = &[
     ("duplicates", Duplicates),
     ("poison", Poison),
     // The mail server.
-    ("mail-down", Mail(Manner::Down, 1)),
-    ("mail-slow", Mail(Manner::Slow(Duration::from_millis(150)), 1)),
-    ("mail-stalled", Mail(Manner::Stall, 1)),
-    ("mail-later", Mail(Manner::Refuse("451 later"), 2)),
+    ("mail-down", Mail(State::Down)),
+    ("mail-slow", Mail(State::Slow(Duration::from_millis(150)))),
+    ("mail-stalled", Mail(State::Stalled)),
+    ("mail-later", Mail(State::Up(Behavior::Refuse("451 later"), 2))),
     ("mail-never", MailNever),
-    ("mail-hidden-250", Mail(Manner::Hide, 3)),
-    ("mail-lost-content", Mail(Manner::Lose, 3)),
+    ("mail-hidden-250", Mail(State::Up(Behavior::AcceptAndClose, 3))),
+    ("mail-lost-content", Mail(State::Up(Behavior::DiscardAndClose, 3))),
     // The databases.
     ("payment-locked", Locked(Payment)),
     ("mailer-locked", Locked(Mailer)),

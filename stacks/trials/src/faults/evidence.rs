@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::Value;
+use testkit::smtp::Received;
 use tokio::time::sleep;
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     plan::CANARY,
     system::System,
 };
-use stacks::{local::layout::Component, smtp_server::Received};
+use stacks::local::layout::Component;
 
 /// What the mailer says before it sends an e-mail again that may have arrived.
 const DECLARATION: &str = "an e-mail may be sent twice";
@@ -82,7 +83,7 @@ impl Evidence {
 
     /// The e-mails that have come since the last time.
     pub(crate) fn news(&self, system: &System) -> Vec<Received> {
-        system.mail.taken_after(self.emails)
+        system.mail.accepted_after(self.emails)
     }
 
     /// The same, but for those to customers of earlier: they are judged in the end.
@@ -148,7 +149,7 @@ impl Evidence {
 
 /// All e-mails that the mail server has ever taken.
 pub(crate) fn emails(system: &System) -> Vec<Email> {
-    system.mail.taken().iter().map(read_email).collect()
+    system.mail.accepted().iter().map(read_email).collect()
 }
 
 fn read_order(order: &Value) -> Result<Order> {

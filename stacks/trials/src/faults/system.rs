@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
+use testkit::smtp::SmtpServer;
 use tokio::task::{JoinSet, block_in_place};
 
 use super::{
@@ -29,7 +30,6 @@ use stacks::{
     },
     process::{Process, Signal},
     progress::Progress,
-    smtp_server::SmtpServer,
 };
 
 /// What every service is told beside where the others are.

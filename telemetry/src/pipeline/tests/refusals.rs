@@ -10,11 +10,11 @@ fn each_answer_is_judged_and_counted() {
         // All three, two, and each of them by itself.
         (&[Answer::Refuse(400); 5][..], "telemetry_rejected_total", 3.0),
         (&[Answer::Refuse(413); 5], "telemetry_rejected_total", 3.0),
-        (&[Answer::Partially(2)], "telemetry_rejected_total", 2.0),
-        (&[Answer::Partially(2)], "telemetry_exported_total", 1.0),
+        (&[Answer::Partial(2)], "telemetry_rejected_total", 2.0),
+        (&[Answer::Partial(2)], "telemetry_exported_total", 1.0),
         // More than there were: no receiver can make the count wrong.
-        (&[Answer::Partially(1000)], "telemetry_rejected_total", 3.0),
-        (&[Answer::Partially(-1)], "telemetry_exported_total", 3.0),
+        (&[Answer::Partial(1000)], "telemetry_rejected_total", 3.0),
+        (&[Answer::Partial(-1)], "telemetry_exported_total", 3.0),
         (&[Answer::Later(429, 0)], "telemetry_exported_total", 3.0),
         (&[Answer::Refuse(503)], "telemetry_retries_total", 1.0),
     ] {

@@ -9,11 +9,12 @@ use std::{ops::Range, time::Duration};
 
 use anyhow::{Context as _, Result};
 use reqwest::Method;
+use testkit::smtp::{Behavior, State};
 use tokio::time::sleep;
 
 pub(crate) use self::store::SmallDisk;
 use super::{load::Load, system::System};
-use stacks::{local::layout::Component, process::Signal, smtp_server::Manner};
+use stacks::{local::layout::Component, process::Signal};
 
 /// Something that can be broken.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +56,7 @@ pub(crate) enum Fault {
     /// Messages come that nobody can read.
     Poison,
     /// The mail server does this with every n-th e-mail.
-    Mail(Manner, usize),
+    Mail(State),
     /// The mail server refuses e-mails for good; an operator puts them back.
     MailNever,
     /// Another process holds the lock on the database of a service.
@@ -102,8 +103,8 @@ impl Nemesis<'_> {
             Fault::Unroutable => self.misroute().await,
             Fault::Duplicates => self.duplicate().await,
             Fault::Poison => self.poison().await,
-            Fault::Mail(manner, every) => {
-                self.disturb_mail(manner, every).await;
+            Fault::Mail(state) => {
+                self.disturb_mail(state).await;
                 Ok(())
             }
             Fault::MailNever => self.refuse_mail().await,
@@ -114,14 +115,14 @@ impl Nemesis<'_> {
         .with_context(|| format!("the fault {name} could not be inflicted"))
     }
 
-    async fn disturb_mail(&mut self, manner: Manner, every: usize) {
-        self.system.mail.behave(manner, every);
+    async fn disturb_mail(&mut self, state: State) {
+        self.system.mail.set(state);
         self.wait(1500..2500).await;
-        self.system.mail.behave(Manner::Take, 1);
+        self.system.mail.set(State::Up(Behavior::Accept, 1));
     }
 
     async fn refuse_mail(&mut self) -> Result<()> {
-        self.disturb_mail(Manner::Refuse("550 no such customer"), 2).await;
+        self.disturb_mail(State::Up(Behavior::Refuse("550 no such customer"), 2)).await;
         // For what was refused last to be given up.
         self.wait(500..800).await;
         self.system.dead_letters(Method::POST, "/dead-letters/replay").await.map(drop)

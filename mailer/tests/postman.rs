@@ -1,8 +1,6 @@
 //! The postman with a real inbox and a mail server that misbehaves on purpose.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod smtp_server;
-
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -14,18 +12,19 @@ use mailer::simulation::Simulation;
 use mailer::smtp::Smtp;
 use mailer::store::{Arrival, Store};
 use mailer::transport::Transport;
-use payment_api::testing::paid;
+use payment_api::event::PaymentEvent;
 use slog::{Discard, Logger, o};
-use smtp_server::{Answer, SmtpServer};
 use store::sqlx::{AnyConnection, Connection, Row, query, raw_sql};
 use store::testing::TestDatabase;
 use telemetry::Traced;
 use telemetry::metrics::{Format, Registry};
 use telemetry::propagation::TraceContext;
+use testkit::event::paid;
+use testkit::smtp::{Behavior, Received, SmtpServer};
+use testkit::wait::eventually;
 use uuid::Uuid;
 
 const NO_TROUBLE: Simulation = Simulation { latency: Duration::ZERO, paused: false, failure_rate: 0.0 };
-const AT_ONCE: Answer = Answer::Accept(Duration::ZERO);
 
 struct Office {
     store: Store,
@@ -43,7 +42,7 @@ impl Office {
 
     /// Puts an e-mail to this address into the inbox.
     async fn receive(&self, to: &str) -> Uuid {
-        let event = paid(to);
+        let event: PaymentEvent = serde_json::from_value(paid(to)).unwrap();
         let id = event.id;
         let arrival = Arrival { event, context: TraceContext::default() };
         self.store.receive(vec![arrival]).await.unwrap();
@@ -54,7 +53,7 @@ impl Office {
         let base =
             ["mailer", "--amqp-url=amqp://localhost", "--mailer-token=0123456789abcdef", "--mail-latency=0s"];
         let config = Config::parse_from(base.iter().chain(&self.settings));
-        let smtp = Smtp::new(&server.url).unwrap();
+        let smtp = Smtp::new(&server.url()).unwrap();
         let transport = Transport::Smtp(smtp.with_patience(Duration::from_secs(1), Duration::from_secs(1)));
         let metrics = Metrics::register(&self.registry).unwrap();
         let log = Logger::root(Discard, o!());
@@ -69,13 +68,11 @@ impl Office {
     }
 
     async fn until(&self, name: &str, value: u64) {
-        for _ in 0..400 {
-            if self.metric(name) == value {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("{name} is {} and not {value}", self.metric(name));
+        eventually(&format!("{name} = {value}"), async || {
+            let now = self.metric(name);
+            if now == value { Ok(()) } else { Err(format!("it is {now}")) }
+        })
+        .await;
     }
 
     async fn until_sent(&self, number: u64) {
@@ -93,52 +90,57 @@ impl Office {
 
     /// The same, once its fate is written down: it is counted a moment before.
     async fn settled_row(&self) -> (String, u32, String) {
-        for _ in 0..400 {
+        eventually("the fate of the only e-mail", async || {
             let row = self.row().await;
-            if row.0 != "queued" {
-                return row;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("the only e-mail is still queued");
+            (row.0 != "queued").then_some(row)
+        })
+        .await
     }
 }
 
-fn message_ids(emails: &[String]) -> Vec<&str> {
-    let line = |email: &'_ String| email.lines().position(|line| line.starts_with("Message-ID: ")).unwrap();
-    emails.iter().map(|email| email.lines().nth(line(email)).unwrap()).collect()
+/// A server with this script for e-mails to Ada.
+async fn scripted(behaviors: &[Behavior]) -> SmtpServer {
+    let server = SmtpServer::start().await.unwrap();
+    server.script_for("ada@example.org", behaviors);
+    server
+}
+
+fn message_ids(emails: &[Received]) -> Vec<&str> {
+    let id =
+        |email: &'_ Received| email.text.lines().position(|line| line.starts_with("Message-ID: ")).unwrap();
+    emails.iter().map(|email| email.text.lines().nth(id(email)).unwrap()).collect()
 }
 
 #[actix_rt::test]
 async fn a_good_server_gets_one_email() {
-    let server = SmtpServer::start(&[]).await;
+    let server = SmtpServer::start().await.unwrap();
     let office = Office::open(&[]).await;
     let id = office.receive("ada@example.org").await;
     let postman = office.postman(&server);
     office.until_sent(1).await;
     postman.send(Stop).await.unwrap();
-    assert!(message_ids(&server.taken())[0].contains(&id.to_string()));
-    assert_eq!(server.taken().len(), 1);
+    assert!(message_ids(&server.accepted())[0].contains(&id.to_string()));
+    assert_eq!(server.accepted().len(), 1);
     assert_eq!(office.row().await, ("sent".to_owned(), 1, String::new()));
 }
 
 #[actix_rt::test]
 async fn a_later_is_tried_again_and_arrives_once() {
-    let later = Answer::Recipient("451 later");
-    let server = SmtpServer::start(&[("ada@example.org", &[later, AT_ONCE])]).await;
+    let later = Behavior::RefuseRecipient("451 later");
+    let server = scripted(&[later, Behavior::Accept]).await;
     let office = Office::open(&[]).await;
     office.receive("ada@example.org").await;
     office.postman(&server);
     office.until_sent(1).await;
-    assert_eq!(server.taken().len(), 1);
+    assert_eq!(server.accepted().len(), 1);
     assert_eq!(office.metric("emails_sent_total{outcome=\"retried\"}"), 1);
     assert_eq!(office.metric("emails_uncertain_total{action=\"resent\"}"), 0);
 }
 
 #[actix_rt::test]
 async fn a_never_is_a_dead_letter_with_its_reason_and_holds_up_nobody() {
-    let never = Answer::Recipient("550 5.1.1 <ada@example.org>: no such user, says Ada");
-    let server = SmtpServer::start(&[("ada@example.org", &[never])]).await;
+    let never = Behavior::RefuseRecipient("550 5.1.1 <ada@example.org>: no such user, says Ada");
+    let server = scripted(&[never]).await;
     let office = Office::open(&[]).await;
     office.receive("ada@example.org").await;
     office.postman(&server);
@@ -150,12 +152,12 @@ async fn a_never_is_a_dead_letter_with_its_reason_and_holds_up_nobody() {
 
     office.receive("bob@example.org").await;
     office.until_sent(1).await;
-    assert_eq!(server.taken().len(), 1);
+    assert_eq!(server.accepted().len(), 1);
 }
 
 #[actix_rt::test]
 async fn what_fails_until_its_deadline_is_a_dead_letter() {
-    let server = SmtpServer::start(&[("ada@example.org", &[Answer::Recipient("451 later")])]).await;
+    let server = scripted(&[Behavior::RefuseRecipient("451 later")]).await;
     let office = Office::open(&["--mail-deadline=100ms"]).await;
     office.receive("ada@example.org").await;
     office.postman(&server);
@@ -165,13 +167,13 @@ async fn what_fails_until_its_deadline_is_a_dead_letter() {
 
 #[actix_rt::test]
 async fn an_answer_that_is_lost_makes_a_second_copy_that_is_declared() {
-    for lost in [Answer::HangUp, Answer::Stall] {
-        let server = SmtpServer::start(&[("ada@example.org", &[lost, AT_ONCE])]).await;
+    for lost in [Behavior::AcceptAndClose, Behavior::AcceptAndHang] {
+        let server = scripted(&[lost, Behavior::Accept]).await;
         let office = Office::open(&[]).await;
         office.receive("ada@example.org").await;
         office.postman(&server);
         office.until_sent(1).await;
-        let taken = server.taken();
+        let taken = server.accepted();
         let ids = message_ids(&taken);
         assert_eq!((ids.len(), ids[0]), (2, ids[1]), "after {lost:?}");
         assert_eq!(office.metric("emails_uncertain_total{action=\"resent\"}"), 1);
@@ -181,30 +183,33 @@ async fn an_answer_that_is_lost_makes_a_second_copy_that_is_declared() {
 
 #[actix_rt::test]
 async fn an_answer_that_is_lost_makes_no_second_copy_where_that_is_not_wanted() {
-    for lost in [Answer::HangUp, Answer::Stall] {
-        let server = SmtpServer::start(&[("ada@example.org", &[lost, AT_ONCE])]).await;
+    for lost in [Behavior::AcceptAndClose, Behavior::AcceptAndHang] {
+        let server = scripted(&[lost, Behavior::Accept]).await;
         let office = Office::open(&["--mail-uncertain=hold"]).await;
         office.receive("ada@example.org").await;
         let postman = office.postman(&server);
         office.until("emails_uncertain_total{action=\"held\"}", 1).await;
         postman.send(Stop).await.unwrap();
         let (state, attempts, reason) = office.row().await;
-        assert_eq!((state.as_str(), attempts, server.taken().len()), ("uncertain", 1, 1), "after {lost:?}");
+        assert_eq!(
+            (state.as_str(), attempts, server.accepted().len()),
+            ("uncertain", 1, 1),
+            "after {lost:?}"
+        );
         assert!(reason.contains("nobody knows"), "{reason}");
     }
 }
 
 #[actix_rt::test]
 async fn a_line_that_is_lost_early_leaves_no_doubt() {
-    let cases: [(&str, Answer); 2] =
-        [("ada@example.org", Answer::StallAtRecipient), ("*", Answer::NoGreeting)];
-    for (key, lost) in cases {
-        let server = SmtpServer::start(&[(key, &[lost, AT_ONCE])]).await;
+    let servers = [scripted(&[Behavior::HangAtRecipient, Behavior::Accept]).await, scripted(&[]).await];
+    servers[1].close_next_greeting();
+    for (server, lost) in servers.into_iter().zip(["the recipient", "the connection"]) {
         let office = Office::open(&["--mail-uncertain=hold"]).await;
         office.receive("ada@example.org").await;
         office.postman(&server);
         office.until_sent(1).await;
-        assert_eq!(server.taken().len(), 1);
+        assert_eq!(server.accepted().len(), 1);
         assert_eq!(office.metric("emails_uncertain_total{action=\"held\"}"), 0, "after {lost:?}");
     }
 }
@@ -214,7 +219,7 @@ async fn a_service_that_died_after_the_hand_over_declares_it_at_its_next_start()
     for (policy, action, copies) in
         [("--mail-uncertain=resend", "resent", 1), ("--mail-uncertain=hold", "held", 0)]
     {
-        let server = SmtpServer::start(&[]).await;
+        let server = SmtpServer::start().await.unwrap();
         let mut office = Office::open(&[policy]).await;
         office.receive("ada@example.org").await;
         let due = office.store.claim(1, Duration::from_secs(60)).await.unwrap();
@@ -223,7 +228,7 @@ async fn a_service_that_died_after_the_hand_over_declares_it_at_its_next_start()
         let postman = office.postman(&server);
         office.until(&format!("emails_uncertain_total{{action=\"{action}\"}}"), 1).await;
         postman.send(Stop).await.unwrap();
-        assert_eq!(server.taken().len(), copies, "{policy}");
+        assert_eq!(server.accepted().len(), copies, "{policy}");
         let (state, attempts, _) = office.row().await;
         let expected = if copies == 1 { ("sent", 2) } else { ("uncertain", 1) };
         assert_eq!((state.as_str(), attempts), expected);
@@ -233,9 +238,10 @@ async fn a_service_that_died_after_the_hand_over_declares_it_at_its_next_start()
 /// So many e-mails in the inbox, each taken by the server after this time.
 async fn slow_answers(number: usize, delay: Duration) -> (SmtpServer, Office) {
     let addresses: Vec<String> = (0..number).map(|n| format!("n{n}@example.org")).collect();
-    let answers = [Answer::Accept(delay)];
-    let script: Vec<(&str, &[Answer])> = addresses.iter().map(|to| (to.as_str(), &answers[..])).collect();
-    let (server, office) = (SmtpServer::start(&script).await, Office::open(&[]).await);
+    let (server, office) = (SmtpServer::start().await.unwrap(), Office::open(&[]).await);
+    for to in &addresses {
+        server.script_for(to, &[Behavior::AcceptAfter(delay)]);
+    }
     for to in &addresses {
         office.receive(to).await;
     }
@@ -250,15 +256,15 @@ async fn slow_answers_are_waited_for_side_by_side() {
     office.until_sent(200).await;
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(7), "one after the other takes 20 s, and this took {took:?}");
-    let taken = server.taken();
+    let taken = server.accepted();
     let distinct: std::collections::HashSet<&str> = message_ids(&taken).into_iter().collect();
     assert_eq!((taken.len(), distinct.len()), (200, 200));
 }
 
 #[actix_rt::test]
 async fn a_refusal_of_a_second_copy_does_not_bury_the_doubt_about_the_first() {
-    let refused = Answer::Recipient("550 no such user");
-    let server = SmtpServer::start(&[("ada@example.org", &[Answer::HangUp, refused])]).await;
+    let refused = Behavior::RefuseRecipient("550 no such user");
+    let server = scripted(&[Behavior::AcceptAndClose, refused]).await;
     let office = Office::open(&[]).await;
     office.receive("ada@example.org").await;
     let postman = office.postman(&server);
@@ -271,8 +277,8 @@ async fn a_refusal_of_a_second_copy_does_not_bury_the_doubt_about_the_first() {
 
 #[actix_rt::test]
 async fn an_inbox_that_is_locked_after_the_answer_makes_no_second_copy() {
-    let slow = Answer::Accept(Duration::from_millis(300));
-    let server = SmtpServer::start(&[("ada@example.org", &[slow, AT_ONCE])]).await;
+    let slow = Behavior::AcceptAfter(Duration::from_millis(300));
+    let server = scripted(&[slow, Behavior::Accept]).await;
     let office = Office::open(&[]).await;
     office.receive("ada@example.org").await;
     let postman = office.postman(&server);
@@ -289,7 +295,7 @@ async fn an_inbox_that_is_locked_after_the_answer_makes_no_second_copy() {
     raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     postman.send(Stop).await.unwrap();
     assert_eq!(office.row().await.0, "sent");
-    assert_eq!(server.taken().len(), 1);
+    assert_eq!(server.accepted().len(), 1);
     assert_eq!(office.metric("emails_uncertain_total{action=\"resent\"}"), 0);
 }
 
@@ -300,12 +306,12 @@ async fn two_looks_at_the_inbox_at_once_do_not_claim_more_than_there_is_room_for
     office.postman(&server).try_send(Deliver).unwrap();
     // What was claimed without room for it would wait for its lease, more than two minutes.
     office.until_sent(400).await;
-    assert_eq!(server.taken().len(), 400);
+    assert_eq!(server.accepted().len(), 400);
 }
 
 #[actix_rt::test]
 async fn a_paused_postman_begins_nothing_until_it_goes_on() {
-    let server = SmtpServer::start(&[]).await;
+    let server = SmtpServer::start().await.unwrap();
     let office = Office::open(&[]).await;
     let postman = office.postman(&server);
     let simulate = async |simulation| postman.send(Traced::new(Simulate(simulation))).await.unwrap();
@@ -320,7 +326,7 @@ async fn a_paused_postman_begins_nothing_until_it_goes_on() {
 
 #[actix_rt::test]
 async fn a_simulated_failure_reaches_no_server_and_is_tried_again() {
-    let server = SmtpServer::start(&[]).await;
+    let server = SmtpServer::start().await.unwrap();
     let office = Office::open(&[]).await;
     let postman = office.postman(&server);
     let simulate = async |simulation| postman.send(Traced::new(Simulate(simulation))).await.unwrap();
@@ -328,8 +334,8 @@ async fn a_simulated_failure_reaches_no_server_and_is_tried_again() {
     office.receive("ada@example.org").await;
     postman.send(Deliver).await.unwrap();
     office.until("emails_sent_total{outcome=\"retried\"}", 1).await;
-    assert_eq!(server.taken().len(), 0);
+    assert_eq!(server.accepted().len(), 0);
     simulate(NO_TROUBLE).await;
     office.until_sent(1).await;
-    assert_eq!((server.taken().len(), office.metric("emails_uncertain_total{action=\"resent\"}")), (1, 0));
+    assert_eq!((server.accepted().len(), office.metric("emails_uncertain_total{action=\"resent\"}")), (1, 0));
 }
