@@ -1,4 +1,4 @@
-//! The one HTTP client, for what listens on this machine.
+//! HTTP clients for servers on this machine.
 
 use std::time::Duration;
 
@@ -6,32 +6,40 @@ use anyhow::{Context as _, Result};
 use reqwest::{Client, ClientBuilder, StatusCode};
 use serde_json::Value;
 
-/// A client that never goes through a proxy and never waits long: everything is on loopback.
+/// A client without a proxy and with a short timeout: all servers are on loopback.
+///
+/// # Errors
+/// When no client can be made.
 pub fn client() -> Result<Client> {
-    client_with_patience(Duration::from_secs(5))
+    client_with_timeout(Duration::from_secs(5))
 }
 
-/// The same, for RabbitMQ's management API: a node that has just been killed, or moves dead letters, pauses for
-/// several seconds.
+/// A client for RabbitMQ's management API: a node that was just killed, or moves dead letters, pauses for seconds.
+///
+/// # Errors
+/// When no client can be made.
 pub fn patient_client() -> Result<Client> {
-    client_with_patience(Duration::from_secs(30))
+    client_with_timeout(Duration::from_secs(30))
 }
 
-/// One that says which command of ours it is, so that its orders can be told from those of customers.
+/// A client whose user agent marks its requests as synthetic, and names the command.
+///
+/// # Errors
+/// When no client can be made.
 pub fn synthetic_client(command: &str) -> Result<Client> {
     let agent = format!("omnitrace-{command}/{} (synthetic)", env!("CARGO_PKG_VERSION"));
     build(Client::builder().timeout(Duration::from_secs(15)).user_agent(agent))
 }
 
-fn client_with_patience(patience: Duration) -> Result<Client> {
-    build(Client::builder().timeout(patience))
+fn client_with_timeout(timeout: Duration) -> Result<Client> {
+    build(Client::builder().timeout(timeout))
 }
 
 fn build(client: ClientBuilder) -> Result<Client> {
     client.no_proxy().build().context("cannot make an HTTP client")
 }
 
-/// Whether a probe such as `/readyz` answers 200; otherwise why not, in a few words.
+/// Ok if a probe such as `/readyz` answers 200, otherwise the reason in a few words.
 pub async fn probe(client: &Client, url: &str) -> Result<(), String> {
     let response = client.get(url).send().await.map_err(|error| brief(&error))?;
     let status = response.status();
@@ -42,7 +50,7 @@ pub async fn probe(client: &Client, url: &str) -> Result<(), String> {
     Err(reason(&body).unwrap_or_else(|| status.to_string()))
 }
 
-/// The part of a request's failure that a person needs: without the URL, which is known.
+/// The failure of a request in a few words, as the end of a sentence about the server, without the URL.
 pub fn brief(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         "does not answer in time".into()
@@ -53,7 +61,7 @@ pub fn brief(error: &reqwest::Error) -> String {
     }
 }
 
-/// What a readiness or problem document says, flattened: `broker: not connected, …`.
+/// The reason in a readiness or problem document: `broker: not connected, …`.
 fn reason(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     for key in ["detail", "reason", "title"] {
@@ -66,7 +74,7 @@ fn reason(body: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// A JSON value as a person writes it: strings without quotes.
+/// A JSON value as text: strings without quotes.
 pub fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -76,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_of_a_readiness_document_is_brief() {
+    fn the_reason_of_a_document_is_one_line() {
         let problem = r#"{"type":"about:blank","title":"Not ready","detail":"the broker is away"}"#;
         assert_eq!(reason(problem).unwrap(), "the broker is away");
         let checks = r#"{"broker":"not connected","ledger":"ok"}"#;

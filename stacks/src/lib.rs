@@ -1,26 +1,46 @@
-//! What the services run on and are observed with. This crate starts, stops and inspects it and
-//! knows the services by their public HTTP, AMQP and log files alone: it depends on none of them.
+//! Starts, stops and inspects the stacks that the services are observed with. The crate knows the services by their public
+//! HTTP, AMQP and telemetry alone, and depends on none of them.
 //!
-//! Errors are sentences for the person at the terminal, never matched by code; hence `anyhow`.
-
-pub mod commands;
+//! ```text
+//!  commands · load · prove · drill · check · dead_letters      what users run
+//!      │          │         │
+//!      │          └─ orders ┘                                  orders at a rate
+//!      ▼
+//!    stack ──► backends                                        the table of the stacks; clients of their servers
+//!      │
+//!      ├──► local                                              processes on this machine
+//!      └──► compose                                            containers
+//! ```
+//!
+//! Errors are sentences for the person at the terminal, and no caller matches on them; hence `anyhow`.
 
 pub mod check;
-pub mod compose;
+pub mod commands;
+pub mod dead_letters;
 pub mod drill;
-pub mod local;
+pub mod load;
+pub mod prove;
+
+pub mod orders;
 pub mod trace_backend;
 
+pub mod stack;
+
 pub mod backends;
-pub mod dead_letters;
-pub mod load;
+pub mod compose;
+pub mod local;
+
 pub mod logs;
-pub mod order;
-pub mod prove;
 pub mod trace;
 
+pub mod address;
 pub mod http;
+pub mod latencies;
+pub mod output;
 pub mod process;
 pub mod progress;
+pub mod secrets;
+pub mod settings;
 pub mod signals;
 pub mod style;
+pub mod table;

@@ -1,10 +1,9 @@
-//! `stacks` starts, stops and inspects what the services run on and are observed with.
+//! `stacks` starts, stops and inspects the stacks that the services are observed with.
 
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
     path::PathBuf,
-    pin::pin,
     process::ExitCode,
 };
 
@@ -12,14 +11,15 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use stacks::{
     check,
-    commands::{self, DownWanted, LogsWanted, TraceWanted},
+    commands::{self, DownArgs, LogsArgs, TraceArgs},
     compose,
-    dead_letters::{self, ReplayWanted},
-    drill::{self, DrillWanted, IncidentWanted},
-    load::{self, LoadWanted},
-    local::Options,
-    prove::{self, ProveWanted},
-    signals::Interruptions,
+    dead_letters::{self, ReplayArgs},
+    drill::{self, DrillArgs, IncidentArgs},
+    load::{self, LoadArgs},
+    prove::{self, ProveArgs},
+    settings::Options,
+    signals::{interruptible, patient},
+    stack::Stack,
     trace_backend,
 };
 
@@ -35,65 +35,65 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start the local stack, place one order and show its way; or start a Docker stack
+    /// Start the local stack and place one order, or start a Docker stack
     Up {
-        /// A stack in Docker: its Compose file, and the checkout in containers
-        #[arg(long, value_enum, conflicts_with = "free_ports")]
-        stack: Option<compose::Kind>,
+        /// A Docker stack, with the services in containers
+        #[arg(long, value_name = "STACK", value_parser = Stack::docker_parser(), conflicts_with = "free_ports")]
+        stack: Option<Stack>,
         /// Choose free ports where no setting names one, for stacks side by side
         #[arg(long)]
         free_ports: bool,
     },
-    /// Place an order and show its way
+    /// Place an order, and show its trace and its log lines
     Order,
-    /// Stop exactly what `up` has started
-    Down(DownWanted),
-    /// Look what stands in the way of the Docker stacks; exit code 0 if nothing does
+    /// Stop what `up` has started
+    Down(DownArgs),
+    /// Check this machine for the Docker stacks; exit code 0 if they can start
     Doctor {
-        /// Only for this one
-        #[arg(long, value_enum)]
-        stack: Option<compose::Kind>,
+        /// Only for this Docker stack
+        #[arg(long, value_name = "STACK", value_parser = Stack::docker_parser())]
+        stack: Option<Stack>,
     },
-    /// Show what runs; exit code 0 if everything is ready
+    /// Show the components of the local stack; exit code 0 if all are ready
     Status,
     /// Show the log lines of all services as one log
-    Logs(LogsWanted),
+    Logs(LogsArgs),
     /// Draw the trace of an order
-    Trace(TraceWanted),
-    /// List the e-mails and messages that nobody works on any more, the oldest first
+    Trace(TraceArgs),
+    /// List the dead letters: e-mails and messages that are not retried, the oldest first
     DeadLetters {
-        /// As JSON, the way the mailer says it
+        /// Print the mailer's JSON
         #[arg(long)]
         json: bool,
     },
-    /// Put dead letters back, one or all
-    Replay(ReplayWanted),
-    /// Place orders, and look whether each left its trace, its log lines, its measurements and one e-mail
-    Prove(ProveWanted),
-    /// Place orders at a steady rate, good, declined and invalid ones; exit code 0 if each was answered as it must be
-    Load(LoadWanted),
-    /// Check whether rules, dashboards and documents fit together, and fit what the services say
+    /// Replay dead letters, one or all
+    Replay(ReplayArgs),
+    /// Place orders, and check that each has left its trace, log lines, metrics and one e-mail
+    Prove(ProveArgs),
+    /// Place good, declined and invalid orders at a steady rate; exit code 0 if every answer is the expected one
+    Load(LoadArgs),
+    /// Check rules, dashboards and documents against each other and against the telemetry of the services
     Check,
-    /// Break something, see its alert arrive, mend it, and see the alert resolved
-    Drill(DrillWanted),
-    /// Break something without saying what
-    Incident(IncidentWanted),
-    /// Tell what the incident is and which query shows it, and mend it
+    /// Cause an alert, wait for its delivery, repair the cause, and wait for the resolved notice
+    Drill(DrillArgs),
+    /// Break something at random, for training
+    Incident(IncidentArgs),
+    /// Name the incident and the query that shows it, and repair it
     Answer,
     /// Place orders while there is an incident
     #[command(hide = true)]
     IncidentOrders {
-        /// The gateway, such as http://127.0.0.1:3000
+        /// URL of the gateway, such as http://127.0.0.1:3000
         #[arg(long)]
         gateway: String,
     },
-    /// Serve as the local stack's trace backend
+    /// Run the local stack's trace backend
     #[command(hide = true)]
     TraceBackend {
-        /// Where to receive OTLP over HTTP
+        /// Address of OTLP over HTTP
         #[arg(long, default_value = "127.0.0.1:4318")]
         otlp: SocketAddr,
-        /// Where to serve Jaeger's UI and query API
+        /// Address of Jaeger's UI and query API
         #[arg(long, default_value = "127.0.0.1:16686")]
         ui: SocketAddr,
     },
@@ -103,7 +103,7 @@ enum Command {
 async fn main() -> ExitCode {
     match run(Cli::parse()).await {
         Ok(code) => code,
-        // Who reads our output has seen enough, `head` for example.
+        // The reader of a pipe has ended, `head` for example.
         Err(error)
             if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe) =>
         {
@@ -119,60 +119,36 @@ async fn main() -> ExitCode {
 async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
     let mut options = Options::new(dir)?;
     match command {
-        Command::Up { stack: Some(kind), .. } => return patiently(compose::up(&options, kind)).await,
+        Command::Up { stack: Some(stack), .. } => {
+            return Ok(patient(compose::up(&options, stack)).await?.code(success));
+        }
         Command::Up { stack: None, free_ports } => {
             options.free_ports = free_ports;
             if !free_ports {
                 compose::refuse_beside_docker(&options).await?;
             }
-            let mut interruptions = Interruptions::new()?;
-            tokio::select! {
-                done = commands::up(&options) => done?,
-                signal = interruptions.next() => {
-                    // Its owner was dropped with the branch above, and that stopped it.
-                    eprintln!("stacks: interrupted; {}", commands::after_interruption(&options));
-                    return Ok(ExitCode::from(128 + signal.as_raw() as u8));
-                }
-            }
+            let left = || commands::after_interruption(&options).to_owned();
+            return Ok(interruptible(commands::up(&options), left).await?.code(success));
         }
         Command::Order => commands::order(&options).await?,
-        Command::Down(wanted) if wanted.stack.is_some() => {
-            return patiently(commands::down(&options, &wanted)).await;
+        Command::Down(args) if args.stack.is_some() => {
+            return Ok(patient(commands::down(&options, &args)).await?.code(success));
         }
-        Command::Down(wanted) => commands::down(&options, &wanted).await?,
-        Command::Doctor { stack } => {
-            let good = compose::doctor::doctor(&options, stack).await?;
-            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-        Command::Status => {
-            return Ok(if commands::status(&options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-        Command::Logs(wanted) => commands::logs(&options, &wanted).await?,
-        Command::Trace(wanted) => commands::trace(&options, &wanted).await?,
+        Command::Down(args) => commands::down(&options, &args).await?,
+        Command::Doctor { stack } => return compose::doctor::doctor(&options, stack).await.map(code),
+        Command::Status => return commands::status(&options).await.map(code),
+        Command::Logs(args) => commands::logs(&options, &args).await?,
+        Command::Trace(args) => commands::trace(&options, &args).await?,
         Command::DeadLetters { json } => dead_letters::list(&options, json).await?,
-        Command::Replay(wanted) => dead_letters::replay(&options, &wanted).await?,
-        Command::Prove(wanted) => {
-            let proven = prove::run(&options, &wanted).await?;
-            return Ok(if proven { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-        Command::Load(wanted) => {
-            let clean = load::run(&options, &wanted).await?;
-            return Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
+        Command::Replay(args) => dead_letters::replay(&options, &args).await?,
+        Command::Prove(args) => return prove::run(&options, &args).await.map(code),
+        Command::Load(args) => return load::run(&options, &args).await.map(code),
         Command::Check => {
-            let mut interruptions = Interruptions::new()?;
-            let good = tokio::select! {
-                good = check::run(&options) => good?,
-                signal = interruptions.next() => {
-                    // Its owner was dropped with the branch above, and that stopped it.
-                    eprintln!("stacks: interrupted; what was started is stopped again");
-                    return Ok(ExitCode::from(128 + signal.as_raw() as u8));
-                }
-            };
-            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            let left = || "the components that were started are stopped".to_owned();
+            return Ok(interruptible(check::run(&options), left).await?.code(code));
         }
-        Command::Drill(wanted) => return drill::run(&options, &wanted).await,
-        Command::Incident(wanted) => drill::begin(&options, &wanted).await?,
+        Command::Drill(args) => return drill::run(&options, &args).await,
+        Command::Incident(args) => drill::begin(&options, &args).await?,
         Command::Answer => drill::answer(&options).await?,
         Command::IncidentOrders { gateway } => drill::place_orders(&gateway).await?,
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
@@ -180,18 +156,10 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Finishes what Docker is in the middle of before an interruption counts; a second one cuts it off.
-async fn patiently(work: impl Future<Output = Result<()>>) -> Result<ExitCode> {
-    let mut interruptions = Interruptions::new()?;
-    let mut work = pin!(work);
-    let signal = tokio::select! {
-        done = &mut work => return done.map(|()| ExitCode::SUCCESS),
-        signal = interruptions.next() => signal,
-    };
-    eprintln!("stacks: interrupted; this goes on until it is safe to stop, a second time cuts it off");
-    tokio::select! {
-        done = work => done?,
-        _ = interruptions.next() => {}
-    }
-    Ok(ExitCode::from(128 + signal.as_raw() as u8))
+fn success((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+fn code(is_good: bool) -> ExitCode {
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

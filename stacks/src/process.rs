@@ -1,5 +1,6 @@
-//! Processes that outlive the command that started them: spawning, recognising and stopping them.
-//! A pid alone is not an identity, it may be reused; the pid with the time of its start is.
+//! Processes that outlive the command that started them.
+//!
+//! A pid can be reused; the pid together with the start time identifies a process.
 
 use std::{
     fs::{File, OpenOptions},
@@ -20,35 +21,38 @@ use serde::{Deserialize, Serialize};
 
 pub use rustix::process::Signal;
 
-/// A process that can be recognised later, by another process, even when its pid is reused.
+/// The identity of a process, for other processes and later times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// Its process id, which is also the id of its process group.
+    /// The process id, which is also the id of its process group.
     pub pid: i32,
-    /// When it was started, in clock ticks since boot (`/proc/<pid>/stat`).
+    /// The start time in clock ticks since boot (`/proc/<pid>/stat`).
     pub started: u64,
 }
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// It was not running any more.
+    /// It had ended before.
     Already,
-    /// It ended within the time it was given.
+    /// It ended in time.
     Gracefully,
-    /// It had to be killed.
+    /// It was killed.
     Killed,
 }
 
 impl Process {
     /// The process that has this pid now.
+    ///
+    /// # Errors
+    /// When no process has it.
     pub fn of(pid: u32) -> Result<Self> {
         let pid = i32::try_from(pid)?;
-        let stat = stat(pid).with_context(|| format!("process {pid} is gone already"))?;
+        let stat = stat(pid).with_context(|| format!("cannot find process {pid}"))?;
         Ok(Self { pid, started: stat.starttime })
     }
 
-    /// Whether it still runs; one that ended and was not yet reaped does not.
+    /// True if the process runs; one that ended and was not yet reaped does not.
     pub fn is_alive(&self) -> bool {
         stat(self.pid).is_some_and(|stat| {
             let ended = matches!(stat.state(), Ok(ProcState::Zombie | ProcState::Dead));
@@ -56,7 +60,7 @@ impl Process {
         })
     }
 
-    /// How long it has been running.
+    /// The time since its start.
     pub fn uptime(&self) -> Duration {
         let started = self.started as f64 / procfs::ticks_per_second() as f64;
         let now = procfs::Uptime::current().map_or(started, |uptime| uptime.uptime);
@@ -66,12 +70,12 @@ impl Process {
     /// Sends a signal, unless the process is gone.
     pub fn signal(&self, signal: Signal) {
         if let (true, Some(pid)) = (self.is_alive(), Pid::from_raw(self.pid)) {
-            // It may end between the look and the signal: then there is nobody left to tell.
+            // It may end between the check and the signal.
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// Ends it: SIGTERM, and after `grace` SIGKILL for its whole group. Blocks the thread.
+    /// Stops the process: SIGTERM, and after `grace` SIGKILL for its group. Blocks the thread.
     pub fn stop(&self, grace: Duration) -> Stopped {
         if !self.is_alive() {
             return Stopped::Already;
@@ -84,7 +88,7 @@ impl Process {
         Stopped::Killed
     }
 
-    /// Ends it and its group at once, as a crash would. Blocks until it is gone.
+    /// Kills the process and its group, as a crash would. Blocks until the process has ended.
     pub fn kill(&self) {
         if let (true, Some(pid)) = (self.is_alive(), Pid::from_raw(self.pid)) {
             let _ = kill_process_group(pid, Signal::KILL);
@@ -92,7 +96,7 @@ impl Process {
         }
     }
 
-    /// Whether it ends by itself in this time. Blocks the thread.
+    /// True if the process ends in this time. Blocks the thread.
     #[expect(
         clippy::disallowed_methods,
         reason = "no arbiter here; also used while dropping, where nothing can be awaited"
@@ -113,13 +117,19 @@ fn stat(pid: i32) -> Option<Stat> {
     procfs::process::Process::new(pid).and_then(|process| process.stat()).ok()
 }
 
-/// Starts a command that is to outlive us: in a process group of its own, so that Ctrl-C in our
-/// terminal is not meant for it, and with `log` in place of our standard output and error.
+/// Starts a command that outlives this process: in a process group of its own, so that Ctrl-C in the terminal does not
+/// reach it.
+///
+/// # Errors
+/// When the program cannot be started.
 pub fn spawn_detached(command: &mut Command, stdout: Stdio, stderr: File) -> io::Result<Child> {
     command.process_group(0).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn()
 }
 
-/// Opens a file for appending and tells how long it already is.
+/// Opens a file for appending, and returns its length.
+///
+/// # Errors
+/// When the file cannot be opened.
 pub fn append(path: &Path) -> Result<(File, u64)> {
     let open = || -> io::Result<(File, u64)> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
@@ -134,14 +144,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reused_pid_is_a_stranger_and_left_alone() {
+    fn a_process_with_a_reused_pid_is_left_alone() {
         let mut child = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
         let real = Process::of(child.id()).unwrap();
-        let stranger = Process { started: real.started + 1, ..real };
+        let other = Process { started: real.started + 1, ..real };
 
-        assert!(!stranger.is_alive());
-        assert_eq!(stranger.stop(Duration::ZERO), Stopped::Already);
-        stranger.kill();
+        assert!(!other.is_alive());
+        assert_eq!(other.stop(Duration::ZERO), Stopped::Already);
+        other.kill();
         assert!(real.is_alive());
 
         assert_eq!(real.stop(Duration::from_secs(5)), Stopped::Gracefully);
@@ -149,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ignores_sigterm_is_killed() {
+    fn a_process_that_ignores_sigterm_is_killed() {
         let mut child = Command::new("sh")
             .args(["-c", "trap '' TERM; echo; while :; do sleep 1; done"])
             .process_group(0)

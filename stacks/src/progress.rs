@@ -1,5 +1,4 @@
-//! How a long command shows where it is: a spinner on a terminal, plain lines elsewhere, or nothing.
-//! It goes to standard error; standard output is for results.
+//! The progress of a long command, on standard error: a spinner on a terminal, plain lines elsewhere, or nothing.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -8,14 +7,14 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Between two plain lines about how far a stage is.
-const SELDOM: Duration = Duration::from_secs(10);
+/// Time between two plain lines about the position of a stage.
+const LINE_PERIOD: Duration = Duration::from_secs(10);
 
 /// The stages of one command.
 pub struct Progress {
     show: Show,
     stage: Option<(String, Instant)>,
-    /// When a plain line was last written about how far a stage is.
+    /// When the last plain line about a position was written.
     said: Instant,
 }
 
@@ -26,23 +25,23 @@ enum Show {
 }
 
 impl Progress {
-    /// What fits standard error.
+    /// Progress in the form that fits standard error.
     pub fn for_terminal() -> Self {
         let show = if std::io::stderr().is_terminal() { Show::Spinner(None) } else { Show::Lines };
         Self { show, stage: None, said: Instant::now() }
     }
 
-    /// For tests.
+    /// Progress that shows nothing.
     pub fn silent() -> Self {
         Self { show: Show::Nothing, stage: None, said: Instant::now() }
     }
 
-    /// Begins a stage.
+    /// Begins a stage, named by a verb and an object.
     pub fn begin(&mut self, stage: &str) {
         self.said = Instant::now();
         self.stage = Some((stage.to_owned(), self.said));
         if let Show::Spinner(bar) = &mut self.show {
-            let style = ProgressStyle::with_template("{spinner} {prefix:<14} {elapsed:>5}  {msg}");
+            let style = ProgressStyle::with_template("{spinner} {prefix:<20} {elapsed:>5}  {msg}");
             let spinner = ProgressBar::new_spinner()
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             spinner.set_prefix(stage.to_owned());
@@ -51,23 +50,23 @@ impl Progress {
         }
     }
 
-    /// Says what the running stage waits for; only a terminal can show something so brief.
+    /// Shows what the stage waits for; on a terminal only.
     pub fn waiting(&mut self, what: String) {
         if let Show::Spinner(Some(bar)) = &self.show {
             bar.set_message(what);
         }
     }
 
-    /// Says how far the running stage is; in plain lines only now and then.
+    /// Shows the position of the stage; in plain lines every ten seconds.
     pub fn at(&mut self, position: usize, length: usize, what: &str) {
-        if matches!(self.show, Show::Lines) && self.said.elapsed() >= SELDOM {
+        if matches!(self.show, Show::Lines) && self.said.elapsed() >= LINE_PERIOD {
             self.said = Instant::now();
             self.note(&format!("  {position}/{length} {what}"));
         }
         if let Show::Spinner(Some(bar)) = &self.show {
             if bar.length().is_none() {
                 let style = ProgressStyle::with_template(
-                    "{spinner} {prefix:<14} {elapsed:>5}  {bar:32} {pos}/{len} {msg}",
+                    "{spinner} {prefix:<20} {elapsed:>5}  {bar:32} {pos}/{len} {msg}",
                 );
                 bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             }
@@ -77,20 +76,27 @@ impl Progress {
         }
     }
 
-    /// Ends the running stage well.
+    /// Gives the stage another name, the failed component's for example.
+    pub fn rename(&mut self, name: &str) {
+        if let Some((stage, _)) = &mut self.stage {
+            *stage = name.to_owned();
+        }
+    }
+
+    /// Ends the stage with its result.
     pub fn done(&mut self, result: &str) {
         self.end('✓', result);
     }
 
-    /// Ends the running stage, if there is one, badly; why is said by the error that follows.
+    /// Ends the stage, if there is one, as failed; the caller's error says why.
     pub fn failed(&mut self) {
         self.end('✗', "");
     }
 
-    /// Says something that is not a stage.
+    /// Writes a line that belongs to no stage.
     pub fn note(&mut self, text: &str) {
         if !matches!(self.show, Show::Nothing) {
-            // Standard error that is closed must not end the command.
+            // A closed standard error must not end the command.
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
@@ -103,7 +109,7 @@ impl Progress {
             bar.finish_and_clear();
         }
         let seconds = begun.elapsed().as_secs_f64();
-        let line = format!("{sign} {stage:<14} {seconds:>5.1} s  {result}");
+        let line = format!("{sign} {stage:<20} {seconds:>5.1} s  {result}");
         self.note(line.trim_end());
     }
 }

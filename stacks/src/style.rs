@@ -1,24 +1,24 @@
-//! Colours, for terminals only, and numbers as people read them.
+//! Colours for terminals, and numbers with units.
 
 use std::{io::IsTerminal as _, time::Duration};
 
-/// Whether and how to decorate text.
+/// The decoration of texts.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     colours: bool,
 }
 
 impl Style {
-    /// Colours if standard output is a terminal and its user has not declined them (`NO_COLOR`).
+    /// Colours if standard output is a terminal and `NO_COLOR` is not set.
     pub fn for_stdout() -> Self {
         let declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { colours: std::io::stdout().is_terminal() && !declined }
     }
 
-    /// Text without any decoration.
+    /// No decoration.
     pub const PLAIN: Self = Self { colours: false };
 
-    /// A service, always in the same colour.
+    /// A text in the colour of a service.
     pub fn service(self, text: &str, service: &str) -> String {
         let code = match service {
             "order-gateway" => 36,
@@ -29,17 +29,17 @@ impl Style {
         self.paint(text, code)
     }
 
-    /// Something less important.
+    /// A less important text.
     pub fn dim(self, text: &str) -> String {
         self.paint(text, 2)
     }
 
-    /// Something that is well.
+    /// A text about something that works.
     pub fn good(self, text: &str) -> String {
         self.paint(text, 32)
     }
 
-    /// Something that needs attention.
+    /// A text about something that needs attention.
     pub fn bad(self, text: &str) -> String {
         self.paint(text, 31)
     }
@@ -49,7 +49,7 @@ impl Style {
     }
 }
 
-/// `0.4 ms`, `512 ms`, `1.34 s`: three digits are enough to compare.
+/// `0.4 ms`, `512 ms`, `1.34 s`: a duration with three digits.
 pub fn duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     match micros {
@@ -60,7 +60,7 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// `42 s`, `17 min`, `3 h 5 min`, `2 d 4 h`: for an uptime.
+/// `42 s`, `17 min`, `3 h 5 min`, `2 d 4 h`: a long duration.
 pub fn uptime(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
@@ -72,7 +72,7 @@ pub fn uptime(duration: Duration) -> String {
     }
 }
 
-/// `512 MiB`, `3.3 GiB`: memory and disk.
+/// `512 MiB`, `3.3 GiB`: an amount of memory or disk.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1_073_741_824 => format!("{} MiB", bytes >> 20),

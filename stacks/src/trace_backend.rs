@@ -1,5 +1,5 @@
-//! The local stack's trace backend: OTLP over HTTP in, Jaeger's UI and query API out, everything
-//! in bounded memory. For one developer's machine; the other stacks bring real backends.
+//! The local stack's trace backend: receives OTLP over HTTP, and serves Jaeger's UI and query API from bounded memory. The
+//! Docker stacks have real backends.
 
 use std::net::SocketAddr;
 
@@ -28,16 +28,19 @@ use tokio::net::TcpListener;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const BOUNDS: Config = Config { max_length: 20_000, max_memory_usage: 256 << 20 };
-const LARGEST_REQUEST: usize = 32 << 20;
+const MAX_REQUEST: usize = 32 << 20;
 
-/// Serves until the process ends; what it holds ends with it.
+/// Serves until the process ends; the traces are lost then.
+///
+/// # Errors
+/// When an address is in use.
 pub async fn serve(otlp: SocketAddr, ui: SocketAddr) -> Result<()> {
     let store = Store::new(BOUNDS);
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
     };
     let (otlp, ui) = (listen(otlp).await?, listen(ui).await?);
-    // The crate sends its page for client-side routes with a 307 that leads nowhere.
+    // otlp-embedded sends the page for client-side routes as a 307 without a location.
     let pages = ui_app(store.clone(), "/").layer(map_response(async |mut response: Response| {
         if response.status() == StatusCode::TEMPORARY_REDIRECT {
             *response.status_mut() = StatusCode::OK;
@@ -52,15 +55,16 @@ fn receiver(store: StateRef) -> Router {
     Router::new()
         .route("/v1/traces", post(receive))
         .route("/livez", get(async || "ok"))
-        .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(store)
 }
 
 async fn receive(State(store): State<StateRef>, headers: HeaderMap, body: Bytes) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.split(';').next().map(str::trim) != Some(PROTOBUF) {
-        let text =
-            format!("only {PROTOBUF} is understood here; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n");
+        let text = format!(
+            "cannot read {content_type:?}: only {PROTOBUF}; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n"
+        );
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
     }
     let mut request = match ExportTraceServiceRequest::decode(body) {
@@ -76,7 +80,7 @@ async fn receive(State(store): State<StateRef>, headers: HeaderMap, body: Bytes)
     }
 }
 
-/// Adds what Jaeger's own OTLP translation adds and the embedded store leaves out.
+/// Adds the tags of Jaeger's OTLP translation that the embedded store leaves out.
 fn complete(request: &mut ExportTraceServiceRequest) {
     for resource_spans in &mut request.resource_spans {
         identify(resource_spans.resource.get_or_insert_default());
@@ -86,7 +90,7 @@ fn complete(request: &mut ExportTraceServiceRequest) {
     }
 }
 
-/// The store tells services apart by their instance id: without one they would be one "unknown".
+/// Adds an instance id: the store tells services apart by it.
 fn identify(resource: &mut Resource) {
     if !resource.attributes.iter().any(|attribute| attribute.key == "service.instance.id") {
         let service = resource.attributes.iter().find(|attribute| attribute.key == "service.name");
@@ -98,7 +102,7 @@ fn identify(resource: &mut Resource) {
 }
 
 fn describe(span: &mut Span) {
-    // The store subtracts without looking; a clock that was set back must not end it.
+    // The store subtracts unchecked, and would panic where a clock was set back.
     span.end_time_unix_nano = span.end_time_unix_nano.max(span.start_time_unix_nano);
     let kind = match span.kind() {
         SpanKind::Server => "server",
@@ -135,9 +139,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        address,
         backends::{Traces as _, jaeger::Jaeger},
         http,
-        local::ports,
     };
 
     fn recorded(service: &str, spans: Vec<Span>) -> ResourceSpans {
@@ -160,8 +164,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_received_over_otlp_is_found_in_the_query_api() {
-        let (otlp, ui) = (ports::free().unwrap(), ports::free().unwrap());
+    async fn received_spans_are_found_in_the_query_api() {
+        let (otlp, ui) = (address::free().unwrap(), address::free().unwrap());
         let backend = tokio::spawn(serve(otlp, ui));
         let client = http::client().unwrap();
         while http::probe(&client, &format!("http://{otlp}/livez")).await.is_err() {

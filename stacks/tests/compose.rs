@@ -11,12 +11,13 @@ use std::{
 };
 
 use stacks::{
+    address,
     compose::{
-        Kind, check,
+        check,
         plan::{self, Plan},
         variables::Variables,
     },
-    local::ports,
+    stack::Stack,
 };
 use tempfile::TempDir;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -33,23 +34,23 @@ fn every_compose_file_keeps_to_the_rules() {
 
 #[test]
 fn a_setting_moves_every_port_of_every_stack() {
-    for kind in Kind::ALL {
-        let usual = Plan::new(&root(), &[kind].into(), &plan::placeholders()).unwrap();
+    for stack in Stack::docker() {
+        let usual = Plan::new(&root(), &[stack].into(), &plan::placeholders()).unwrap();
         let ports = usual.published().unwrap();
         let mut settings = plan::placeholders();
         for (number, (port, _)) in ports.iter().enumerate() {
             settings.insert(port.setting.clone(), format!("127.0.0.1:{}", 20_000 + number));
         }
-        let moved = Plan::new(&root(), &[kind].into(), &settings).unwrap();
+        let moved = Plan::new(&root(), &[stack].into(), &settings).unwrap();
         let hosts: BTreeSet<u16> =
             moved.published().unwrap().iter().map(|(port, _)| port.host.port()).collect();
-        assert_eq!(hosts, (20_000..).take(ports.len()).collect(), "{kind}");
+        assert_eq!(hosts, (20_000..).take(ports.len()).collect(), "{stack}");
     }
 }
 
 #[test]
 fn the_containers_of_the_services_know_every_setting_that_makes_sense_there() {
-    let plan = Plan::new(&root(), &[Kind::Classic].into(), &plan::placeholders()).unwrap();
+    let plan = Plan::new(&root(), &[Stack::Classic].into(), &plan::placeholders()).unwrap();
     // What a container brings itself: its directories, its shutdown, its secrets in a file; and what it is not to change.
     let fixed = [
         "AMQP_URL",
@@ -181,10 +182,7 @@ fn an_engine_that_does_not_answer_or_a_compose_that_is_missing_or_old_is_told_wi
 fn a_stack_that_clashes_with_the_one_that_runs_is_refused_with_the_command_that_helps() {
     let classic = Machine::with_docker(&engine_with("jaeger"));
     classic.refuses(&["up", "--stack", "lgtm"], "`make down-classic` stops it, and its data stays");
-    classic.refuses(
-        &["up"],
-        "the Classic stack runs in Docker, on the same ports: `make down-classic` stops it",
-    );
+    classic.refuses(&["up"], "Classic runs and uses the same ports; `make down-classic` stops it");
     classic.refuses(&["down", "--stack", "elk"], "ELK does not run");
     let (_, said) = classic.stacks(&["doctor", "--stack", "lgtm"]);
     assert!(said.contains("taken by Classic: `make down-classic` makes room"), "{said}");
@@ -195,10 +193,10 @@ fn a_stack_that_clashes_with_the_one_that_runs_is_refused_with_the_command_that_
 #[test]
 fn a_container_that_is_replaced_while_it_is_asked_for_is_waited_for() {
     let mut settings = plan::placeholders();
-    let plan = Plan::new(&root(), &[Kind::Classic].into(), &settings).unwrap();
+    let plan = Plan::new(&root(), &[Stack::Classic].into(), &settings).unwrap();
     let state = |name| format!(r#"{{"Service":"{name}","State":"running","Health":"healthy"}}"#) + "\n";
     let states: String = plan.project.services.keys().map(state).collect();
-    let engine = engine_with("nobody");
+    let engine = engine_with("nothing");
     let (answers, _) = engine.split_once("*' ps '").unwrap();
     let machine = Machine::with_docker(&format!(
         "{answers}*' ps '*) [ -e up ] || exit 0; [ -e asked ] || {{ : >asked; echo No such container >&2; exit 1; }}\n\
@@ -218,5 +216,5 @@ fn a_container_that_is_replaced_while_it_is_asked_for_is_waited_for() {
 }
 
 fn free() -> String {
-    ports::free().unwrap().to_string()
+    address::free().unwrap().to_string()
 }

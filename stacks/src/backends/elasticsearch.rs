@@ -1,5 +1,5 @@
-//! Elasticsearch, searched for the log lines that Logstash and for the spans that APM Server have written into it.
-//! Both are asked for flat fields, whose values are lists, whatever the documents look like.
+//! Elasticsearch's search, for log lines from Logstash and spans from APM Server. The search returns flat fields, whose
+//! values are lists in every document.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,18 +9,18 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Logged, Logs, Traces, ask_well, valid_trace_id};
+use super::{Logged, Logs, Traces, ask_ok, valid_trace_id};
 use crate::{
     http,
     trace::{Span, Trace},
 };
 
-/// Documents that are asked for at once: Elasticsearch's own limit.
-const MOST: usize = 10_000;
-/// Traces that are asked for at once: their lines are fewer than [`MOST`].
-const AT_ONCE: usize = 500;
+/// Documents of one search: Elasticsearch's own limit.
+const MAX_HITS: usize = 10_000;
+/// Traces of one search: their lines are fewer than [`MAX_HITS`].
+const MAX_TRACES: usize = 500;
 
-/// An Elasticsearch.
+/// A client of one Elasticsearch.
 #[derive(Clone)]
 pub struct Elasticsearch {
     client: Client,
@@ -30,27 +30,31 @@ pub struct Elasticsearch {
 }
 
 impl Elasticsearch {
-    /// The one at `url`, for this user.
+    /// A client of the server at `url`, for this user.
     pub fn new(client: Client, url: impl Into<String>, user: &str, password: &str) -> Self {
         Self { client, url: url.into(), user: user.into(), password: password.into() }
     }
 
     async fn search(&self, indices: &str, traces: &[&str], fields: &[&str]) -> Result<Vec<Hit>> {
         let search = json!({
-            "size": MOST,
+            "size": MAX_HITS,
             "query": {"terms": {"trace.id": traces}},
             "_source": false,
             "fields": fields,
         });
         let url = format!("{}/{indices}/_search?ignore_unavailable=true", self.url);
         let request = self.client.post(url).basic_auth(&self.user, Some(&self.password)).json(&search);
-        let answer: Answer = ask_well(request, "Elasticsearch", &self.url)
+        let answer: Answer = ask_ok(request, "Elasticsearch", &self.url)
             .await?
             .json()
             .await
-            .context("the answer is not that of Elasticsearch's search")?;
+            .context("cannot read Elasticsearch's answer")?;
         let failed = answer.shards.failed;
-        ensure!(failed == 0 && !answer.timed_out, "{failed} shards of {indices} failed, or it took too long");
+        ensure!(
+            failed == 0 && !answer.timed_out,
+            "cannot search {indices}: {failed} shards failed, timed out: {}",
+            answer.timed_out
+        );
         Ok(answer.hits.hits)
     }
 }
@@ -59,7 +63,7 @@ impl Elasticsearch {
 impl Logs for Elasticsearch {
     async fn lines(&self, traces: &[&str]) -> Result<Vec<Logged>> {
         let mut lines = Vec::new();
-        for some in traces.chunks(AT_ONCE) {
+        for some in traces.chunks(MAX_TRACES) {
             let hits =
                 self.search("logs-omnitrace-*", some, &["trace.id", "service.name", "order.id"]).await?;
             lines.extend(hits.into_iter().map(|hit| Logged {
@@ -128,12 +132,12 @@ impl Hit {
         Duration::from_micros(value.unwrap_or_default())
     }
 
-    /// A span, which APM Server calls a transaction when somebody outside has begun it.
+    /// A span; APM Server stores one with a remote parent, or none, as a transaction.
     fn span(&self) -> Option<Span> {
         let event = self.text("processor.event")?;
         let of_event = |name: &str| format!("{event}.{name}");
         let kind = kind(&event, self.text(&of_event("type")).as_deref()?);
-        // APM Server keeps numbers apart.
+        // APM Server stores numbers apart.
         let labels = self.fields.iter().filter_map(|(name, values)| {
             let name = name.strip_prefix("labels.").or_else(|| name.strip_prefix("numeric_labels."))?;
             Some((name.to_owned(), values.first()?.clone()))
@@ -153,7 +157,7 @@ impl Hit {
     }
 }
 
-/// The kind is not stored; what APM Server makes of it tells which it was.
+/// The span kind, which APM Server does not store: derived from its event and type.
 fn kind(event: &str, its_type: &str) -> &'static str {
     match (event, its_type) {
         ("transaction", "messaging") => "consumer",

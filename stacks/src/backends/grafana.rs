@@ -1,8 +1,9 @@
-//! Grafana's API: its data sources, what they link to, and the backends behind them.
+//! Grafana's API: its data sources, their links, and the servers behind them.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use data_encoding::BASE64;
 use reqwest::{
     Client,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
@@ -10,55 +11,62 @@ use reqwest::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use data_encoding::BASE64;
+use super::{Traces, ask_ok, jaeger::Jaeger, loki::Loki, prometheus::Prometheus, tempo::Tempo};
 
-use super::{Traces, ask_well, jaeger::Jaeger, loki::Loki, prometheus::Prometheus, tempo::Tempo};
-
-/// A Grafana.
+/// A client of one Grafana.
 pub struct Grafana {
     client: Client,
     url: String,
 }
 
-/// One of its data sources.
+/// A data source.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DataSource {
-    /// What links name it by.
+    /// The uid, by which links name it.
     pub uid: String,
-    /// Which plugin it belongs to: `loki`, `tempo`, …
+    /// The plugin: `loki`, `tempo`, …
     #[serde(rename = "type")]
     pub kind: String,
-    /// What the plugin is told, its links among it.
+    /// The plugin's settings, links included.
     #[serde(default)]
     pub json_data: Value,
 }
 
 impl Grafana {
-    /// The one at `url`, for its administrator.
+    /// A client of the server at `url`, as its administrator.
+    ///
+    /// # Errors
+    /// When the password fits no header.
     pub fn new(url: impl Into<String>, password: &str) -> Result<Self> {
         let login = format!("Basic {}", BASE64.encode(format!("admin:{password}").as_bytes()));
-        let mut login = HeaderValue::from_str(&login).context("the password of Grafana makes no header")?;
+        let mut login = HeaderValue::from_str(&login).context("cannot put GRAFANA_PASSWORD into a header")?;
         login.set_sensitive(true);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, login)]);
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).default_headers(headers);
         Ok(Self { client: client.build().context("cannot make an HTTP client")?, url: url.into() })
     }
 
-    /// All that there are.
+    /// All data sources.
+    ///
+    /// # Errors
+    /// When Grafana does not answer as documented.
     pub async fn data_sources(&self) -> Result<Vec<DataSource>> {
         let request = self.client.get(format!("{}/api/datasources", self.url));
-        let response = ask_well(request, "Grafana", &self.url).await?;
-        response.json().await.context("the answer is not Grafana's list of data sources")
+        let response = ask_ok(request, "Grafana", &self.url).await?;
+        response.json().await.context("cannot read Grafana's data sources")
     }
 
-    /// The traces behind a data source, as Grafana would fetch them.
+    /// The traces behind a data source, fetched as Grafana does.
+    ///
+    /// # Errors
+    /// When the data source stores no traces.
     pub fn traces(&self, source: &DataSource) -> Result<Box<dyn Traces>> {
         let (client, url) = (self.client.clone(), self.proxy(source));
         Ok(match source.kind.as_str() {
             "jaeger" => Box::new(Jaeger::new(client, url)),
             "tempo" => Box::new(Tempo::new(client, url)),
-            other => bail!("the data source {} is of the kind {other}, which keeps no traces", source.uid),
+            other => bail!("cannot read traces from the data source {}: its type is {other}", source.uid),
         })
     }
 

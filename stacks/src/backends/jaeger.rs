@@ -1,4 +1,4 @@
-//! Jaeger's query API, which the local stack's trace backend speaks, too.
+//! Jaeger's query API; the local stack's trace backend has it, too.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     trace::{Span, Trace},
 };
 
-/// A Jaeger.
+/// A client of one Jaeger.
 #[derive(Clone, Debug)]
 pub struct Jaeger {
     client: Client,
@@ -22,7 +22,7 @@ pub struct Jaeger {
 }
 
 impl Jaeger {
-    /// The one whose query API is at `url`.
+    /// A client of the query API at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self { client, url: url.into() }
     }
@@ -34,17 +34,21 @@ impl Traces for Jaeger {
         let request = self.client.get(format!("{}/api/traces/{}", self.url, valid_trace_id(id)?));
         let response = match request.send().await {
             Err(error) => {
-                bail!("the trace backend at {} {}; is the stack up? `make up`", self.url, http::brief(&error))
+                bail!(
+                    "cannot ask the trace backend at {}: it {}; `make up` starts the stack",
+                    self.url,
+                    http::brief(&error)
+                )
             }
             Ok(response) => response,
         };
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
-            status => bail!("the trace backend at {} answered {status}; `make logs` may know why", self.url),
+            status => bail!("cannot ask the trace backend at {}: it answered {status}", self.url),
         }
         let answer: Answer =
-            response.json().await.context("the trace backend's answer is not Jaeger's JSON")?;
+            response.json().await.context("cannot read the trace backend's answer as Jaeger's JSON")?;
         Ok(answer.data.into_iter().next().map(Trace::from))
     }
 }

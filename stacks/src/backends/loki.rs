@@ -1,4 +1,4 @@
-//! Loki's query API, for log lines that came over OTLP: ids and fields are structured metadata.
+//! Loki's query API, for log lines received over OTLP: ids and fields are structured metadata.
 
 use std::{
     collections::BTreeMap,
@@ -10,43 +10,43 @@ use async_trait::async_trait;
 use reqwest::Client;
 use serde::Deserialize;
 
-use super::{Logged, Logs, ask_well};
+use super::{Logged, Logs, ask_ok};
 
-/// How far back lines are looked for.
-const RECENT: Duration = Duration::from_secs(60 * 60);
-/// Traces that are asked for at once: their lines are fewer than [`MOST_LINES`], and the query is not too long.
-const AT_ONCE: usize = 100;
-/// The most that Loki returns, unless told otherwise.
-const MOST_LINES: usize = 5000;
+/// The age of the oldest lines that are asked for.
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+/// Traces of one query: their lines are fewer than [`MAX_LINES`], and the query is short enough.
+const MAX_TRACES: usize = 100;
+/// Lines of one answer: Loki's own default limit.
+const MAX_LINES: usize = 5000;
 
-/// A Loki.
+/// A client of one Loki.
 pub struct Loki {
     client: Client,
     url: String,
 }
 
 impl Loki {
-    /// The one at `url`.
+    /// A client of the server at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self { client, url: url.into() }
     }
 
     /// The lines that a LogQL expression selects.
+    ///
+    /// # Errors
+    /// When Loki does not answer as documented.
     pub async fn query(&self, expression: &str) -> Result<Vec<Logged>> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let form = [
             ("query", expression.to_owned()),
-            ("start", now.saturating_sub(RECENT).as_nanos().to_string()),
-            // A minute for a clock that runs fast.
+            ("start", now.saturating_sub(MAX_AGE).as_nanos().to_string()),
+            // A minute for services whose clock is ahead.
             ("end", (now + Duration::from_secs(60)).as_nanos().to_string()),
-            ("limit", MOST_LINES.to_string()),
+            ("limit", MAX_LINES.to_string()),
         ];
         let request = self.client.post(format!("{}/loki/api/v1/query_range", self.url)).form(&form);
-        let answer: Answer = ask_well(request, "Loki", &self.url)
-            .await?
-            .json()
-            .await
-            .context("the answer is not that of Loki's query_range")?;
+        let answer: Answer =
+            ask_ok(request, "Loki", &self.url).await?.json().await.context("cannot read Loki's answer")?;
         Ok(answer.data.result.into_iter().flat_map(Stream::lines).collect())
     }
 }
@@ -55,7 +55,7 @@ impl Loki {
 impl Logs for Loki {
     async fn lines(&self, traces: &[&str]) -> Result<Vec<Logged>> {
         let mut lines = Vec::new();
-        for some in traces.chunks(AT_ONCE) {
+        for some in traces.chunks(MAX_TRACES) {
             let query = format!("{{service_name=~\".+\"}} | trace_id=~\"{}\"", some.join("|"));
             lines.extend(self.query(&query).await?);
         }

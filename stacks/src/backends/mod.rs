@@ -1,15 +1,14 @@
-//! What an order leaves behind, asked of whatever keeps it. Each module is one backend and answers the questions of
-//! one or two of the traits below, so that a stack is a choice of modules, and a new backend one module more.
+//! Clients of the servers that store telemetry and e-mails. Each module is one server and implements one or two of the
+//! traits below; a stack is a choice of modules.
 
 pub mod elasticsearch;
+pub mod files;
 pub mod grafana;
 pub mod jaeger;
-pub mod local;
 pub mod loki;
 pub mod mailpit;
 pub mod prometheus;
 pub mod services;
-pub mod stack;
 pub mod tempo;
 
 mod openmetrics;
@@ -22,41 +21,53 @@ use reqwest::{RequestBuilder, Response};
 
 use crate::{http, trace::Trace};
 
-/// Characters of a server's own words that are repeated.
-const LONGEST_REASON: usize = 300;
+/// Characters of a server's error text that are quoted.
+const MAX_REASON: usize = 300;
 
-/// Who keeps traces.
+/// A store of traces.
 #[async_trait]
 pub trait Traces: Send + Sync {
-    /// What is known of a trace by now; nothing while no span of it has arrived.
+    /// The trace with this id; none before a span of it has arrived.
+    ///
+    /// # Errors
+    /// When the server does not answer as documented.
     async fn trace(&self, id: &str) -> Result<Option<Trace>>;
 }
 
-/// Who keeps log lines.
+/// A store of log lines.
 #[async_trait]
 pub trait Logs: Send + Sync {
-    /// The lines that carry one of these trace ids and have arrived by now.
+    /// The lines with one of these trace ids.
+    ///
+    /// # Errors
+    /// When the server does not answer as documented.
     async fn lines(&self, traces: &[&str]) -> Result<Vec<Logged>>;
 }
 
-/// A log line, as far as a backend must know it to find it again.
+/// The ids of a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
-    /// Which trace it belongs to.
+    /// The trace id.
     pub trace: String,
-    /// Who wrote it.
+    /// The service.
     pub service: String,
-    /// Which order it is about, if it says so.
+    /// The order id, if the line has one.
     pub order: Option<String>,
 }
 
-/// Who keeps metrics.
+/// A store of metrics.
 #[async_trait]
 pub trait Metrics: Send + Sync {
-    /// What a counter has come to, over all replicas.
+    /// The sum of a counter over all replicas.
+    ///
+    /// # Errors
+    /// When the server does not answer as documented, or has no such counter.
     async fn total(&self, counter: &Series) -> Result<Total>;
 
-    /// The trace ids of the exemplars that the buckets of a histogram have now.
+    /// The trace ids of a histogram's exemplars.
+    ///
+    /// # Errors
+    /// When the server does not answer as documented.
     async fn exemplars(&self, histogram: &Series) -> Result<BTreeSet<String>>;
 }
 
@@ -65,9 +76,9 @@ pub trait Metrics: Send + Sync {
 pub struct Series {
     /// `service.name`, which is also the scrape job.
     pub service: &'static str,
-    /// Its name; that of a histogram is without `_bucket`.
+    /// The name; that of a histogram without `_bucket`.
     pub name: &'static str,
-    /// Labels that tell it from others of this name.
+    /// The labels that select the series.
     pub labels: &'static [(&'static str, &'static str)],
 }
 
@@ -84,47 +95,50 @@ impl fmt::Display for Series {
 /// The value of a counter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Total {
-    /// What was counted.
+    /// The sum.
     pub value: f64,
-    /// When the service said so; what happened later is not in it.
+    /// When the service was scraped; later events are not counted.
     pub at: SystemTime,
 }
 
-/// Who keeps e-mails.
+/// A store of e-mails.
 #[async_trait]
 pub trait Inbox: Send + Sync {
-    /// How many e-mails about an order have arrived by now.
+    /// The number of e-mails about an order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     async fn emails(&self, order: &str) -> Result<usize>;
 }
 
-/// The id as backends know it, in lower case.
+/// The trace id in lower case.
 fn valid_trace_id(id: &str) -> Result<String> {
     let valid = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     ensure!(valid, "`{id}` is no trace id: those have 32 hexadecimal digits");
     Ok(id.to_ascii_lowercase())
 }
 
-/// Sends a question to a backend; its failures are told with the name and the place of the backend.
+/// Sends a request; an error names the server and its URL.
 async fn ask(request: RequestBuilder, backend: &str, url: &str) -> Result<Response> {
     match request.send().await {
-        Err(error) => bail!("{backend} at {url} {}", http::brief(&error)),
+        Err(error) => bail!("cannot ask {backend} at {url}: it {}", http::brief(&error)),
         Ok(response) => Ok(response),
     }
 }
 
-/// The same where anything but a 2xx is a failure.
-async fn ask_well(request: RequestBuilder, backend: &str, url: &str) -> Result<Response> {
+/// Sends a request whose answer must be 2xx.
+async fn ask_ok(request: RequestBuilder, backend: &str, url: &str) -> Result<Response> {
     let response = ask(request, backend, url).await?;
     let status = response.status();
     if !status.is_success() {
         let text = response.text().await.unwrap_or_default();
-        bail!("{backend} at {url} answered {status}: {}", in_brief(&text));
+        bail!("cannot ask {backend} at {url}: it answered {status}: {}", in_brief(&text));
     }
     Ok(response)
 }
 
-/// What a server says about a failure, on one line that is not too long.
+/// A server's error text, shortened to one line.
 fn in_brief(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.is_empty() { "nothing more".into() } else { words.chars().take(LONGEST_REASON).collect() }
+    if words.is_empty() { "no reason".into() } else { words.chars().take(MAX_REASON).collect() }
 }

@@ -1,21 +1,21 @@
-//! A page of OpenMetrics, as far as counters and exemplars go.
+//! The samples and exemplars of an OpenMetrics page.
 
 use std::collections::BTreeMap;
 
-/// One line of the page.
+/// A sample.
 #[derive(Debug, PartialEq)]
 pub(super) struct Sample<'a> {
     pub(super) name: &'a str,
     pub(super) labels: Labels<'a>,
     pub(super) value: f64,
-    /// The labels of its exemplar; none where it has no exemplar.
+    /// The labels of its exemplar; empty without one.
     pub(super) exemplar: Labels<'a>,
 }
 
-/// Values by name, still escaped: no value that is asked for holds a character that needs it.
+/// Values by name, still escaped: the values that are compared have no escaped characters.
 pub(super) type Labels<'a> = BTreeMap<&'a str, &'a str>;
 
-/// The samples of a page; lines that are none are left out.
+/// The samples of a page; incomplete lines are skipped.
 pub(super) fn samples(page: &str) -> impl Iterator<Item = Sample<'_>> {
     page.lines().filter(|line| !line.starts_with('#')).filter_map(sample)
 }
@@ -28,7 +28,7 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     Some(Sample { name, labels, value, exemplar: self::labels(exemplar)?.0 })
 }
 
-/// The labels that a text begins with, and what comes after them.
+/// The labels at the beginning of a text, and the rest.
 fn labels(text: &str) -> Option<(Labels<'_>, &str)> {
     let Some(mut rest) = text.strip_prefix('{') else { return Some((Labels::new(), text)) };
     let mut labels = Labels::new();
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_is_no_sample() {
+    fn an_incomplete_line_is_no_sample() {
         for line in ["a", "a{", "a{b=\"c\" 1", "a{b=\"c\"}", "a b", ""] {
             assert_eq!(samples(line).count(), 0, "{line}");
         }

@@ -1,4 +1,4 @@
-//! Prometheus' query API, which Mimir has below `/prometheus`.
+//! Prometheus' query API; Mimir has it below `/prometheus`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,33 +13,39 @@ use serde_json::Value;
 
 use super::{Metrics, Series, Total, ask};
 
-/// How far back exemplars are looked for.
-const RECENT: Duration = Duration::from_secs(15 * 60);
+/// The age of the oldest exemplars that are asked for.
+const MAX_AGE: Duration = Duration::from_secs(15 * 60);
 
-/// A Prometheus or a Mimir.
+/// A client of one Prometheus or Mimir.
 pub struct Prometheus {
     client: Client,
     url: String,
 }
 
 impl Prometheus {
-    /// The one that has its API below `{url}/api/v1`.
+    /// A client of the API below `{url}/api/v1`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self { client, url: url.into() }
     }
 
-    /// Whether an expression selects anything now.
+    /// True if an expression selects a series now.
+    ///
+    /// # Errors
+    /// When the server does not answer as documented.
     pub async fn answers(&self, expression: &str) -> Result<bool> {
         Ok(self.value(expression.to_owned()).await?.is_some())
     }
 
-    /// What an expression selects now: the labels of each series, and its value.
+    /// The series that an expression selects now: labels and value.
+    ///
+    /// # Errors
+    /// When the server does not answer as documented.
     pub async fn series(&self, expression: String) -> Result<Vec<(Value, String)>> {
         let Vector { result } = self.query("query", &[("query", expression)]).await?;
         Ok(result.into_iter().map(|Selected { metric, value: (_, value) }| (metric, value)).collect())
     }
 
-    /// The first value of an expression; none where it selects nothing.
+    /// The first value of an expression; none if it selects nothing.
     async fn value(&self, expression: String) -> Result<Option<f64>> {
         let Some((_, value)) = self.series(expression).await?.into_iter().next() else { return Ok(None) };
         Ok(Some(value.parse().with_context(|| format!("{value} is no number"))?))
@@ -49,14 +55,16 @@ impl Prometheus {
         let request = self.client.post(format!("{}/api/v1/{what}", self.url)).form(form);
         let response = ask(request, "Prometheus", &self.url).await?;
         let status = response.status();
-        // Errors are told by the same document, with another status.
+        // Errors come in the same document, with another status.
         let answer: Answer<T> = response
             .json()
             .await
-            .with_context(|| format!("{} answered {status}, and not as Prometheus does", self.url))?;
+            .with_context(|| format!("cannot read the answer of Prometheus at {}, {status}", self.url))?;
         match answer {
             Answer::Success { data } => Ok(data),
-            Answer::Error { error } => bail!("Prometheus at {} answered {status}: {error}", self.url),
+            Answer::Error { error } => {
+                bail!("cannot ask Prometheus at {}: it answered {status}: {error}", self.url)
+            }
         }
     }
 }
@@ -66,7 +74,7 @@ impl Metrics for Prometheus {
     async fn total(&self, counter: &Series) -> Result<Total> {
         let selector = selector(counter, "");
         let nothing = || format!("Prometheus at {} has no metric {counter} of {}", self.url, counter.service);
-        // First the time: what is scraped in between makes the value newer than told, never older.
+        // The time first: a scrape in between makes the value newer than the time, never older.
         let at = self.value(format!("min(timestamp({selector}))")).await?.with_context(nothing)?;
         let value = self.value(format!("sum({selector})")).await?.with_context(nothing)?;
         let at = Duration::try_from_secs_f64(at).with_context(|| format!("{at} is no time"))?;
@@ -75,8 +83,8 @@ impl Metrics for Prometheus {
 
     async fn exemplars(&self, histogram: &Series) -> Result<BTreeSet<String>> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // A minute for a clock that runs fast.
-        let (start, end) = (now.saturating_sub(RECENT), now + Duration::from_secs(60));
+        // A minute for services whose clock is ahead.
+        let (start, end) = (now.saturating_sub(MAX_AGE), now + Duration::from_secs(60));
         let form = [
             ("query", selector(histogram, "_bucket")),
             ("start", start.as_secs().to_string()),

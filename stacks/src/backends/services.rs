@@ -1,4 +1,4 @@
-//! The services' own `/metrics`: what there is to ask where nothing scrapes them.
+//! The services' own `/metrics`, for stacks without a store of metrics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,30 +10,30 @@ use async_trait::async_trait;
 use reqwest::{Client, header::ACCEPT};
 
 use super::{
-    Metrics, Series, Total, ask_well,
+    Metrics, Series, Total, ask_ok,
     openmetrics::{Sample, samples},
 };
 
-/// Only this format has exemplars.
+/// The only format with exemplars.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
 
-/// The services, by `service.name`.
+/// A client of the services.
 pub struct Services {
     client: Client,
     urls: BTreeMap<&'static str, String>,
 }
 
 impl Services {
-    /// Those at these addresses.
+    /// A client of the services at these URLs, by `service.name`.
     pub fn new(client: Client, urls: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         Self { client, urls: urls.into_iter().collect() }
     }
 
     async fn page(&self, service: &str) -> Result<String> {
-        let url = self.urls.get(service).with_context(|| format!("nobody knows where {service} is"))?;
+        let url = self.urls.get(service).with_context(|| format!("cannot find the URL of {service}"))?;
         let request = self.client.get(format!("{url}/metrics")).header(ACCEPT, OPENMETRICS);
-        let response = ask_well(request, service, url).await?;
-        response.text().await.with_context(|| format!("the metrics of {service} broke off"))
+        let response = ask_ok(request, service, url).await?;
+        response.text().await.with_context(|| format!("cannot read the metrics of {service}"))
     }
 }
 

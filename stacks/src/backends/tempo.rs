@@ -1,4 +1,4 @@
-//! Tempo's query API: a trace by its id, as OTLP in JSON.
+//! Tempo's query API: a trace by its id, as OTLP JSON.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,14 +12,14 @@ use serde_json::Value;
 use super::{Traces, ask, in_brief, valid_trace_id};
 use crate::trace::{Span, Trace};
 
-/// A Tempo.
+/// A client of one Tempo.
 pub struct Tempo {
     client: Client,
     url: String,
 }
 
 impl Tempo {
-    /// The one at `url`.
+    /// A client of the server at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self { client, url: url.into() }
     }
@@ -36,10 +36,10 @@ impl Traces for Tempo {
             StatusCode::NOT_FOUND => return Ok(None),
             status => {
                 let text = response.text().await.unwrap_or_default();
-                bail!("Tempo at {} answered {status}: {}", self.url, in_brief(&text));
+                bail!("cannot ask Tempo at {}: it answered {status}: {}", self.url, in_brief(&text));
             }
         }
-        let answer: Answer = response.json().await.context("the answer is not that of Tempo's traces")?;
+        let answer: Answer = response.json().await.context("cannot read Tempo's answer")?;
         let mut spans: Vec<Span> =
             answer.trace.resource_spans.into_iter().flat_map(ResourceSpans::spans).collect();
         spans.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
@@ -78,7 +78,7 @@ struct ScopeSpans {
     spans: Vec<OtlpSpan>,
 }
 
-/// Ids are in base64, times in nanoseconds since the epoch, both as text.
+/// Ids are base64, times nanoseconds since the epoch, both as texts.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OtlpSpan {
@@ -119,7 +119,7 @@ struct Attribute {
 }
 
 impl Attribute {
-    /// `{"stringValue": "x"}` is `"x"`; numbers are text in this format.
+    /// The key and the value: `{"stringValue": "x"}` is `"x"`; numbers are texts in this format.
     fn entry(self) -> (String, Value) {
         (self.key, self.value.into_values().next().unwrap_or_default())
     }
@@ -156,7 +156,7 @@ impl From<OtlpSpan> for Span {
     }
 }
 
-/// An id in base64 as hexadecimal digits; what is no base64 stays as it is.
+/// An id in hexadecimal digits; a text that is not base64 stays.
 fn hex(id: &str) -> String {
     BASE64.decode(id.as_bytes()).map_or_else(|_| id.to_owned(), |bytes| HEXLOWER.encode(&bytes))
 }

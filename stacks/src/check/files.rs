@@ -1,4 +1,4 @@
-//! The files of the repository that the checks are about: read once, and well formed or found wanting.
+//! The JSON, YAML and Markdown files of the repository.
 
 use std::{
     collections::BTreeMap,
@@ -9,12 +9,12 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::Findings;
+use super::findings::Findings;
 
-/// Directories that are not written by people.
-const NOT_OURS: [&str; 7] = [".git", "corpus", "logs", "node_modules", "recorded", "target", "var"];
+/// Directories with generated files.
+const GENERATED: [&str; 7] = [".git", "corpus", "logs", "node_modules", "recorded", "target", "var"];
 
-/// The JSON, YAML and Markdown of a repository, by path from its root.
+/// The files of a repository, by path from its root.
 pub struct Tree {
     root: PathBuf,
     texts: BTreeMap<String, String>,
@@ -22,16 +22,19 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Reads all of it; what is not well formed is a finding.
+    /// Reads all files; one that is not well formed is a finding.
+    ///
+    /// # Errors
+    /// When the directory is no repository, or a file cannot be read.
     pub fn read(root: &Path, findings: &mut Findings) -> Result<Self> {
         let stacks = root.join("stacks");
         ensure!(
             stacks.is_dir(),
-            "there is no {}: run this in the root directory of the repository",
+            "cannot find {}: run this in the root directory of the repository",
             stacks.display()
         );
-        // Compose files are judged by whole paths.
-        let root = root.canonicalize().with_context(|| format!("no directory {}", root.display()))?;
+        // Compose files are checked by absolute paths.
+        let root = root.canonicalize().with_context(|| format!("cannot use {}", root.display()))?;
         let mut tree = Self { root: root.clone(), texts: BTreeMap::new(), values: BTreeMap::new() };
         tree.descend(&root, findings)?;
         Ok(tree)
@@ -43,7 +46,7 @@ impl Tree {
             let entry = entry.with_context(cannot)?;
             let (path, name) = (entry.path(), entry.file_name());
             let kind = entry.file_type().with_context(cannot)?;
-            if kind.is_dir() && !NOT_OURS.iter().any(|other| name == *other) {
+            if kind.is_dir() && !GENERATED.iter().any(|other| name == *other) {
                 self.descend(&path, findings)?;
             } else if kind.is_file() {
                 self.add(&path, findings)?;
@@ -52,7 +55,7 @@ impl Tree {
         Ok(())
     }
 
-    /// As if a file were another, for tests.
+    /// Replaces a file, for tests.
     #[cfg(test)]
     pub(super) fn replace(&mut self, name: &str, text: String) {
         self.values.insert(name.to_owned(), vec![serde_saphyr::from_str(&text).unwrap()]);
@@ -88,17 +91,17 @@ impl Tree {
         Ok(())
     }
 
-    /// Where the repository lies.
+    /// The root directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// How many files were read.
+    /// The number of files.
     pub fn len(&self) -> usize {
         self.texts.len()
     }
 
-    /// Whether nothing was read.
+    /// True if there are no files.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
@@ -114,19 +117,19 @@ impl Tree {
         there.map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
-    /// Paths and documents below a path; those that are not well formed are left out.
+    /// Paths and documents below a path, without malformed ones.
     pub fn values<'a>(&'a self, below: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         let there = self.values.iter().filter(move |(path, _)| path.starts_with(below));
         there.flat_map(|(path, values)| values.iter().map(|value| (path.as_str(), value)))
     }
 }
 
-/// Visits a value and all that is in it.
-pub(super) fn visit<'a>(value: &'a Value, look: &mut impl FnMut(&'a Value)) {
-    look(value);
+/// Calls a function for a value and every value in it.
+pub(super) fn visit<'a>(value: &'a Value, see: &mut impl FnMut(&'a Value)) {
+    see(value);
     match value {
-        Value::Array(items) => items.iter().for_each(|item| visit(item, look)),
-        Value::Object(fields) => fields.values().for_each(|field| visit(field, look)),
+        Value::Array(items) => items.iter().for_each(|item| visit(item, see)),
+        Value::Object(fields) => fields.values().for_each(|field| visit(field, see)),
         _ => {}
     }
 }

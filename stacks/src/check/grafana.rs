@@ -1,45 +1,48 @@
-//! Data sources and dashboards: what names what, and whether it is there.
+//! Grafana's data sources and dashboards: names, links and panels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::{
-    Findings,
     files::{Tree, visit},
+    findings::Findings,
     rules::list,
 };
+use crate::stack::Stack;
 
-/// Grafana's own.
+/// Grafana's own data source.
 const BUILT_IN: &str = "-- Grafana --";
 
-/// The stacks that have a Grafana.
-pub const STACKS: [&str; 2] = ["classic", "lgtm"];
-
-/// What every Grafana shows.
+/// The dashboards of every Grafana.
 const SHARED: &str = "stacks/grafana/dashboards/";
 
+/// The stacks with a Grafana.
+pub(super) fn stacks() -> impl Iterator<Item = Stack> {
+    Stack::all().filter(|stack| stack.facts().grafana.is_some())
+}
+
 /// The file with the data sources of a stack.
-pub(super) fn sources_of(stack: &str) -> String {
+pub(super) fn sources_of(stack: Stack) -> String {
     format!("stacks/grafana/{stack}/datasources.yaml")
 }
 
 /// A query of a panel.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// The file of its dashboard.
+    /// The file of the dashboard.
     pub file: String,
-    /// The title of its panel.
+    /// The title of the panel.
     pub panel: String,
-    /// The uid of the data source that it is for.
+    /// The uid of the data source.
     pub source: String,
-    /// What it asks; empty where the data source needs no words.
+    /// The text; empty where the data source needs none.
     pub text: String,
-    /// Whether it asks for exemplars, too.
+    /// True if it asks for exemplars, too.
     pub with_exemplars: bool,
 }
 
-/// The queries of all dashboards, those of their annotations among them.
+/// The queries of all dashboards, annotations included.
 pub fn queries(tree: &Tree) -> Vec<Query> {
     let mut found = Vec::new();
     for (file, board) in dashboards(tree) {
@@ -68,17 +71,17 @@ fn dashboards(tree: &Tree) -> impl Iterator<Item = (&str, &Value)> {
     tree.values("stacks/grafana/").filter(|(path, _)| path.ends_with(".json"))
 }
 
-/// Data sources and dashboards.
+/// Checks data sources and dashboards.
 pub(super) fn check(tree: &Tree, findings: &mut Findings) {
     let mut sources = BTreeMap::new();
-    for stack in STACKS {
+    for stack in stacks() {
         sources.insert(stack, check_sources(tree, &sources_of(stack), findings));
     }
     let names: Vec<_> = sources.values().collect();
     if names.windows(2).any(|pair| pair[0] != pair[1]) {
         findings.add("stacks/grafana", format!("the stacks have different data sources: {sources:?}"));
     }
-    for stack in STACKS {
+    for stack in stacks() {
         let own = format!("stacks/grafana/{stack}/");
         let shown: Vec<_> =
             dashboards(tree).filter(|(path, _)| path.starts_with(SHARED) || path.starts_with(&own)).collect();
@@ -90,7 +93,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Findings) {
             }
         }
         for (file, document) in shown.into_iter().chain(tree.values(&sources_of(stack))) {
-            check_names(file, document, &sources[stack], &boards, findings);
+            check_names(file, document, &sources[&stack], &boards, findings);
         }
     }
     for (file, board) in dashboards(tree) {
@@ -103,7 +106,7 @@ fn check_sources(tree: &Tree, file: &str, findings: &mut Findings) -> BTreeSet<S
     let mut uids = BTreeSet::new();
     let documents: Vec<_> = tree.values(file).collect();
     if documents.is_empty() {
-        findings.add(file, "there is no such file, or it is not well formed".into());
+        findings.add(file, "is missing, or not well formed".into());
     }
     for (_, document) in &documents {
         let named = list(document, "datasources").filter_map(|source| source["uid"].as_str());
@@ -124,7 +127,7 @@ fn check_sources(tree: &Tree, file: &str, findings: &mut Findings) -> BTreeSet<S
     uids
 }
 
-/// Every data source and dashboard that is named is there.
+/// Checks that every named data source and dashboard exists.
 fn check_names(
     file: &str,
     document: &Value,
@@ -146,7 +149,7 @@ fn check_names(
     });
 }
 
-/// Every panel tells what it shows, asks for something, and has a place of its own.
+/// Checks that every panel has a description, a query and its own place.
 fn check_panels(file: &str, board: &Value, findings: &mut Findings) {
     let mut taken: BTreeMap<(u64, u64), &str> = BTreeMap::new();
     let mut ids = BTreeSet::new();
@@ -175,7 +178,7 @@ fn check_panels(file: &str, board: &Value, findings: &mut Findings) {
         }
         for cell in (y..y + h).flat_map(|y| (x..x + w).map(move |x| (x, y))) {
             if let Some(other) = taken.insert(cell, title) {
-                wrong(format!("lies over {other:?}"));
+                wrong(format!("overlaps {other:?}"));
                 break;
             }
         }

@@ -1,48 +1,47 @@
-//! Who is reached by name in a stack: each of them is a service of its Compose files, and those keep to their rules.
+//! Host names in the configuration of a stack: each must be a service of its Compose files, which have their own rules.
 
 use anyhow::Result;
 use serde_json::Value;
 
 use super::{
-    Findings,
     files::{Tree, visit},
+    findings::Findings,
     grafana,
     prometheus::whole_config,
 };
-use crate::compose::{
-    Kind,
-    check::check as check_compose,
-    plan::{Plan, placeholders},
+use crate::{
+    compose::{
+        check::check as check_compose,
+        plan::{Plan, placeholders},
+    },
+    stack::Stack,
 };
-
-/// The stacks with a Prometheus, and what it is told in each.
-const STACKS: [(Kind, &str); 2] =
-    [(Kind::Classic, "stacks/prometheus/classic.yaml"), (Kind::Lgtm, "stacks/prometheus/agent.yaml")];
 
 const ALERTMANAGER: &str = "stacks/alertmanager/alertmanager.yaml";
 
-/// The Compose files, and every host that Prometheus, Alertmanager and Grafana are told of.
+/// Checks the Compose files, and the host names in the configuration of Prometheus, Alertmanager and Grafana.
 pub(super) fn check(tree: &Tree, findings: &mut Findings) -> Result<()> {
     for problem in check_compose(tree.root())? {
         findings.add("stacks", problem);
     }
-    for (kind, configuration) in STACKS {
-        let plan = Plan::new(tree.root(), &[kind].into(), &placeholders())?;
-        let mut look = |file: &str, document: &Value| {
+    for stack in Stack::docker() {
+        let Some(configuration) = stack.facts().prometheus_config else { continue };
+        let plan = Plan::new(tree.root(), &[stack].into(), &placeholders())?;
+        let mut check_hosts = |file: &str, document: &Value| {
             visit(document, &mut |value| {
                 let host =
                     value.as_str().and_then(host).filter(|host| !plan.project.services.contains_key(*host));
                 if let Some(host) = host {
-                    findings.add(file, format!("{host} is no service of the stack {kind}"));
+                    findings.add(file, format!("{host} is no service of the stack {stack}"));
                 }
             });
         };
-        // What is wrong with the file itself is found elsewhere.
+        // A malformed file is a finding of promtool's check.
         if let Ok(config) = whole_config(&tree.root().join(configuration)) {
-            look(configuration, &config);
+            check_hosts(configuration, &config);
         }
-        for file in [ALERTMANAGER, &grafana::sources_of(kind.name())] {
-            tree.values(file).for_each(|(_, document)| look(file, document));
+        for file in [ALERTMANAGER, &grafana::sources_of(stack)] {
+            tree.values(file).for_each(|(_, document)| check_hosts(file, document));
         }
     }
     Ok(())
@@ -73,13 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn the_stacks_keep_to_the_rules_and_a_host_that_is_none_is_found() {
+    fn an_unknown_host_is_found() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut findings = Findings::default();
         let mut tree = Tree::read(root, &mut findings).unwrap();
         check(&tree, &mut findings).unwrap();
         assert!(findings.all().is_empty(), "{findings:?}");
-        let sources = &grafana::sources_of("lgtm");
+        let sources = &grafana::sources_of(Stack::Lgtm);
         let moved = tree.text(sources).unwrap().replace("http://tempo:", "http://temp:");
         tree.replace(sources, moved);
         check(&tree, &mut findings).unwrap();

@@ -1,32 +1,29 @@
-//! Starts the services with a broker of their own, lets something happen to them, and listens.
+//! Starts the services with their own broker, places orders, and collects the names in their telemetry.
 
 use std::{
     fs,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
-use reqwest::{Client, StatusCode};
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use super::names::Evidence;
 use crate::{
+    address::url,
     backends::{Traces as _, jaeger::Jaeger},
     http,
-    local::{
-        Options, Stack, bare,
-        layout::{Component, url},
-        rabbitmq,
-    },
-    order,
+    local::{LocalStack, layout::Component, rabbitmq},
+    orders::{Client, Sort},
     progress::Progress,
+    settings::{Options, bare},
     trace::Trace,
 };
 
-const ARRIVAL: Duration = Duration::from_secs(30);
+/// The time in which the trace of an order must become whole.
+const MAX_ARRIVAL: Duration = Duration::from_secs(30);
 
-/// What the running system says: metrics of all three services and of RabbitMQ, log lines and spans of an order that
-/// succeeds, of one that is declined, of one that is wrong, and of one while payment is away.
+/// The names in the metrics of the services and RabbitMQ, and in the log lines and spans of a good order, a declined one, an
+/// invalid one, and one while payment is down.
 pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Result<Evidence> {
     let dir = tempfile::tempdir().context("cannot make a directory for the services")?;
     let mut env = bare(&options.env);
@@ -34,21 +31,17 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
     env.extend(settings.map(|(key, value)| (key.into(), value.into())));
     let options =
         Options { dir: dir.path().into(), env, free_ports: true, binaries: options.binaries.clone() };
-    let mut stack = Stack::up(&options, progress).await?;
-    progress.begin("names");
+    let mut stack = LocalStack::up(&options, progress).await?;
+    progress.begin("collect names");
     let client = http::client()?;
-    let gateway = stack.gateway_url();
+    let orders = Client::new(stack.gateway_url(), "check")?;
     let mut evidence = Evidence::default();
 
-    let order = order::place(&client, &gateway).await?;
+    let order = orders.place_sample().await?;
     let jaeger = stack.jaeger_url().context("the stack has no trace backend")?;
     evidence.note_trace(&whole(&Jaeger::new(client.clone(), jaeger), &order.trace_id).await?);
-    let item = |price: &str| json!([{"sku": "BOOK-1", "quantity": 1, "unitPrice": price}]);
-    let customer = json!({"email": "ada@example.com"});
-    let dear = json!({"customer": customer, "items": item("99999.00"), "currency": "USD"});
-    expect(&client, &gateway, &dear, StatusCode::PAYMENT_REQUIRED).await?;
-    let wrong = json!({"customer": customer, "items": item("a lot"), "currency": "USD"});
-    expect(&client, &gateway, &wrong, StatusCode::UNPROCESSABLE_ENTITY).await?;
+    expect(&orders, Sort::Declined).await?;
+    expect(&orders, Sort::Invalid).await?;
     for service in Component::SERVICES {
         let (address, ..) = stack.layout().listens(service)[0];
         evidence.note_page(&page(&client, &(url(address) + "/metrics")).await?);
@@ -59,11 +52,11 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
         evidence.note_page(&page(&client, &(broker.clone() + path)).await?);
     }
     stack.kill(Component::Payment)?;
-    let good = json!({"customer": customer, "items": item("1.00"), "currency": "USD"});
-    expect(&client, &gateway, &good, StatusCode::SERVICE_UNAVAILABLE).await?;
-    // They write what they have to say before they end.
+    let refused = orders.place(Sort::Good, Instant::now()).await.outcome;
+    ensure!(refused.is_err(), "an order was accepted while payment was down");
+    // The services flush their telemetry before they end.
     stack.down(&mut Progress::silent())?;
-    for entry in fs::read_dir(stack.log_dir()).context("there are no log files")? {
+    for entry in fs::read_dir(stack.log_dir()).context("cannot list the log files")? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "log") {
             let text =
@@ -82,30 +75,28 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
 }
 
 async fn whole(jaeger: &Jaeger, id: &str) -> Result<Trace> {
-    let deadline = Instant::now() + ARRIVAL;
+    let deadline = Instant::now() + MAX_ARRIVAL;
     loop {
         let trace = jaeger.trace(id).await?.unwrap_or_default();
         match trace.missing() {
             missing if missing.is_empty() => return Ok(trace),
             missing if Instant::now() > deadline => {
-                bail!("the trace of an order lacks {missing:?} after {} s", ARRIVAL.as_secs())
+                bail!("the trace of an order lacks {missing:?} after {} s", MAX_ARRIVAL.as_secs())
             }
             _ => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn expect(client: &Client, gateway: &str, order: &Value, status: StatusCode) -> Result<()> {
-    let answer = client.post(format!("{gateway}/create-order")).json(order).send().await?;
-    let (answered, body) = (answer.status(), answer.text().await.unwrap_or_default());
-    if answered != status {
-        bail!("the gateway answered {answered} where {status} was due: {body}");
-    }
-    Ok(())
+async fn expect(orders: &Client, sort: Sort) -> Result<()> {
+    let outcome = orders.place(sort, Instant::now()).await.outcome;
+    outcome
+        .map(drop)
+        .map_err(|reason| anyhow!("the {} order got an unexpected answer: {reason}", sort.name()))
 }
 
-async fn page(client: &Client, url: &str) -> Result<String> {
+async fn page(client: &reqwest::Client, url: &str) -> Result<String> {
     let answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
-    let answer = answer.with_context(|| format!("{url} shows no metrics"))?;
-    answer.text().await.with_context(|| format!("{url} shows no metrics"))
+    let answer = answer.with_context(|| format!("cannot read the metrics of {url}"))?;
+    answer.text().await.with_context(|| format!("cannot read the metrics of {url}"))
 }

@@ -1,12 +1,12 @@
-//! What is named in queries and documents, held against what the running services really say.
+//! Metrics, fields and attributes in queries and documents, compared with those of the running services.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::{
-    Findings,
     files::Tree,
+    findings::Findings,
     grafana,
     promql::selectors,
     queries::{blocks, compared, quoted},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::trace::Trace;
 
-/// Metrics that Prometheus makes itself, or that backends make of the spans: Tempo the first six, Jaeger the others.
+/// Metrics of Prometheus itself, and those that Tempo and Jaeger derive from spans.
 const MADE_ELSEWHERE: [&str; 11] = [
     "up",
     "ALERTS",
@@ -29,13 +29,13 @@ const MADE_ELSEWHERE: [&str; 11] = [
     "traces_span_metrics_duration_seconds_bucket",
 ];
 
-/// Labels and metadata that Loki adds to a record, beside its attributes.
+/// Labels and metadata that Loki adds to a record's attributes.
 const LOKI: [&str; 6] = ["service_name", "environment", "level", "trace_id", "span_id", "severity_text"];
 
-/// What TraceQL knows of every span.
+/// The intrinsic fields of TraceQL.
 const INTRINSIC: [&str; 7] = ["span", "trace", "name", "status", "kind", "duration", "resource.service.name"];
 
-/// How the names of metrics end, in prose.
+/// The endings by which metrics are recognised in prose.
 const ENDS: [&str; 10] = [
     "_total",
     "_seconds",
@@ -49,22 +49,22 @@ const ENDS: [&str; 10] = [
     "_fds",
 ];
 
-/// Documents about the past may name what is gone.
+/// Documents about the past may name removed metrics.
 const HISTORY: &str = "CHANGELOG.md";
 
-/// What the running system says about itself.
+/// The names in the telemetry of a running system.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
-    /// The names of all metrics, those of families and of samples.
+    /// Metrics, families and samples alike.
     pub metrics: BTreeSet<String>,
-    /// The names of all fields of log lines.
+    /// Fields of log lines.
     pub fields: BTreeSet<String>,
-    /// The names of all attributes of spans.
+    /// Attributes of spans.
     pub attributes: BTreeSet<String>,
 }
 
 impl Evidence {
-    /// Takes note of a page of metrics, in the text format of Prometheus.
+    /// Adds the names on a page of metrics, in the text format of Prometheus.
     pub fn note_page(&mut self, page: &str) {
         for line in page.lines().filter(|line| !line.is_empty()) {
             let name = match line.strip_prefix("# TYPE ") {
@@ -76,14 +76,14 @@ impl Evidence {
         }
     }
 
-    /// Takes note of a log line.
+    /// Adds the fields of a log line.
     pub fn note_line(&mut self, line: &str) {
         if let Ok(Value::Object(fields)) = serde_json::from_str(line) {
             self.fields.extend(fields.into_iter().map(|(name, _)| name));
         }
     }
 
-    /// Takes note of a trace.
+    /// Adds the attributes of a trace.
     pub fn note_trace(&mut self, trace: &Trace) {
         self.attributes.extend(trace.spans.iter().flat_map(|span| span.attributes.keys().cloned()));
     }
@@ -108,7 +108,7 @@ impl Evidence {
     }
 }
 
-/// Every metric, field and attribute that a dashboard, a rule or a document names exists.
+/// Checks that every metric, field and attribute in a dashboard, a rule or a document exists.
 pub(super) fn check(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
     let rules = rules(tree);
     let recorded: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
@@ -117,8 +117,7 @@ pub(super) fn check(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
     };
     let promql = |file: &str, place: &str, expression: &str, findings: &mut Findings| {
         for selector in selectors(expression).iter().filter(|selector| !is_metric(&selector.metric)) {
-            findings
-                .add(file, format!("{place} asks for {}, and nothing has such a metric", selector.metric));
+            findings.add(file, format!("{place} asks for {}, which no service has", selector.metric));
         }
     };
     for rule in &rules {
@@ -130,13 +129,13 @@ pub(super) fn check(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
         match query.source.as_str() {
             "metrics" => promql(&query.file, &place, &query.text.replace("$__", ""), findings),
             "logs" => unknown(&query.file, evidence.unknown_in_logql(&query.text), findings),
-            // An id, or a search in the words of Jaeger.
+            // An id, or a search in Jaeger's own form.
             "traces" if !query.text.starts_with('{') => {}
             "traces" => unknown(&query.file, evidence.unknown_in_traceql(&query.text), findings),
             _ => {}
         }
     }
-    for stack in grafana::STACKS {
+    for stack in grafana::stacks() {
         let file = grafana::sources_of(stack);
         for (_, value) in tree.values(&file) {
             super::files::visit(value, &mut |value| {
@@ -153,7 +152,7 @@ pub(super) fn check(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
         blocks(text, "traceql").for_each(|query| unknown(file, evidence.unknown_in_traceql(query), findings));
         blocks(text, "kql").for_each(|query| unknown(file, evidence.unknown_in_kql(query), findings));
         for name in quoted(text).filter_map(metric).filter(|name| !is_metric(name)) {
-            findings.add(file, format!("names {name}, and nothing has such a metric"));
+            findings.add(file, format!("names {name}, which no service has"));
         }
     }
 }
@@ -164,7 +163,7 @@ fn unknown(file: &str, name: Option<&str>, findings: &mut Findings) {
     }
 }
 
-/// The name in front of braces, if it looks like that of a metric.
+/// The name in front of braces, if it is like that of a metric.
 fn metric(quoted: &str) -> Option<&str> {
     let name = quoted.split('{').next()?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';

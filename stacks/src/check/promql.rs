@@ -1,30 +1,30 @@
-//! Which series a PromQL expression asks for. It is not parsed: promtool and Prometheus do that.
+//! The series that a PromQL expression selects, found by its tokens; promtool parses expressions.
 
-/// What stands before a list of labels in parentheses.
+/// The keywords before a list of labels in parentheses.
 const GROUPING: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
 
-/// Words that are neither functions nor metrics.
+/// Keywords that are neither functions nor metrics.
 const WORDS: [&str; 10] = ["and", "or", "unless", "offset", "bool", "atan2", "inf", "nan", "start", "end"];
 
-/// A metric and its matchers, as written: `up` and `{job="order-gateway"}`.
+/// A metric and its matchers: `up` and `{job="order-gateway"}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Selector {
     /// The metric.
     pub metric: String,
-    /// Its matchers with their braces, or nothing.
+    /// The matchers with their braces; empty without any.
     pub matchers: String,
-    /// The function that it is the first argument of, `rate` for example, or nothing.
+    /// The function of which it is the first argument, `rate` for example; empty without one.
     pub function: String,
 }
 
 impl Selector {
-    /// A query for all series that it selects.
+    /// The selector as a query.
     pub fn query(&self) -> String {
         format!("{}{}", self.metric, self.matchers)
     }
 }
 
-/// The selectors of an expression, in the order in which they are written.
+/// The selectors of an expression, in their order.
 pub fn selectors(expression: &str) -> Vec<Selector> {
     let mut found: Vec<Selector> = Vec::new();
     let mut rest = expression.trim_start();
@@ -36,7 +36,7 @@ pub fn selectors(expression: &str) -> Vec<Selector> {
             '#' => rest.find('\n').unwrap_or(rest.len()),
             '{' => {
                 let end = braces(rest);
-                // Only where it follows its metric: a nameless selector names none.
+                // A selector without a name names no metric.
                 if let Some(last) = found.last_mut().filter(|last| last.matchers.is_empty()) {
                     last.matchers = rest[..end].to_owned();
                 }
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_function_is_told() {
+    fn a_selector_has_its_innermost_function() {
         let found = selectors("sum by (le) (rate(a[1m])) or absent(b) or c");
         let functions: Vec<_> = found.iter().map(|selector| selector.function.as_str()).collect();
         assert_eq!(functions, ["rate", "absent", ""]);
     }
 
     #[test]
-    fn what_is_cut_off_does_no_harm() {
+    fn incomplete_expressions_are_read_to_their_end() {
         for broken in ["a{b=\"c", "a[5m", "\"a", "sum by (a", "rate(", "a{", "ä{ö=\"ü\\"] {
             selectors(broken);
         }

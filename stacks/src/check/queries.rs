@@ -1,8 +1,8 @@
-//! Which fields a query of LogQL, TraceQL or KQL compares, and which queries a document prints.
+//! The fields that a query of LogQL, TraceQL or KQL compares, and the queries in a document.
 
 use super::promql::string;
 
-/// Names that stand before a comparison: `level` in `level = "error"`.
+/// The names before a comparison: `level` in `level = "error"`.
 pub(super) fn compared(query: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut rest = query;
@@ -25,7 +25,7 @@ pub(super) fn compared(query: &str) -> Vec<&str> {
     names
 }
 
-/// The blocks of a Markdown document that are marked with this language.
+/// The code blocks of a Markdown document in a language.
 pub(super) fn blocks<'a>(document: &'a str, language: &'a str) -> impl Iterator<Item = &'a str> {
     document.split("```").skip(1).step_by(2).filter_map(move |block| {
         let (marked, query) = block.split_once('\n')?;
@@ -33,7 +33,7 @@ pub(super) fn blocks<'a>(document: &'a str, language: &'a str) -> impl Iterator<
     })
 }
 
-/// What stands between single backticks.
+/// The texts between single backticks.
 pub(super) fn quoted(document: &str) -> impl Iterator<Item = &str> {
     let prose = document.split("```").step_by(2);
     prose.flat_map(|part| part.split('`').skip(1).step_by(2))

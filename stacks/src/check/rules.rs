@@ -1,27 +1,27 @@
-//! Rules and alerts: what each has to have beside what promtool asks for.
+//! Requirements of rules and alerts beyond those of promtool.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Findings, files::Tree};
+use super::{files::Tree, findings::Findings};
 
-/// A rule as it is written.
+/// A rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// The file that it is in.
+    /// The file.
     pub file: String,
-    /// The metric that it records, or none for an alert.
+    /// The recorded metric; none for an alert.
     pub record: Option<String>,
-    /// The alert that it may raise, or none for a recorded metric.
+    /// The alert; none for a recorded metric.
     pub alert: Option<String>,
-    /// What it evaluates.
+    /// The expression.
     pub expr: String,
     labels: Value,
     annotations: Value,
 }
 
-/// All rules, in the order in which they are written.
+/// All rules, in their order.
 pub fn rules(tree: &Tree) -> Vec<Rule> {
     let mut found = Vec::new();
     for (file, value) in tree.values("stacks/prometheus/rules/") {
@@ -44,7 +44,8 @@ pub(super) fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a 
     value[key].as_array().into_iter().flatten()
 }
 
-/// Each alert says how bad it is, of whom, what, how much and what to do; and is tested in both directions.
+/// Checks that each alert has severity, service, summary, description with the value and a runbook, and is tested both
+/// firing and silent.
 pub(super) fn check(tree: &Tree, findings: &mut Findings) {
     let (mut fire, mut silent) = (BTreeSet::new(), BTreeSet::new());
     for (_, tests) in tree.values("stacks/prometheus/tests/") {
@@ -64,7 +65,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Findings) {
             lacks("has a severity other than page and ticket");
         }
         if rule.labels["service"].as_str().is_none_or(str::is_empty) {
-            lacks("does not say which service it is about: the label `service`");
+            lacks("does not say which service it is about: no label `service`");
         }
         if rule.annotations["summary"].as_str().is_none_or(str::is_empty) {
             lacks("has no summary");

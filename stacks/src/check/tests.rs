@@ -1,4 +1,4 @@
-//! A small repository in which all is well, and what is found when one thing in it is wrong.
+//! A small repository without problems, and the finding for each problem that is planted in it.
 
 use std::{fs, path::Path};
 
@@ -56,7 +56,7 @@ tests:
 "#;
 
 const RUNBOOK: &str = r#"# NoOrders
-Look at `orders_total{outcome}` first.
+See `orders_total{outcome}` first.
 ```promql
 orders_total
 ```
@@ -102,7 +102,7 @@ fn repository() -> TempDir {
     dir
 }
 
-/// What is found in a repository without starting a service, and by promtool and amtool where they are asked.
+/// The problems of a repository, without running services; with promtool and amtool if they are asked.
 fn found(root: &Path, are_asked: bool) -> Vec<String> {
     let mut evidence = Evidence::default();
     evidence.note_page("# TYPE orders_total counter\norders_total{outcome=\"paid\"} 1\n");
@@ -120,12 +120,12 @@ fn found(root: &Path, are_asked: bool) -> Vec<String> {
 }
 
 #[test]
-fn a_repository_in_which_all_is_well_is_not_complained_about() {
+fn a_repository_without_problems_has_no_findings() {
     let found = found(repository().path(), true);
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// The file, what of it is replaced and by what, and part of what has to be found.
+/// The file, the text that is replaced, its replacement, and a part of the expected finding.
 const BROKEN: [(&str, &str, &str, &str); 34] = [
     ("grafana/dashboards/orders.json", "\"panels\": [", "\"panels\": ", "is not well formed"),
     ("grafana/lgtm/datasources.yaml", "datasources:", "datasources: [", "is not well formed"),
@@ -139,7 +139,7 @@ const BROKEN: [(&str, &str, &str, &str); 34] = [
         "grafana/dashboards/orders.json",
         "\"x\": 12, \"y\": 1",
         "\"x\": 11, \"y\": 1",
-        "\"Lines\" lies over \"Rate\"",
+        "\"Lines\" overlaps \"Rate\"",
     ),
     ("grafana/dashboards/orders.json", "\"x\": 12, \"y\": 1", "\"x\": 13, \"y\": 1", "does not fit"),
     ("grafana/dashboards/orders.json", "\"id\": 3", "\"id\": 2", "\"Lines\" has no id of its own"),
@@ -179,7 +179,7 @@ const BROKEN: [(&str, &str, &str, &str); 34] = [
 ];
 
 #[test]
-fn each_thing_that_is_wrong_is_found_in_its_file() {
+fn each_planted_problem_is_found_in_its_file() {
     for (file, good, bad, expected) in BROKEN {
         let repository = repository();
         let path = repository.path().join("stacks").join(file);
@@ -188,7 +188,7 @@ fn each_thing_that_is_wrong_is_found_in_its_file() {
         fs::write(&path, text.replace(good, bad)).unwrap();
         let found = found(repository.path(), ["says", "read"].iter().any(|word| expected.contains(word)));
         let name = Path::new(file).file_name().unwrap().to_str().unwrap();
-        // What is expected of another file says of which.
+        // An expectation about another file names that file.
         let is_it = |finding: &String| {
             finding.contains(expected) && (finding.contains(name) || expected.contains(": "))
         };
@@ -198,7 +198,7 @@ fn each_thing_that_is_wrong_is_found_in_its_file() {
 }
 
 #[test]
-fn an_alert_without_a_test_in_which_it_fires_is_found() {
+fn an_alert_without_a_firing_test_is_found() {
     let repository = repository();
     fs::remove_file(repository.path().join("stacks/prometheus/tests/orders.yaml")).unwrap();
     let found = found(repository.path(), false);
@@ -209,7 +209,7 @@ fn an_alert_without_a_test_in_which_it_fires_is_found() {
 }
 
 #[test]
-fn a_directory_that_is_no_repository_is_refused() {
+fn a_directory_without_a_repository_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let error = Tree::read(dir.path(), &mut Findings::default()).err().unwrap().to_string();
     assert!(error.contains("root directory of the repository"), "{error}");

@@ -1,4 +1,4 @@
-//! What every Compose file has to keep to, looked at without Docker.
+//! The rules for Compose files, checked without Docker.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,34 +8,33 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Kind, credentials,
+    credentials,
     plan::{self, Plan},
     service::Service,
 };
+use crate::stack::Stack;
 
-/// These run as root, without capabilities; their files say why.
+/// Services that run as root without capabilities; their files say why.
 const ROOT: [&str; 2] = ["mailpit", "mimir"];
-/// These can write their root file system; their files say why.
+/// Services with a writable root file system; their files say why.
 const WRITABLE: [&str; 4] = ["elasticsearch", "grafana", "kibana", "logstash"];
 
-/// Looks at every stack, and at those that can run side by side; returns what is wrong.
+/// The problems of every stack, and of those that can run side by side.
+///
+/// # Errors
+/// When a file cannot be read.
 pub fn check(root: &Path) -> Result<Vec<String>> {
-    let together = [
-        vec![Kind::Classic],
-        vec![Kind::Lgtm],
-        vec![Kind::Elk],
-        vec![Kind::Classic, Kind::Elk],
-        vec![Kind::Lgtm, Kind::Elk],
-    ];
     let mut all = BTreeSet::new();
-    for kinds in together {
-        let plan = Plan::new(root, &kinds.into_iter().collect(), &plan::placeholders())?;
-        all.extend(problems(&plan));
+    for one in Stack::docker() {
+        for other in Stack::docker().filter(|other| one <= *other && one.fits_beside(*other)) {
+            let plan = Plan::new(root, &[one, other].into(), &plan::placeholders())?;
+            all.extend(problems(&plan));
+        }
     }
     Ok(all.into_iter().collect())
 }
 
-/// What is wrong with one plan.
+/// The problems of one plan.
 pub fn problems(plan: &Plan) -> Vec<String> {
     let mut problems = Vec::new();
     for (name, service) in &plan.project.services {
@@ -74,7 +73,7 @@ fn image(service: &Service) -> Vec<String> {
             .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
     };
     if digest.is_some_and(|digest| !is_digest(digest)) {
-        problems.push(format!("the digest of `{image}` is none"));
+        problems.push(format!("the digest of `{image}` is not SHA-256"));
     }
     problems
 }
@@ -106,13 +105,13 @@ fn running(service: &Service) -> Vec<String> {
     }
     match service.ready_url() {
         Ok(None) if service.healthcheck.is_none() && !service.is_job() => {
-            problems.push("nobody can tell whether it is ready".into());
+            problems.push("has neither a health check nor a readiness probe".into());
         }
         Ok(_) => {}
         Err(error) => problems.push(error.to_string()),
     }
     if service.restart.is_none() {
-        problems.push("does not come back after a crash".into());
+        problems.push("does not restart after a crash".into());
     }
     problems
 }
@@ -138,7 +137,7 @@ fn secrets(service: &Service, plan: &Plan) -> Vec<String> {
     let mut problems = Vec::new();
     for (name, value) in &service.environment {
         let is_secret = ["PASSWORD", "TOKEN", "SECRET", "KEY"].iter().any(|word| name.contains(word));
-        // What was a variable is a placeholder now.
+        // Variables have been replaced by placeholders.
         let is_literal =
             value.as_str().is_some_and(|value| value != "-" && !value.starts_with("/run/secrets/"));
         if is_secret && is_literal {
@@ -151,7 +150,7 @@ fn secrets(service: &Service, plan: &Plan) -> Vec<String> {
             credentials::FILES.iter().any(|known| file == Path::new("var/secrets").join(known))
         });
         if !is_written {
-            problems.push(format!("the secret {name} is in no file that is written"));
+            problems.push(format!("no file is written for the secret {name}"));
         }
     }
     problems
@@ -163,7 +162,7 @@ fn mounts(service: &Service, plan: &Plan) -> Vec<String> {
         let (source, target) = volume.split_once(':').unwrap_or((volume, ""));
         if source.starts_with('/') {
             if !Path::new(source).exists() {
-                problems.push(format!("mounts {source}, which is not there"));
+                problems.push(format!("mounts {source}, which does not exist"));
             }
             if !target.ends_with(":ro") {
                 problems.push(format!("could write {source}"));
@@ -177,10 +176,10 @@ fn mounts(service: &Service, plan: &Plan) -> Vec<String> {
 
 fn needs(service: &Service, plan: &Plan) -> Vec<String> {
     let unknown = service.needs().into_iter().filter(|need| !plan.project.services.contains_key(*need));
-    unknown.map(|need| format!("needs {need}, which is not there")).collect()
+    unknown.map(|need| format!("needs {need}, which is not in the project")).collect()
 }
 
-/// Each port of this machine leads to one service, and has a setting of its own.
+/// Each port of this machine belongs to one service and has its own setting.
 fn addresses(plan: &Plan) -> Vec<String> {
     let Ok(published) = plan.published() else { return Vec::new() };
     let (mut hosts, mut settings) = (BTreeMap::new(), BTreeMap::new());
@@ -203,21 +202,22 @@ fn versions(plan: &Plan) -> Vec<String> {
     let versions: BTreeSet<&str> =
         images.filter_map(|image| image.split('@').next()?.rsplit_once(':')).map(|(_, tag)| tag).collect();
     if versions.len() > 1 {
-        vec![format!("Elastic's images are of several versions: {versions:?}")]
+        vec![format!("Elastic's images have several versions: {versions:?}")]
     } else {
         Vec::new()
     }
 }
 
-/// What the services send goes to somebody who is there.
+/// The services send their telemetry to services of the project.
 fn destinations(plan: &Plan) -> Vec<String> {
     let of = |name: &str| plan.variables.get(name).map_or("", String::as_str);
     let urls = of("TRACES_TO").split(',').chain(of("LOGS_TO").split(',')).filter(|url| !url.is_empty());
     let host = |url: &str| reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
     let lost = urls.filter(|url| !host(url).is_some_and(|host| plan.project.services.contains_key(&host)));
-    let mut problems: Vec<String> = lost.map(|url| format!("nobody is at {url}")).collect();
+    let mut problems: Vec<String> =
+        lost.map(|url| format!("no service of the project is at {url}")).collect();
     if of("TRACES_TO").is_empty() {
-        problems.push("the services send their spans to nobody".into());
+        problems.push("the services have no destination for spans".into());
     }
     problems
 }
@@ -227,11 +227,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// What is found after one service was changed.
+    /// The problems that a change of one service adds.
     fn found(name: &str, change: impl FnOnce(&mut Service)) -> Vec<String> {
         let root = plan::root(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
-        let kinds = [Kind::Classic, Kind::Elk].into();
-        let mut plan = Plan::new(&root, &kinds, &plan::placeholders()).unwrap();
+        let stacks = [Stack::Classic, Stack::Elk].into();
+        let mut plan = Plan::new(&root, &stacks, &plan::placeholders()).unwrap();
         let before: BTreeSet<_> = problems(&plan).into_iter().collect();
         change(plan.project.services.get_mut(name).unwrap());
         problems(&plan).into_iter().filter(|problem| !before.contains(problem)).collect()
@@ -253,7 +253,7 @@ mod tests {
             ("loki", |s| s.user = Some("0:0".into()), "runs as root"),
             ("loki", |s| s.read_only = false, "writable root"),
             ("loki", |s| s.mem_limit = None, "no mem_limit"),
-            ("loki", |s| s.healthcheck = None, "whether it is ready"),
+            ("loki", |s| s.healthcheck = None, "neither a health check"),
             ("loki", |s| s.restart = None, "after a crash"),
             ("loki", |s| s.ports[0] = "0.0.0.0:3100:3100".into(), "not on loopback"),
             ("loki", |s| s.port_settings.clear(), "no setting"),
@@ -263,11 +263,11 @@ mod tests {
                 |s| _ = s.environment.insert("A_PASSWORD".into(), json!("x")),
                 "is written in the file",
             ),
-            ("loki", |s| s.secrets.push(json!("other")), "in no file"),
-            ("loki", |s| s.volumes.push("/not/there:/x:ro".into()), "which is not there"),
+            ("loki", |s| s.secrets.push(json!("other")), "no file is written"),
+            ("loki", |s| s.volumes.push("/not/there:/x:ro".into()), "which does not exist"),
             ("loki", |s| s.volumes.push("/tmp:/x".into()), "could write /tmp"),
             ("loki", |s| s.volumes.push("undeclared:/x".into()), "not declared"),
-            ("loki", |s| s.depends_on = json!(["nobody"]), "needs nobody"),
+            ("loki", |s| s.depends_on = json!(["absent"]), "needs absent"),
         ];
         for (name, change, expected) in cases {
             let problems = found(name, change);
@@ -276,12 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn spans_that_nobody_takes_are_found() {
+    fn spans_without_a_destination_are_found() {
         let root = plan::root(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
-        let mut plan = Plan::new(&root, &[Kind::Classic].into(), &plan::placeholders()).unwrap();
+        let mut plan = Plan::new(&root, &[Stack::Classic].into(), &plan::placeholders()).unwrap();
         plan.variables.insert("TRACES_TO".into(), "http://zipkin:4318/v1/traces".into());
-        assert!(problems(&plan).contains(&"nobody is at http://zipkin:4318/v1/traces".to_owned()));
+        assert!(
+            problems(&plan)
+                .contains(&"no service of the project is at http://zipkin:4318/v1/traces".to_owned())
+        );
         plan.variables.insert("TRACES_TO".into(), String::new());
-        assert!(problems(&plan).contains(&"the services send their spans to nobody".to_owned()));
+        assert!(problems(&plan).contains(&"the services have no destination for spans".to_owned()));
     }
 }

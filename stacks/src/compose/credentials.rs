@@ -1,7 +1,7 @@
-//! Secrets as the containers get them: files, made anew from `.env` at each start, of which `docker inspect` shows nothing.
+//! The secrets of the containers: files written from `.env` at each start, which `docker inspect` does not show.
 //!
-//! Each container gets its own and no others. A container's user is nobody that this machine knows, so the files are
-//! readable by all; the directory around them is not.
+//! Each container mounts its own files. A container's user is unknown to this machine, so the files are readable by all
+//! users; only their owner can enter the directory.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -13,21 +13,24 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::variables::Variables;
-use crate::local::{rabbitmq, secrets};
+use crate::{
+    local::rabbitmq,
+    secrets::{self, AMQP_USER, check_amqp_password},
+};
 
-/// The files, below `var/secrets`, that are written.
+/// The files below `var/secrets`.
 pub(super) const FILES: [&str; 6] =
     ["gateway.env", "payment.env", "mailer.env", "rabbitmq.json", "alerts_token", "grafana_password"];
 
-/// Writes them to `var/secrets` below the root.
+/// Writes the files to `var/secrets` below the root.
 pub(super) fn write(root: &Path, settings: &Variables) -> Result<()> {
     for name in secrets::names() {
         check(name, settings.get(name).map_or("", String::as_str))?;
     }
     let of = |name: &str| settings.get(name).map_or("", String::as_str);
     let password = of("AMQP_PASSWORD");
-    rabbitmq::check_password(password)?;
-    let amqp = format!("amqp://{}:{password}@rabbitmq:5672/%2f", rabbitmq::USER);
+    check_amqp_password(password)?;
+    let amqp = format!("amqp://{}:{password}@rabbitmq:5672/%2f", AMQP_USER);
     let dotenv = |pairs: &[(&str, &str)]| -> String {
         pairs.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()
     };
@@ -44,7 +47,7 @@ pub(super) fn write(root: &Path, settings: &Variables) -> Result<()> {
     make_directory(&dir)?;
     let write = || -> std::io::Result<()> {
         for (name, content) in FILES.iter().zip(&contents) {
-            // Written in place, and not renamed: a container that runs has mounted this very file.
+            // Written in place, not renamed: running containers have mounted these files.
             let mut options = OpenOptions::new();
             let mut file =
                 options.create(true).write(true).truncate(true).mode(0o644).open(dir.join(name))?;
@@ -55,7 +58,7 @@ pub(super) fn write(root: &Path, settings: &Variables) -> Result<()> {
     write().with_context(|| format!("cannot write to {}", dir.display()))
 }
 
-/// Makes a directory that only its owner can enter.
+/// Makes a directory for its owner only.
 pub(super) fn make_directory(dir: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.with_context(|| format!("cannot make the directory {}", dir.display()))
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn each_container_gets_its_own_secrets_in_a_directory_that_only_the_owner_can_enter() {
+    fn each_container_gets_its_own_secrets_in_a_private_directory() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &settings()).unwrap();
         let dir = root.path().join("var/secrets");
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_anybody_would_try_or_no_file_can_hold_is_refused_by_name() {
+    fn guessable_and_unquotable_secrets_are_refused_by_name() {
         let root = tempfile::tempdir().unwrap();
         for (name, bad, expected) in [
             ("GRAFANA_PASSWORD", "changeme", "GRAFANA_PASSWORD can be guessed"),
@@ -118,6 +121,6 @@ mod tests {
             let error = write(root.path(), &settings).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         }
-        assert!(!root.path().join("var").exists(), "nothing is written before all are good");
+        assert!(!root.path().join("var").exists(), "nothing is written before all are checked");
     }
 }

@@ -1,49 +1,47 @@
-//! What stands in the way of a stack on this machine: each finding says what to do.
+//! `stacks doctor`: what keeps a Docker stack from running on this machine, and what to do about it.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Result;
 
 use super::{
-    Kind,
     engine::{Container, Engine, Info},
     plan::{self, Plan},
-    up::{running, settings},
 };
 use crate::{
-    local::{Options, ports},
+    address,
+    output::show,
+    settings::Options,
+    stack::{Stack, of_containers},
     style::{Style, size},
 };
 
-/// Elasticsearch maps its files into memory: with less it would refuse to be part of a cluster; alone it starts, and
-/// fails when it has many of them.
-const MAP_COUNT: u64 = 262_144;
-/// Less free disk than this is a problem now: Elasticsearch stops taking data at 1 GiB.
-const DISK_LEAST: u64 = 2 << 30;
-/// Less than this will be one soon: the images alone are several GiB.
-const DISK_ENOUGH: u64 = 10 << 30;
-/// Log lines and spans carry the engine's time, and questions about them this machine's.
-const CLOCK_SECONDS: f64 = 2.0;
+/// Elasticsearch stops taking data at 1 GiB of free disk.
+const MIN_DISK: u64 = 2 << 30;
+/// The images alone are several GiB.
+const AMPLE_DISK: u64 = 10 << 30;
+/// Log lines and spans carry the engine's time, queries for them this machine's.
+const MAX_CLOCK_SECONDS: f64 = 2.0;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// All is well.
+    /// No problem.
     Good,
-    /// It may become a problem.
+    /// A possible problem.
     Doubtful,
-    /// The stack can't start, or won't work.
+    /// The stack cannot start, or will not work.
     Bad,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub level: Level,
-    /// What was looked at.
+    /// The subject.
     pub topic: &'static str,
-    /// What was found, and what to do about it.
+    /// What was found, and what to do.
     pub text: String,
 }
 
@@ -53,16 +51,19 @@ impl Finding {
     }
 }
 
-/// Looks at this machine for one stack, or for each; says whether it can start.
-pub async fn doctor(options: &Options, kind: Option<Kind>) -> Result<bool> {
+/// Checks this machine for one stack, or for each; true if no finding is [`Level::Bad`].
+///
+/// # Errors
+/// When a file cannot be read, or Docker's answer cannot.
+pub async fn doctor(options: &Options, stack: Option<Stack>) -> Result<bool> {
     let root = plan::root(&options.dir)?;
-    let mut settings = settings(options, &root)?;
+    let mut settings = options.settings()?;
     for (name, value) in plan::placeholders() {
         settings.entry(name).or_insert(value);
     }
-    let kinds = kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]);
+    let stacks = stack.map_or_else(|| Stack::docker().collect(), |stack| vec![stack]);
     let plans: Vec<Plan> =
-        kinds.iter().map(|kind| Plan::new(&root, &[*kind].into(), &settings)).collect::<Result<_>>()?;
+        stacks.iter().map(|stack| Plan::new(&root, &[*stack].into(), &settings)).collect::<Result<_>>()?;
     let mut findings = Vec::new();
     match Engine::find(&root, &settings).await {
         Err(error) => findings.push(Finding::new(Level::Bad, "engine", error.to_string())),
@@ -71,35 +72,31 @@ pub async fn doctor(options: &Options, kind: Option<Kind>) -> Result<bool> {
             findings.push(Finding::new(Level::Good, "engine", about));
             findings.extend(machine(&engine));
             let containers = engine.containers().await?;
-            let running = running(&root, &containers)?;
-            for (plan, kind) in plans.iter().zip(&kinds) {
+            let running = of_containers(&root, &containers)?;
+            for (plan, stack) in plans.iter().zip(&stacks) {
                 findings.extend(memory(plan, engine.info.mem_total)?);
-                match running.iter().find(|other| !other.fits_beside(*kind)) {
-                    Some(other) => findings.push(in_the_way(*kind, *other)),
+                match running.iter().find(|other| !other.fits_beside(*stack)) {
+                    Some(other) => findings.push(in_the_way(*stack, *other)),
                     None => findings.extend(addresses(plan, &containers)?),
                 }
             }
-            if kinds.contains(&Kind::Elk) {
-                findings.extend(map_count(&engine.info));
-            }
+            findings.extend(memory_maps(&stacks, &engine.info));
         }
     }
-    show(&findings)?;
+    show(&text(&findings))?;
     Ok(findings.iter().all(|finding| finding.level < Level::Bad))
 }
 
-/// What has to be known before a stack is started.
+/// The findings before a plan is started.
 pub(super) fn before_start(plan: &Plan, engine: &Engine, containers: &[Container]) -> Result<Vec<Finding>> {
     let mut findings = machine(engine);
     findings.extend(memory(plan, engine.info.mem_total)?);
     findings.extend(addresses(plan, containers)?);
-    if plan.kinds.contains(&Kind::Elk) {
-        findings.extend(map_count(&engine.info));
-    }
+    findings.extend(memory_maps(&plan.stacks, &engine.info));
     Ok(findings)
 }
 
-/// Disk, clock and limits: the same for every stack.
+/// Disk, clock and limits, the same for every stack.
 fn machine(engine: &Engine) -> Vec<Finding> {
     let info = &engine.info;
     let mut findings = Vec::new();
@@ -107,53 +104,52 @@ fn machine(engine: &Engine) -> Vec<Finding> {
         findings.push(Finding::new(
             Level::Doubtful,
             "limits",
-            "the engine can't limit memory, so the totals below are not kept: enable the cgroup controller `memory`",
+            "the engine cannot limit memory, so that the limits below do not hold: enable the cgroup controller `memory`",
         ));
     }
     // With Docker Desktop that directory is in its virtual machine.
-    let place = if info.docker_root_dir.exists() { &*info.docker_root_dir } else { Path::new(".") };
-    if let Ok(disk) = rustix::fs::statvfs(place) {
-        findings.push(disk_of(disk.f_bavail * disk.f_frsize, place));
+    let dir = if info.docker_root_dir.exists() { &*info.docker_root_dir } else { Path::new(".") };
+    if let Ok(disk) = rustix::fs::statvfs(dir) {
+        findings.push(disk_of(disk.f_bavail * disk.f_frsize, dir));
     }
     findings.push(clock(engine.ahead));
     findings
 }
 
-fn disk_of(free: u64, place: &Path) -> Finding {
+fn disk_of(free: u64, dir: &Path) -> Finding {
     let level = match free {
-        0..DISK_LEAST => Level::Bad,
-        DISK_LEAST..DISK_ENOUGH => Level::Doubtful,
+        0..MIN_DISK => Level::Bad,
+        MIN_DISK..AMPLE_DISK => Level::Doubtful,
         _ => Level::Good,
     };
-    let remedy = "; `docker system df` shows what takes it, `docker image prune --all` removes images that nobody uses";
+    let remedy = "; `docker system df` shows what uses it, `docker image prune --all` removes unused images";
     let remedy = if level == Level::Good { "" } else { remedy };
-    Finding::new(level, "disk", format!("{} free in {}{remedy}", size(free), place.display()))
+    Finding::new(level, "disk", format!("{} free in {}{remedy}", size(free), dir.display()))
 }
 
 fn clock(ahead: f64) -> Finding {
-    if ahead.abs() < CLOCK_SECONDS {
-        return Finding::new(Level::Good, "clock", "that of the engine agrees with this machine's");
+    if ahead.abs() < MAX_CLOCK_SECONDS {
+        return Finding::new(Level::Good, "clock", "the engine's clock agrees with this machine's");
     }
     let text = format!(
-        "the engine's differs by {ahead:.0} s, so that what has just happened is looked for at the wrong time: restart \
-         Docker Desktop, or synchronise both with NTP (`timedatectl set-ntp true`)"
+        "the engine's clock differs by {ahead:.0} s, so that queries for the last minutes miss telemetry: restart Docker \
+         Desktop, or synchronise both with NTP (`timedatectl set-ntp true`)"
     );
     Finding::new(Level::Bad, "clock", text)
 }
 
 fn memory(plan: &Plan, total: u64) -> Result<Vec<Finding>> {
     let needed = plan.memory()?;
-    let names: Vec<&str> = plan.kinds.iter().map(|kind| kind.title()).collect();
-    let text = format!("{} takes at most {} of {}", names.join(" with "), size(needed), size(total));
+    let text = format!("{} takes at most {} of {}", plan.titles(), size(needed), size(total));
     Ok(vec![if needed > total {
-        let text = text + ": give Docker more memory, or the kernel may end what takes most";
+        let text = text + ": give Docker more memory, or the kernel may kill the largest container";
         Finding::new(Level::Doubtful, "memory", text)
     } else {
         Finding::new(Level::Good, "memory", text)
     }])
 }
 
-/// The ports that somebody else has; those of our own containers are where they belong.
+/// The ports that other processes use; those of the project's own containers are no problem.
 fn addresses(plan: &Plan, containers: &[Container]) -> Result<Vec<Finding>> {
     let ours: BTreeSet<&str> =
         containers.iter().filter(|container| container.runs()).map(|container| &*container.service).collect();
@@ -162,8 +158,8 @@ fn addresses(plan: &Plan, containers: &[Container]) -> Result<Vec<Finding>> {
         if ours.contains(service) {
             continue;
         }
-        if let Some(obstacle) = ports::obstacle(port.host) {
-            let other = ports::free()?;
+        if let Some(obstacle) = address::obstacle(port.host) {
+            let other = address::free()?;
             let text = format!(
                 "{}, for {service}, {obstacle}: stop it, or set {}={other} in .env",
                 port.host, port.setting
@@ -172,42 +168,39 @@ fn addresses(plan: &Plan, containers: &[Container]) -> Result<Vec<Finding>> {
         }
     }
     if findings.is_empty() {
-        let names: Vec<&str> = plan.kinds.iter().map(|kind| kind.title()).collect();
-        findings.push(Finding::new(
-            Level::Good,
-            "ports",
-            format!("those of {} are free, or its own", names.join(" with ")),
-        ));
+        let text = format!("those of {} are free or its own", plan.titles());
+        findings.push(Finding::new(Level::Good, "ports", text));
     }
     Ok(findings)
 }
 
-fn in_the_way(kind: Kind, other: Kind) -> Finding {
-    let text =
-        format!("those of {} are taken by {}: `make down-{other}` makes room", kind.title(), other.title());
+fn in_the_way(stack: Stack, other: Stack) -> Finding {
+    let (stack, other) = (stack.facts(), other.facts());
+    let text = format!("those of {} are taken by {}: `{}` makes room", stack.title, other.title, other.stop);
     Finding::new(Level::Doubtful, "ports", text)
 }
 
-fn map_count(info: &Info) -> Option<Finding> {
-    // Docker Desktop sets it in its virtual machine, where we can't look.
+/// The kernel's limit of memory maps. A cluster of Elasticsearch refuses to start below it; a single node starts, and fails
+/// once it has many files.
+fn memory_maps<'a>(stacks: impl IntoIterator<Item = &'a Stack>, info: &Info) -> Option<Finding> {
+    let wanted = stacks.into_iter().filter_map(|stack| stack.facts().memory_maps).max()?;
+    // Docker Desktop sets it in its virtual machine, which this program cannot read.
     if info.operating_system.contains("Docker Desktop") {
         return None;
     }
     let found: u64 = fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()?;
     let text = format!("vm.max_map_count is {found}");
-    Some(if found < MAP_COUNT {
-        let remedy = format!(
-            "; Elasticsearch wants {MAP_COUNT}, though for little data it does without: `sudo sysctl -w \
-             vm.max_map_count={MAP_COUNT}`, and the same in /etc/sysctl.d/ to keep it"
-        );
-        let text = text + &remedy;
-        Finding::new(Level::Doubtful, "kernel", text)
-    } else {
-        Finding::new(Level::Good, "kernel", text)
-    })
+    if found >= wanted {
+        return Some(Finding::new(Level::Good, "kernel", text));
+    }
+    let remedy = format!(
+        "; Elasticsearch asks for {wanted}, and works with less while it has little data: `sudo sysctl -w \
+         vm.max_map_count={wanted}`, and the same in /etc/sysctl.d/ to keep it"
+    );
+    Some(Finding::new(Level::Doubtful, "kernel", text + &remedy))
 }
 
-fn show(findings: &[Finding]) -> Result<()> {
+fn text(findings: &[Finding]) -> String {
     let style = Style::for_stdout();
     let lines = findings.iter().map(|finding| {
         let line = format!("{:<8} {}", finding.topic, finding.text);
@@ -217,7 +210,7 @@ fn show(findings: &[Finding]) -> Result<()> {
             Level::Bad => format!("{} {line}\n", style.bad("✗")),
         }
     });
-    crate::commands::show(&lines.collect::<String>())
+    lines.collect()
 }
 
 #[cfg(test)]
@@ -225,14 +218,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_bad_and_says_what_frees_it() {
+    fn a_full_disk_is_bad_and_has_a_remedy() {
         let levels = [1 << 30, 5 << 30, 50 << 30].map(|free| disk_of(free, Path::new("/")).level);
         assert_eq!(levels, [Level::Bad, Level::Doubtful, Level::Good]);
         assert!(disk_of(1 << 30, Path::new("/")).text.contains("docker image prune"));
     }
 
     #[test]
-    fn a_clock_that_differs_is_told_by_how_much() {
+    fn a_differing_clock_is_reported_in_seconds() {
         assert_eq!(clock(1.5).level, Level::Good);
         assert!(clock(-90.0).text.contains("differs by -90 s"));
     }

@@ -1,55 +1,61 @@
-//! `stacks down`: one stack, and then the rest goes on; or all of them.
+//! `stacks down`: stops one Docker stack, or all of them.
 
 use anyhow::{Result, bail};
 
 use super::{
-    Kind,
     engine::{Engine, is_installed},
     plan::{self, Plan},
     start::start,
-    up::{running, settings},
 };
 use crate::{
-    local::{Options, state},
+    local::state,
     progress::Progress,
+    settings::Options,
+    stack::{Stack, of_containers},
 };
 
-const STAYS: &str = "the data stays in named volumes; `make clean` removes them, after asking";
+/// Said when the last stack has been stopped.
+const VOLUMES_STAY: &str = "the data stays in named volumes; `make clean` removes them, after asking";
 
-/// Stops one stack. With the last one the checkout stops, too; else the services are told who is left.
-pub async fn down(options: &Options, kind: Kind, progress: &mut Progress) -> Result<()> {
+/// Stops one stack. The services stop with the last one; before, they are told which stack is left.
+///
+/// # Errors
+/// When the stack does not run, or Docker fails.
+pub async fn down(options: &Options, stack: Stack, progress: &mut Progress) -> Result<()> {
     let root = plan::root(&options.dir)?;
-    let settings = settings(options, &root)?;
+    let settings = options.settings()?;
     let engine = Engine::find(&root, &settings).await?;
-    let _lock = state::lock(&root.join("var/local.lock"))?;
-    let mut kinds = running(&root, &engine.containers().await?)?;
-    if !kinds.remove(&kind) {
-        bail!("{} does not run", kind.title());
+    let _lock = state::lock(&options.lock_file())?;
+    let mut stacks = of_containers(&root, &engine.containers().await?)?;
+    let title = stack.facts().title;
+    if !stacks.remove(&stack) {
+        bail!("{title} does not run");
     }
-    if kinds.is_empty() {
+    if stacks.is_empty() {
         remove(&engine, progress).await?;
-        progress.note(STAYS);
+        progress.note(VOLUMES_STAY);
         return Ok(());
     }
-    let plan = Plan::new(&root, &kinds, &settings)?;
+    let plan = Plan::new(&root, &stacks, &settings)?;
     start(&engine, &plan, progress).await?;
-    let left: Vec<&str> = kinds.iter().map(|kind| kind.title()).collect();
-    progress.note(&format!("{} is stopped, its data stays; {} runs on", kind.title(), left.join(" and ")));
+    progress.note(&format!("{title} is stopped, its data stays; {} runs on", plan.titles()));
     Ok(())
 }
 
-/// Stops every Docker stack, and removes their data where that is wanted; tells whether there was anything to do.
-/// Without Docker there is nothing to do.
+/// Stops every Docker stack, and removes the volumes if `volumes`; true if there was anything to stop or remove.
+///
+/// # Errors
+/// When Docker fails; its absence is no error.
 pub async fn down_all(options: &Options, volumes: bool, progress: &mut Progress) -> Result<bool> {
     let Ok(root) = plan::root(&options.dir) else { return Ok(false) };
-    let settings = settings(options, &root)?;
+    let settings = options.settings()?;
     if !is_installed().await {
         return Ok(false);
     }
     let engine = match Engine::find(&root, &settings).await {
         Ok(engine) => engine,
         Err(error) => {
-            progress.note(&format!("Docker stacks were not looked for: {error}"));
+            progress.note(&format!("cannot check for Docker stacks: {error}"));
             return Ok(false);
         }
     };
@@ -61,14 +67,14 @@ pub async fn down_all(options: &Options, volumes: bool, progress: &mut Progress)
     if removed > 0 {
         progress.note(&format!("removed {removed} volumes of the Docker stacks"));
     } else if runs {
-        progress.note(STAYS);
+        progress.note(VOLUMES_STAY);
     }
     Ok(runs || removed > 0)
 }
 
 async fn remove(engine: &Engine, progress: &mut Progress) -> Result<()> {
-    progress.begin("containers");
+    progress.begin("stop containers");
     engine.remove_containers(|line| progress.waiting(line.chars().take(80).collect())).await?;
-    progress.done("stopped and removed");
+    progress.done("removed");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The Docker engine and Compose, by their command lines: what they are asked and what they answer.
+//! The Docker engine and Compose, by their command lines.
 
 use std::{
     io::ErrorKind,
@@ -14,10 +14,12 @@ use tokio::{
     process::Command,
 };
 
-use super::{PROJECT, plan::Plan, variables::Variables};
+use super::{plan::Plan, variables::Variables};
 
+/// The Compose project, unless `COMPOSE_PROJECT_NAME` names another.
+const PROJECT: &str = "omnitrace";
 /// The oldest Compose that the stacks were tried with.
-const OLDEST_COMPOSE: (u32, u32) = (2, 26);
+const MIN_COMPOSE: (u32, u32) = (2, 26);
 const LABEL: &str = "com.docker.compose.project";
 
 /// An engine that answers, and a Compose that is new enough.
@@ -27,31 +29,31 @@ pub struct Engine {
     project: String,
     /// The version of Compose.
     pub compose: String,
-    /// What the engine says about itself.
+    /// The engine's description of itself.
     pub info: Info,
-    /// By how many seconds its clock is surely ahead of ours; negative when it is behind.
+    /// The least number of seconds by which the engine's clock is ahead of this machine's; negative when it is behind.
     pub ahead: f64,
 }
 
-/// What `docker info` says.
+/// The answer of `docker info`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Info {
     /// The version of the engine.
     pub server_version: String,
-    /// The system that it runs on.
+    /// The operating system.
     pub operating_system: String,
-    /// Its memory, in bytes.
+    /// The engine's memory in bytes.
     pub mem_total: u64,
-    /// Where it keeps images and volumes.
+    /// The directory of images and volumes.
     pub docker_root_dir: PathBuf,
-    /// Its clock, in RFC 3339.
+    /// The engine's clock, in RFC 3339.
     pub system_time: String,
-    /// Whether it can limit the memory of a container.
+    /// True if the engine can limit the memory of a container.
     pub memory_limit: bool,
 }
 
-/// Whether there is a Docker on this machine at all.
+/// True if this machine has a `docker` command.
 pub async fn is_installed() -> bool {
     Command::new("docker").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await.is_ok()
 }
@@ -60,14 +62,14 @@ pub async fn is_installed() -> bool {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Container {
-    /// The service that it is of.
+    /// The Compose service.
     pub service: String,
     /// `created`, `running`, `restarting`, `exited`, ...
     pub state: String,
-    /// `starting`, `healthy`, `unhealthy`; empty where nobody asks.
+    /// `starting`, `healthy`, `unhealthy`; empty without a health check.
     #[serde(default)]
     pub health: String,
-    /// How it ended.
+    /// The exit code of a container that has ended.
     #[serde(default)]
     pub exit_code: i32,
     #[serde(default)]
@@ -75,12 +77,12 @@ pub struct Container {
 }
 
 impl Container {
-    /// Whether it was started and has not ended.
+    /// True if the container was started and has not ended.
     pub fn runs(&self) -> bool {
         ["running", "restarting", "paused"].contains(&&*self.state)
     }
 
-    /// The directory that `docker compose` was called in.
+    /// The directory in which `docker compose` was called.
     pub fn working_dir(&self) -> Option<&Path> {
         let labels = self.labels.split(',');
         let mut dirs =
@@ -90,20 +92,22 @@ impl Container {
 }
 
 impl Engine {
-    /// Finds the engine; an error says what to install or to start.
+    /// Finds the engine.
+    ///
+    /// # Errors
+    /// Says what to install or to start.
     pub async fn find(root: &Path, settings: &Variables) -> Result<Self> {
         let asked = OffsetDateTime::now_utc();
         let info = docker(&["info", "--format", "{{json .}}"]).await?;
         let answered = OffsetDateTime::now_utc();
         ensure!(info.status.success(), "{}", unreachable(&text(&info.stderr)));
         let info: serde_json::Value =
-            serde_json::from_slice(&info.stdout).context("`docker info` did not answer in JSON")?;
-        // Without an engine, old clients answer all the same.
+            serde_json::from_slice(&info.stdout).context("cannot read the answer of `docker info`")?;
+        // Old clients answer without an engine, too.
         if let Some(error) = info["ServerErrors"].get(0).and_then(serde_json::Value::as_str) {
             bail!("{}", unreachable(error));
         }
-        let info: Info =
-            serde_json::from_value(info).context("`docker info` lacks what every engine says")?;
+        let info: Info = serde_json::from_value(info).context("cannot read the answer of `docker info`")?;
         let ahead = ahead(&info.system_time, asked, answered)?;
         let version = docker(&["compose", "version", "--short"]).await?;
         ensure!(
@@ -112,9 +116,9 @@ impl Engine {
              Ubuntu's, or docker-compose of Debian 13's"
         );
         let compose = text(&version.stdout);
-        let (major, minor) = OLDEST_COMPOSE;
+        let (major, minor) = MIN_COMPOSE;
         ensure!(
-            parse(&compose).is_some_and(|found| found >= OLDEST_COMPOSE),
+            parse(&compose).is_some_and(|found| found >= MIN_COMPOSE),
             "Docker Compose {compose} is too old: the stacks need {major}.{minor} or newer"
         );
         let project = settings.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty());
@@ -128,16 +132,27 @@ impl Engine {
     }
 
     /// The containers of the project, also those that have ended.
+    ///
+    /// # Errors
+    /// When Compose fails, or its answer cannot be read.
     pub async fn containers(&self) -> Result<Vec<Container>> {
         let arguments = ["ps", "--all", "--no-trunc", "--format", "json"];
         let output = self.command(&arguments).output().await.context("cannot run docker")?;
-        ensure!(output.status.success(), "`docker compose ps` failed: {}", text(&output.stderr));
+        ensure!(output.status.success(), "cannot list containers: {}", text(&output.stderr));
         let lines = text(&output.stdout);
         let containers = lines.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str);
-        containers.collect::<Result<_, _>>().context("`docker compose ps` did not answer in JSON lines")
+        containers.collect::<Result<_, _>>().context("cannot read the answer of `docker compose ps`")
     }
 
-    /// The last lines that a service has written to its console.
+    /// True if an image is on this machine.
+    ///
+    /// # Errors
+    /// When `docker` cannot be run.
+    pub async fn has_image(&self, image: &str) -> Result<bool> {
+        Ok(docker(&["image", "inspect", "--format", "{{.Id}}", image]).await?.status.success())
+    }
+
+    /// The last lines of a service's console output.
     pub async fn last_words(&self, service: &str) -> String {
         let container = format!("{}-{service}-1", self.project);
         let said = match docker(&["logs", "--tail", "12", &container]).await {
@@ -146,26 +161,44 @@ impl Engine {
         };
         let lines: Vec<String> = said.lines().map(|line| line.chars().take(300).collect()).collect();
         if lines.is_empty() {
-            "it has said nothing".into()
+            "its console output is empty".into()
         } else {
             format!("its last words:\n  {}", lines.join("\n  "))
         }
     }
 
-    /// Runs `docker compose` on a plan; each line that it says meanwhile goes to `show`.
+    /// Runs `docker compose` on a plan; each line of its output goes to `show`.
+    ///
+    /// # Errors
+    /// Quotes the last lines of the output.
     pub async fn compose(&self, plan: &Plan, arguments: &[&str], show: impl FnMut(&str)) -> Result<()> {
         let mut command = self.command(&["--progress", "plain", "--file", "-"]);
         command.args(arguments).envs(&plan.variables);
         follow(command, &plan.file(&self.project), show).await
     }
 
+    /// Runs `docker compose` on containers of the project, such as `stop mailer`.
+    ///
+    /// # Errors
+    /// Quotes the last lines of the output.
+    pub async fn control(&self, arguments: &[&str]) -> Result<()> {
+        let command = self.command(&[&["--progress", "plain"], arguments].concat());
+        follow(command, "", |_| {}).await
+    }
+
     /// Stops and removes every container of the project; the volumes stay.
+    ///
+    /// # Errors
+    /// Quotes the last lines of the output.
     pub async fn remove_containers(&self, show: impl FnMut(&str)) -> Result<()> {
         let command = self.command(&["--progress", "plain", "down", "--remove-orphans"]);
         follow(command, "", show).await
     }
 
-    /// Removes every volume of the project; tells how many there were.
+    /// Removes every volume of the project, and returns their number.
+    ///
+    /// # Errors
+    /// When a volume cannot be removed.
     pub async fn remove_volumes(&self) -> Result<usize> {
         let filter = format!("label={LABEL}={}", self.project);
         let found = docker(&["volume", "ls", "--quiet", "--filter", &filter]).await?;
@@ -180,18 +213,21 @@ impl Engine {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("docker");
-        // Settings come by the environment alone: a file would be read by other rules than ours.
+        // Settings come by the environment alone: Compose reads files by other rules than this program.
         command.args(["compose", "--env-file", "/dev/null", "--project-name", &self.project]).args(arguments);
         command.current_dir(&self.root).stdin(Stdio::null()).kill_on_drop(true);
-        // Ctrl-C is for us, who know when Compose may be cut off.
+        // Ctrl-C goes to this program alone: it knows when Compose may be cut off.
         command.process_group(0);
-        // These would name other files, or hide services.
+        // These would name other files or hide services.
         command.env_remove("COMPOSE_FILE").env_remove("COMPOSE_PROFILES");
         command
     }
 }
 
-/// What `docker` says with these arguments; an error says what to install.
+/// The output of `docker` with these arguments.
+///
+/// # Errors
+/// Says what to install.
 pub async fn docker(arguments: &[&str]) -> Result<Output> {
     let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output().await;
     match output {
@@ -203,12 +239,12 @@ pub async fn docker(arguments: &[&str]) -> Result<Output> {
     }
 }
 
-/// Feeds a command, shows each line that it says while it runs, and keeps the last ones for when it fails.
+/// Runs a command with this input and shows each line of its output; an error quotes the last ones.
 async fn follow(mut command: Command, input: &str, mut show: impl FnMut(&str)) -> Result<()> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot run docker")?;
     if let Some(mut stdin) = child.stdin.take() {
-        // Who does not read it ends with an error of its own.
+        // A command that does not read its input ends with its own error.
         let _ = stdin.write_all(input.as_bytes()).await;
     }
     let mut lines = Vec::new();
@@ -227,10 +263,10 @@ async fn follow(mut command: Command, input: &str, mut show: impl FnMut(&str)) -
     Ok(())
 }
 
-/// By how many seconds a time is outside of those between which it was told.
+/// By how many seconds a time is outside of the two between which it was asked for.
 fn ahead(told: &str, asked: OffsetDateTime, answered: OffsetDateTime) -> Result<f64> {
     let told = OffsetDateTime::parse(told, &Rfc3339)
-        .with_context(|| format!("the engine's time, {told}, is none"))?;
+        .with_context(|| format!("cannot read the engine's time {told}"))?;
     Ok((told - told.clamp(asked, answered)).as_seconds_f64())
 }
 
@@ -263,12 +299,12 @@ mod tests {
         for (version, is_new) in
             [("2.26.1-4", true), ("v5.0.2", true), ("2.9.0", false), ("1.29.2", false), ("dev", false)]
         {
-            assert_eq!(parse(version).is_some_and(|found| found >= OLDEST_COMPOSE), is_new, "{version}");
+            assert_eq!(parse(version).is_some_and(|found| found >= MIN_COMPOSE), is_new, "{version}");
         }
     }
 
     #[test]
-    fn a_clock_counts_as_wrong_only_for_what_the_question_did_not_take() {
+    fn a_clock_is_wrong_only_beyond_the_question_time() {
         let [asked, answered] = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z"]
             .map(|time| OffsetDateTime::parse(time, &Rfc3339).unwrap());
         for (told, expected) in [
@@ -283,13 +319,13 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_does_not_answer_comes_with_what_to_do() {
+    fn an_unreachable_engine_comes_with_a_remedy() {
         assert!(unreachable("permission denied while trying to connect").contains("usermod -aG docker"));
         assert!(unreachable("Cannot connect to the Docker daemon").contains("systemctl start docker"));
     }
 
     #[test]
-    fn a_container_is_read_as_compose_tells_it() {
+    fn a_container_is_read_from_compose_ps() {
         let line = r#"{"Service":"gateway","State":"running","Health":"starting","ExitCode":0,
             "Labels":"a=b,com.docker.compose.project.working_dir=/srv/omnitrace,c=d","Name":"omnitrace-gateway-1"}"#;
         let container: Container = serde_json::from_str(line).unwrap();

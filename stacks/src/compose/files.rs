@@ -1,5 +1,4 @@
-//! Compose files read from disk: what they include and extend is put in its place, as Compose itself does, so that a
-//! stack can be looked at where there is no Docker.
+//! Compose files read from disk, with `include` and `extends` resolved as Compose does, for machines without Docker.
 
 use std::{
     collections::BTreeMap,
@@ -16,10 +15,10 @@ use super::{
     variables::{Variables, interpolate_all, read_lines},
 };
 
-/// A project: all services of a file and of those that it includes.
+/// All services of a file and of those that it includes.
 #[derive(Clone, Debug, Default)]
 pub struct Project {
-    /// By name, which is also their host name.
+    /// The services by name, which is also their host name.
     pub services: BTreeMap<String, Service>,
     /// The files of the secrets, by name.
     pub secrets: BTreeMap<String, PathBuf>,
@@ -60,7 +59,10 @@ struct Extends {
 }
 
 impl Project {
-    /// The project that a file describes, with these variables over the environment files that it names.
+    /// Reads a file, with these variables over the environment files that it names.
+    ///
+    /// # Errors
+    /// Names the file and the service.
     pub fn read(file: &Path, variables: &Variables) -> Result<Self> {
         let mut project = Self::default();
         project.add(file, variables).with_context(|| format!("in {}", file.display()))?;
@@ -83,7 +85,7 @@ impl Project {
             let service = service(file, name, variables, 0)?;
             let service = serde_json::from_value(service).with_context(|| format!("service {name}"))?;
             if self.services.insert(name.clone(), service).is_some() {
-                bail!("service {name} is described twice");
+                bail!("two files have a service {name}");
             }
         }
         for (name, secret) in document.secrets {
@@ -113,7 +115,7 @@ fn service(file: &Path, name: &str, variables: &Variables, depth: usize) -> Resu
     Ok(base)
 }
 
-/// Maps are merged, lists added up, and all else is replaced; so are commands, which are lists of words.
+/// Merges as Compose does: maps by key, lists by appending; commands and all else are replaced.
 fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -130,7 +132,7 @@ fn merge(base: &mut Value, over: Value) {
     }
 }
 
-/// Replaces the paths that are relative to the directory of the file.
+/// Makes the paths absolute that are relative to the directory of the file.
 fn make_absolute(service: &mut Value, dir: &Path) {
     let absolute = |path: &mut Value| {
         let Some(text) = path.as_str().filter(|text| text.starts_with('.')) else { return };
@@ -143,17 +145,17 @@ fn make_absolute(service: &mut Value, dir: &Path) {
 
 fn document(file: &Path, variables: &Variables) -> Result<Document> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    // As Compose reads it: `no` and `y` are words.
+    // Compose reads `no` and `y` as texts.
     let options = serde_saphyr::options! { strict_booleans: true };
     let document = serde_saphyr::from_str_with_options::<Map<String, Value>>(&text, options)
-        .map_err(|error| anyhow!("{} is no YAML: {error}", file.display()))?;
+        .map_err(|error| anyhow!("cannot read {} as YAML: {error}", file.display()))?;
     let mut document = Value::Object(document);
     note_port_settings(&mut document);
     interpolate_all(&mut document, variables)?;
     Ok(serde_json::from_value(document)?)
 }
 
-/// Writes down which settings the ports come from: once interpolated, that can't be seen any more.
+/// Notes the settings of the ports: they are gone after the interpolation.
 fn note_port_settings(document: &mut Value) {
     let services = document.get_mut("services").and_then(Value::as_object_mut);
     for service in services.into_iter().flat_map(Map::values_mut) {
@@ -170,7 +172,10 @@ fn note_port_settings(document: &mut Value) {
     }
 }
 
-/// The variables of an environment file, each for want of another.
+/// These variables over those of an environment file.
+///
+/// # Errors
+/// Names the file.
 pub fn with_file(file: &Path, variables: &Variables) -> Result<Variables> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut all = read_lines(&text, variables).with_context(|| format!("in {}", file.display()))?;
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_included_and_extended_is_put_in_its_place() {
+    fn includes_and_extends_are_resolved() {
         let project = project(&[
             ("a/compose.yaml", "include: [{path: ../b/compose.yaml, env_file: to.env}]"),
             ("a/to.env", "WHERE=there"),
@@ -242,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_with_its_file() {
+    fn a_missing_part_is_named_with_its_file() {
         let error = project(&[("a/compose.yaml", "include: [gone.yaml]")]).unwrap_err();
         assert!(format!("{error:#}").contains("cannot read") && format!("{error:#}").contains("gone.yaml"));
         let error = project(&[("a/compose.yaml", "services: {x: {extends: {service: y}}}")]).unwrap_err();

@@ -1,14 +1,11 @@
-//! What a stack that runs offers: links, logins, and what to try first.
+//! The links, logins and first commands of a running Docker stack.
 
 use anyhow::Result;
 
-use super::{Kind, plan::Plan};
-use crate::{
-    local::{layout::link, rabbitmq},
-    style::size,
-};
+use super::plan::Plan;
+use crate::{address::link, secrets::AMQP_USER, style::size};
 
-/// A page: its name, the service and port behind it, and how to come in.
+/// The web pages: name, service, port in the container, login.
 const PAGES: [(&str, &str, u16, &str); 8] = [
     ("gateway", "gateway", 3000, ""),
     ("Grafana", "grafana", 3000, "user admin, password GRAFANA_PASSWORD in .env"),
@@ -20,37 +17,32 @@ const PAGES: [(&str, &str, u16, &str); 8] = [
     ("RabbitMQ", "rabbitmq", 15672, "user {user}, password AMQP_PASSWORD in .env"),
 ];
 
-/// The whole text.
+/// The text for the end of `up`.
 pub(super) fn text(plan: &Plan) -> Result<String> {
     let mut text = String::from("\n");
     let mut row = |name: &str, what: &str| text.push_str(&format!("  {name:<10} {}\n", what.trim_end()));
     for (name, service, port, login) in PAGES {
         if let Some(address) = plan.address(service, port) {
-            row(name, &format!("{}   {}", link(address), login.replace("{user}", rabbitmq::USER)));
+            row(name, &format!("{}   {}", link(address), login.replace("{user}", AMQP_USER)));
         }
     }
     row("memory", &format!("at most {}", size(plan.memory()?)));
     let gateway = plan.address("gateway", 3000).map_or_else(String::new, link);
-    let trace = match plan.kinds.first() {
-        // The link is long; the gateway's own page has it.
-        Some(Kind::Lgtm) => "in Grafana under Explore, data source traces: its traceId".to_owned(),
-        _ => plan
-            .variables
-            .get("TRACE_PAGE")
-            .map_or_else(String::new, |page| page.replace("{traceId}", "<traceId>")),
+    let trace = match plan.stacks.first().and_then(|stack| stack.facts().trace_page) {
+        Some(page) => page.to_owned(),
+        None => {
+            let page = plan.variables.get("TRACE_PAGE");
+            page.map_or_else(String::new, |page| page.replace("{traceId}", "<traceId>"))
+        }
     };
     text += &format!("\nfirst:\n  curl -X POST {gateway}/create-order\n  its trace    {trace}\n");
     text += &format!("  its e-mail   {}\n", plan.address("mailpit", 8025).map_or_else(String::new, link));
-    for kind in &plan.kinds {
-        let lines = match kind {
-            Kind::Classic | Kind::Lgtm => "its log lines, metrics and dashboards are in Grafana",
-            Kind::Elk => "its log lines are in Kibana, under Discover",
-        };
-        text += &format!("  {lines}\n");
+    for stack in &plan.stacks {
+        text += &format!("  {}\n", stack.facts().log_page);
     }
-    text += "\nthen:\n  make doctor\n";
-    for kind in &plan.kinds {
-        text += &format!("  make down-{kind}\n");
+    text += "\nnext:\n  make prove\n  make doctor\n";
+    for stack in &plan.stacks {
+        text += &format!("  {}\n", stack.facts().stop);
     }
     Ok(text)
 }

@@ -1,4 +1,4 @@
-//! What is to run: one stack, or ELK beside another, as a single Compose project.
+//! The Compose project of one stack, or of ELK beside another.
 
 use std::{
     collections::BTreeSet,
@@ -11,44 +11,41 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::{
-    Kind,
     files::{Project, with_file},
     service::{Published, Service},
     variables::Variables,
 };
+use crate::{secrets, stack::Stack};
 
-/// What every stack includes, and so is no sign of one.
+/// The services themselves, which every stack includes.
 const CHECKOUT: &str = "services/compose.yaml";
-/// Where the services send to, beside the Compose file of each stack.
+/// The file beside each Compose file that says where the services send their telemetry.
 const DESTINATIONS: &str = "destinations.env";
 
-/// The stacks that are to run, with all that follows from that.
+/// The project of the stacks that are to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The root of the checkout.
     pub root: PathBuf,
-    /// Which they are.
-    pub kinds: BTreeSet<Kind>,
-    /// The settings, and where the services send to.
+    /// The stacks.
+    pub stacks: BTreeSet<Stack>,
+    /// The settings, and the destinations of telemetry.
     pub variables: Variables,
-    /// All services, with everything in its place.
+    /// All services, with includes and variables resolved.
     pub project: Project,
 }
 
 impl Plan {
     /// The plan for these stacks, below the root of a checkout.
-    pub fn new(root: &Path, kinds: &BTreeSet<Kind>, settings: &Variables) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When a file is missing or cannot be read.
+    pub fn new(root: &Path, stacks: &BTreeSet<Stack>, settings: &Variables) -> Result<Self> {
         let mut variables = settings.clone();
-        variables.extend(destinations(root, kinds, settings)?);
+        variables.extend(destinations(root, stacks, settings)?);
         let mut project = Project::default();
-        for kind in kinds {
-            let file = kind.file(root);
-            ensure!(
-                file.exists(),
-                "there is no {}: run this in the checkout, or name it with --dir",
-                file.display()
-            );
-            let stack = Project::read(&file, &variables)?;
+        for stack in stacks {
+            let stack = Project::read(&compose_file(root, *stack)?, &variables)?;
             project.services.extend(stack.services);
             project.secrets.extend(stack.secrets);
             project.volumes.extend(stack.volumes);
@@ -58,15 +55,21 @@ impl Plan {
                 }
             }
         }
-        Ok(Self { root: root.to_owned(), kinds: kinds.clone(), variables, project })
+        Ok(Self { root: root.to_owned(), stacks: stacks.clone(), variables, project })
     }
 
-    /// The Compose file of all of it: what the stacks have in common is included once.
+    /// The titles of the stacks, for people.
+    pub fn titles(&self) -> String {
+        let titles: Vec<&str> = self.stacks.iter().map(|stack| stack.facts().title).collect();
+        titles.join(" with ")
+    }
+
+    /// One Compose file for the whole project; files that several stacks include are included once.
     pub fn file(&self, name: &str) -> String {
         json!({ "name": name, "include": self.project.includes }).to_string()
     }
 
-    /// The services in an order in which nobody comes before those that it needs.
+    /// The services in an order in which each comes after those that it needs.
     pub fn in_order(&self) -> Vec<(&str, &Service)> {
         let mut ordered: Vec<(&str, &Service)> = Vec::new();
         while ordered.len() < self.project.services.len() {
@@ -75,14 +78,17 @@ impl Plan {
                 let known = |need: &&str| self.project.services.contains_key(*need);
                 !is_there(name) && service.needs().into_iter().filter(known).all(is_there)
             });
-            // A circle is an error of its own, which Compose reports.
+            // Compose reports circular needs.
             let Some((name, service)) = next else { break };
             ordered.push((name, service));
         }
         ordered
     }
 
-    /// The most memory that all of it may take, in bytes.
+    /// The sum of all memory limits, in bytes.
+    ///
+    /// # Errors
+    /// Names a service without a limit.
     pub fn memory(&self) -> Result<u64> {
         let limit = |(name, service): (&String, &Service)| {
             service.memory().with_context(|| format!("service {name}"))
@@ -90,7 +96,10 @@ impl Plan {
         self.project.services.iter().map(limit).sum()
     }
 
-    /// Every port on this machine that it takes, with the service that it leads to.
+    /// Every published port, with its service.
+    ///
+    /// # Errors
+    /// Names a service whose ports cannot be read.
     pub fn published(&self) -> Result<Vec<(Published, &str)>> {
         let mut all = Vec::new();
         for (name, service) in &self.project.services {
@@ -100,37 +109,39 @@ impl Plan {
         Ok(all)
     }
 
-    /// Where this port of a service is on this machine.
+    /// The address on this machine of a service's port.
     pub fn address(&self, service: &str, port: u16) -> Option<SocketAddr> {
         let published = self.project.services.get(service)?.published().ok()?;
         published.into_iter().find(|published| published.container == port).map(|published| published.host)
     }
 }
 
-/// The services that only this stack has: where one of them runs, the stack does.
-pub fn signs(root: &Path, kind: Kind) -> Result<BTreeSet<String>> {
-    let names = |kind: Kind| -> Result<BTreeSet<String>> {
-        let plan = Plan::new(root, &[kind].into(), &placeholders())?;
+/// The services that no other stack has.
+///
+/// # Errors
+/// When a Compose file cannot be read.
+pub fn own_services(root: &Path, stack: Stack) -> Result<BTreeSet<String>> {
+    let names = |stack: Stack| -> Result<BTreeSet<String>> {
+        let plan = Plan::new(root, &[stack].into(), &placeholders())?;
         Ok(plan.project.services.into_keys().collect())
     };
-    let mut own = names(kind)?;
-    for other in Kind::ALL.into_iter().filter(|other| *other != kind) {
+    let mut own = names(stack)?;
+    for other in Stack::docker().filter(|other| *other != stack) {
         own = &own - &names(other)?;
     }
     Ok(own)
 }
 
-/// Stands for secrets where files are only looked at.
+/// Values in place of the secrets, for reading the files alone.
 pub fn placeholders() -> Variables {
-    let secrets = crate::local::secrets::names();
-    secrets.into_iter().map(|name| (name.to_owned(), "-".to_owned())).collect()
+    secrets::names().into_iter().map(|name| (name.to_owned(), "-".to_owned())).collect()
 }
 
-/// Where the services send to when these stacks run: spans to all of them, log lines to who takes them over OTLP.
-fn destinations(root: &Path, kinds: &BTreeSet<Kind>, settings: &Variables) -> Result<Variables> {
+/// The destinations of telemetry while these stacks run: spans go to all of them, log lines to those that take OTLP.
+fn destinations(root: &Path, stacks: &BTreeSet<Stack>, settings: &Variables) -> Result<Variables> {
     let mut joined = Variables::new();
-    for kind in kinds {
-        let file = kind.file(root).with_file_name(DESTINATIONS);
+    for stack in stacks {
+        let file = compose_file(root, *stack)?.with_file_name(DESTINATIONS);
         let own = with_file(&file, settings)?;
         let of = |name: &str| own.get(name).filter(|value| !value.is_empty());
         for name in ["TRACES_TO", "LOGS_TO"] {
@@ -149,13 +160,23 @@ fn destinations(root: &Path, kinds: &BTreeSet<Kind>, settings: &Variables) -> Re
     Ok(joined)
 }
 
-/// The root of the checkout: absolute, and with the Compose files below it.
+fn compose_file(root: &Path, stack: Stack) -> Result<PathBuf> {
+    let file =
+        stack.compose_file(root).with_context(|| format!("{} has no Compose file", stack.facts().title))?;
+    ensure!(file.exists(), "cannot find {}: run this in the checkout, or name it with --dir", file.display());
+    Ok(file)
+}
+
+/// The absolute root of the checkout, with the Compose files below it.
+///
+/// # Errors
+/// When the directory is no checkout.
 pub fn root(dir: &Path) -> Result<PathBuf> {
-    let root = fs::canonicalize(dir).with_context(|| format!("no directory {}", dir.display()))?;
+    let root = fs::canonicalize(dir).with_context(|| format!("cannot use {}", dir.display()))?;
     let checkout = root.join("stacks").join(CHECKOUT);
     ensure!(
         checkout.exists(),
-        "there is no {}: run this in the checkout, or name it with --dir",
+        "cannot find {}: run this in the checkout, or name it with --dir",
         checkout.display()
     );
     Ok(root)
@@ -169,13 +190,13 @@ mod tests {
         root(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap()
     }
 
-    fn plan(kinds: &[Kind]) -> Plan {
-        Plan::new(&checkout(), &kinds.iter().copied().collect(), &placeholders()).unwrap()
+    fn plan(stacks: &[Stack]) -> Plan {
+        Plan::new(&checkout(), &stacks.iter().copied().collect(), &placeholders()).unwrap()
     }
 
     #[test]
-    fn elk_beside_classic_gets_every_span_too_and_leaves_the_log_lines_to_filebeat() {
-        let both = plan(&[Kind::Classic, Kind::Elk]);
+    fn elk_beside_classic_gets_spans_and_no_log_lines() {
+        let both = plan(&[Stack::Classic, Stack::Elk]);
         assert_eq!(
             both.variables["TRACES_TO"],
             "http://jaeger:4318/v1/traces,http://apm-server:8200/v1/traces"
@@ -188,15 +209,15 @@ mod tests {
             Some(&*both.variables["TRACES_TO"])
         );
 
-        let alone = plan(&[Kind::Elk]);
+        let alone = plan(&[Stack::Elk]);
         assert_eq!((&*alone.variables["LOGS_EXPORTER"], &*alone.variables["LOGS_TO"]), ("none", ""));
         let file: serde_json::Value = serde_json::from_str(&both.file("x")).unwrap();
         assert_eq!(file["include"].as_array().unwrap().len(), 3, "the checkout once, and two stacks: {file}");
     }
 
     #[test]
-    fn nobody_comes_before_those_that_it_needs() {
-        let plan = plan(&[Kind::Lgtm, Kind::Elk]);
+    fn services_come_after_those_that_they_need() {
+        let plan = plan(&[Stack::Lgtm, Stack::Elk]);
         let order: Vec<&str> = plan.in_order().into_iter().map(|(name, _)| name).collect();
         assert_eq!(order.len(), plan.project.services.len());
         let place = |name: &str| order.iter().position(|other| *other == name).unwrap();
@@ -208,9 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn each_stack_has_signs_of_its_own() {
-        assert_eq!(signs(&checkout(), Kind::Classic).unwrap(), ["jaeger".to_owned()].into());
-        assert_eq!(signs(&checkout(), Kind::Lgtm).unwrap(), ["mimir", "tempo"].map(str::to_owned).into());
-        assert!(signs(&checkout(), Kind::Elk).unwrap().contains("elasticsearch"));
+    fn each_stack_has_services_of_its_own() {
+        assert_eq!(own_services(&checkout(), Stack::Classic).unwrap(), ["jaeger".to_owned()].into());
+        assert_eq!(
+            own_services(&checkout(), Stack::Lgtm).unwrap(),
+            ["mimir", "tempo"].map(str::to_owned).into()
+        );
+        assert!(own_services(&checkout(), Stack::Elk).unwrap().contains("elasticsearch"));
     }
 }

@@ -1,4 +1,4 @@
-//! A service of a Compose file, as far as it is looked at here.
+//! A service of a Compose file, with the keys that checks and start use.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -6,81 +6,81 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::local::ports;
+use crate::address;
 
-/// The label that says where a service is asked whether it is ready, `<port>/<path>`, when its image can't ask itself.
+/// The label `PORT/PATH` of a service's readiness probe, for an image that cannot run a health check.
 pub const READY: &str = "omnitrace.ready";
 
 /// One service.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Service {
-    /// The image, by tag and perhaps digest.
+    /// The image with tag, and digest if any.
     #[serde(default)]
     pub image: String,
-    /// How it is built, if it is ours.
+    /// The build, for an image of this repository.
     pub build: Option<Value>,
     /// `uid:gid`.
     pub user: Option<String>,
-    /// Whether its root file system can't be written.
+    /// True if the root file system is read-only.
     #[serde(default)]
     pub read_only: bool,
-    /// Capabilities taken away.
+    /// Dropped capabilities.
     #[serde(default)]
     pub cap_drop: Vec<String>,
-    /// Capabilities given.
+    /// Added capabilities.
     #[serde(default)]
     pub cap_add: Vec<String>,
-    /// `no-new-privileges:true` and the like.
+    /// Options such as `no-new-privileges:true`.
     #[serde(default)]
     pub security_opt: Vec<String>,
-    /// Whether it may do everything.
+    /// True if the container is privileged.
     #[serde(default)]
     pub privileged: bool,
-    /// What happens when it ends.
+    /// The restart policy.
     pub restart: Option<String>,
-    /// The most memory it may take, such as `512m`.
+    /// The memory limit, such as `512m`.
     pub mem_limit: Option<String>,
-    /// `address:port:port`.
+    /// Published ports, `ADDRESS:PORT:PORT`.
     #[serde(default)]
     pub ports: Vec<String>,
-    /// The settings that move the ports, in their order.
+    /// The settings that move the ports, in the same order.
     #[serde(default, rename = "x-settings")]
     pub port_settings: Vec<String>,
-    /// How its container asks it whether it is well.
+    /// The health check of the container.
     pub healthcheck: Option<Value>,
-    /// For whoever looks at it from outside.
+    /// The labels of the container.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Settings; null is taken from the environment of `docker compose`.
+    /// Settings; null means the value in the environment of `docker compose`.
     #[serde(default)]
     pub environment: BTreeMap<String, Value>,
-    /// The words it is started with.
+    /// The arguments.
     #[serde(default)]
     pub command: Vec<String>,
-    /// `source:target[:ro]`, the sources absolute.
+    /// Mounts, `SOURCE:TARGET[:OPTIONS]`, with absolute sources.
     #[serde(default)]
     pub volumes: Vec<String>,
-    /// Names of secrets, or maps with more about them.
+    /// Secrets, by name or as maps with a `source`.
     #[serde(default)]
     pub secrets: Vec<Value>,
-    /// Names of those it needs, or a map of them.
+    /// The services that it needs, as a list or a map.
     #[serde(default)]
     pub depends_on: Value,
 }
 
-/// A port on this machine, and the one in the container that it leads to.
+/// A published port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Published {
-    /// Where this machine listens.
+    /// The address on this machine.
     pub host: SocketAddr,
-    /// Where the container does.
+    /// The port in the container.
     pub container: u16,
-    /// The setting that moves it; empty when there is none.
+    /// The setting that moves it; empty without one.
     pub setting: String,
 }
 
 impl Service {
-    /// Those that must be there first.
+    /// The services that must be ready first.
     pub fn needs(&self) -> Vec<&str> {
         match &self.depends_on {
             Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
@@ -89,23 +89,32 @@ impl Service {
         }
     }
 
-    /// Whether it does its work and ends.
+    /// True if the service ends after its work.
     pub fn is_job(&self) -> bool {
         self.restart.as_deref() == Some("no")
     }
 
-    /// The ports that it publishes.
+    /// The published ports.
+    ///
+    /// # Errors
+    /// When a port has another form than `ADDRESS:PORT:PORT`.
     pub fn published(&self) -> Result<Vec<Published>> {
         let settings = self.port_settings.iter().map(String::as_str).chain(std::iter::repeat(""));
         self.ports.iter().zip(settings).map(|(text, setting)| published(text, setting)).collect()
     }
 
-    /// The most memory it may take, in bytes.
+    /// The memory limit in bytes.
+    ///
+    /// # Errors
+    /// When there is none, or it has another form than `512m`.
     pub fn memory(&self) -> Result<u64> {
         bytes(self.mem_limit.as_deref().context("it has no mem_limit")?)
     }
 
-    /// The URL, on this machine, that answers 200 when it is ready; none when its container knows.
+    /// The URL of the readiness probe on this machine; none if the container has a health check.
+    ///
+    /// # Errors
+    /// When the label names no published port.
     pub fn ready_url(&self) -> Result<Option<String>> {
         let Some(label) = self.labels.get(READY) else { return Ok(None) };
         let (port, path) =
@@ -113,7 +122,7 @@ impl Service {
         let published = self.published()?;
         let host = published.iter().find(|published| published.container.to_string() == port);
         let host = host.with_context(|| format!("{READY}={label} names a port that is not published"))?;
-        Ok(Some(format!("{}/{path}", crate::local::layout::url(host.host))))
+        Ok(Some(format!("{}/{path}", address::url(host.host))))
     }
 
     /// The names of its secrets.
@@ -128,8 +137,8 @@ impl Service {
 fn published(text: &str, setting: &str) -> Result<Published> {
     let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
     let (host, container) =
-        parts.with_context(|| format!("{text} publishes no single port: it is not ADDRESS:PORT:PORT"))?;
-    Ok(Published { host: ports::parse(setting, host)?, container, setting: setting.to_owned() })
+        parts.with_context(|| format!("cannot read the port {text}: not ADDRESS:PORT:PORT"))?;
+    Ok(Published { host: address::parse(setting, host)?, container, setting: setting.to_owned() })
 }
 
 /// `512m` or `1g` in bytes.
@@ -145,7 +154,7 @@ fn bytes(text: &str) -> Result<u64> {
     number
         .zip(unit)
         .map(|(number, unit)| number * unit)
-        .with_context(|| format!("{text} is no size such as 512m"))
+        .with_context(|| format!("cannot read the size {text}: not like 512m"))
 }
 
 #[cfg(test)]
@@ -169,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_to_ask_from_outside_leads_over_the_published_port() {
+    fn a_probe_goes_to_the_published_port() {
         let mimir = json!({"ports": ["127.0.0.1:7000:9009"], "labels": {READY: "9009/ready"}});
         assert_eq!(service(mimir).ready_url().unwrap().unwrap(), "http://127.0.0.1:7000/ready");
         assert!(service(json!({"labels": {READY: "9009/ready"}})).ready_url().is_err());
@@ -177,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn needs_are_read_in_both_ways_to_write_them() {
+    fn needs_are_read_from_lists_and_maps() {
         assert_eq!(service(json!({"depends_on": ["a", "b"]})).needs(), ["a", "b"]);
         assert_eq!(service(json!({"depends_on": {"a": {"condition": "service_healthy"}}})).needs(), ["a"]);
     }

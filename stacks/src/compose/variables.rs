@@ -1,14 +1,17 @@
-//! `${NAME}` in Compose files, as far as ours use it.
+//! `${NAME}` in Compose files, in the forms that this repository uses.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-/// What stands for a name; empty counts as nothing where a default asks for more.
+/// Values by name; an empty one counts as absent in `:-` and `:?`.
 pub type Variables = BTreeMap<String, String>;
 
-/// The text with every `${…}` replaced: `${A}`, `${A-default}`, `${A:-default}`, `${A:?why it must be set}`, and `$$` for `$`.
+/// Replaces `${A}`, `${A-default}`, `${A:-default}`, `${A:?why it must be set}`, and `$$` by `$`.
+///
+/// # Errors
+/// When a required variable is absent, or the form is unknown.
 pub fn interpolate(text: &str, variables: &Variables) -> Result<String> {
     let mut rest = text;
     let mut result = String::with_capacity(text.len());
@@ -21,15 +24,18 @@ pub fn interpolate(text: &str, variables: &Variables) -> Result<String> {
             continue;
         }
         let expression = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-        let (expression, after) =
-            expression.with_context(|| format!("`{text}` has a $ that is neither ${{NAME}} nor $$"))?;
+        let (expression, after) = expression
+            .with_context(|| format!("cannot read `{text}`: a $ that is neither ${{NAME}} nor $$"))?;
         result.push_str(&value(expression, variables)?);
         rest = after;
     }
     Ok(result + rest)
 }
 
-/// The same for every text in a document.
+/// Interpolates every text of a document.
+///
+/// # Errors
+/// As [`interpolate`].
 pub fn interpolate_all(document: &mut Value, variables: &Variables) -> Result<()> {
     match document {
         Value::String(text) => *text = interpolate(text, variables)?,
@@ -40,7 +46,10 @@ pub fn interpolate_all(document: &mut Value, variables: &Variables) -> Result<()
     Ok(())
 }
 
-/// The lines `NAME=value` of an environment file, their values interpolated.
+/// Reads the lines `NAME=value` of an environment file and interpolates the values.
+///
+/// # Errors
+/// When a line has another form.
 pub fn read_lines(text: &str, variables: &Variables) -> Result<Variables> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
@@ -67,7 +76,7 @@ fn value(expression: &str, variables: &Variables) -> Result<String> {
         return filled.cloned().with_context(|| format!("{name} is not set: {reason}"));
     }
     if !operator.is_empty() {
-        bail!("`${{{expression}}}` is not understood");
+        bail!("cannot read `${{{expression}}}`");
     }
     Ok(set.cloned().unwrap_or_default())
 }
@@ -81,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_replaced_as_compose_does() {
+    fn names_are_interpolated_as_compose_does() {
         for (text, expected) in [
             ("plain", "plain"),
             ("a-${SET}-b", "a-x-b"),
@@ -96,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_be_set_says_why_and_what_is_unknown_is_refused() {
+    fn absent_values_and_unknown_forms_are_refused() {
         let error = interpolate("${EMPTY:?make up-elk writes one}", &variables()).unwrap_err().to_string();
         assert_eq!(error, "EMPTY is not set: make up-elk writes one");
         for bad in ["$SET", "${SET", "cost: 5$", "${SET:+other}"] {
@@ -105,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_file_may_name_variables() {
+    fn values_of_an_environment_file_are_interpolated() {
         let text = "# a comment\n\nPAGE=http://${HOST:-localhost}/{traceId}?a=b\nEMPTY=\n";
         let lines = read_lines(text, &Variables::new()).unwrap();
         assert_eq!(lines["PAGE"], "http://localhost/{traceId}?a=b");

@@ -1,38 +1,50 @@
-//! The drills: which alert, what brings it about, and about which service it is then.
+//! The drills: the alert, the trouble that causes it, and the service that it is about.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::scene::{Part, Service};
-
-/// The alerts that can be drilled, in the order of a whole run.
+/// The alerts that can be drilled, in the order of a full run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[value(rename_all = "PascalCase")]
 pub enum Alert {
-    /// Too many requests get a 5xx.
+    /// Too many requests are answered 5xx
     HighErrorRate,
-    /// A service does not answer.
+    /// A service does not answer
     ServiceDown,
-    /// Answers take too long.
+    /// Answers take too long
     HighLatency,
-    /// Events or e-mails pile up.
+    /// Events or e-mails pile up
     QueueProcessingFailures,
-    /// Spans do not reach their backend.
+    /// Spans do not reach their backend
     TelemetryLoss,
 }
 
-/// What is done to bring an alert about.
+/// A service with a `/simulation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    Payment,
+    Mailer,
+}
+
+/// A part of a stack that a drill can stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Mailer,
+    Traces,
+}
+
+/// The cause of an alert.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Trouble {
-    /// A service simulates this, as `PUT /simulation` takes it.
+    /// A service simulates this body of `PUT /simulation`.
     Simulated(Service, &'static str),
     /// A part of the stack is stopped.
     Stopped(Part),
 }
 
 impl Alert {
-    /// All of them.
+    /// All drills.
     pub const ALL: [Self; 5] = [
         Self::HighErrorRate,
         Self::ServiceDown,
@@ -41,7 +53,7 @@ impl Alert {
         Self::TelemetryLoss,
     ];
 
-    /// What brings it about.
+    /// The trouble that causes the alert.
     pub(super) fn trouble(self) -> Trouble {
         match self {
             Self::HighErrorRate => Trouble::Simulated(Service::Payment, r#"{"failureRate": 0.9}"#),
@@ -52,7 +64,7 @@ impl Alert {
         }
     }
 
-    /// The same in words.
+    /// The trouble in words.
     pub(super) fn cause(self) -> &'static str {
         match self {
             Self::HighErrorRate => "nine of ten attempts to settle a payment fail",
@@ -63,7 +75,7 @@ impl Alert {
         }
     }
 
-    /// The label `service` of the alert that is waited for; there may be others of the same name.
+    /// The label `service` of the expected alert; alerts of other services can have the same name.
     pub(super) fn service(self) -> &'static str {
         match self {
             Self::HighErrorRate | Self::HighLatency => "payment-service",
@@ -100,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_drill_is_for_an_alert_that_is_shipped() {
+    fn every_drill_is_for_a_shipped_alert() {
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("prometheus/rules");
         let files = fs::read_dir(rules).unwrap();
         let rules: String = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();

@@ -1,17 +1,17 @@
-//! Trouble on purpose, for training. `stacks drill` breaks something on purpose, under a small load, and shows that the alert about it arrives, and that
-//! it is resolved once the cause is mended. Whatever happens, what was broken is mended.
+//! Drills and incidents, for training.
+//!
+//! `stacks drill` causes an alert under a small load, waits for its delivery, repairs the cause and waits for the resolved
+//! notice. The cause is repaired however the drill ends. `incident` holds `stacks incident` and `stacks answer`.
 
 mod catalogue;
-mod docker;
 mod incident;
-mod load;
 mod notices;
+mod orders;
 mod queries;
 mod report;
 mod scene;
 
 use std::{
-    io::{Write as _, stdout},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 
 pub use self::{
     catalogue::Alert,
-    incident::{IncidentWanted, answer, begin, place_orders},
+    incident::{IncidentArgs, answer, begin, place_orders},
 };
 use self::{
     catalogue::Trouble,
@@ -30,38 +30,43 @@ use self::{
     scene::Scene,
 };
 use crate::{
-    local::{Options, pace::Pace, state},
+    local::{pace::Pace, state},
+    output::show,
     progress::Progress,
+    settings::Options,
     signals::Interruptions,
     style::Style,
 };
 
-/// How often the alert log is asked.
-const PERIOD: Duration = Duration::from_millis(250);
+/// Time between two queries of the alert log.
+const PAUSE: Duration = Duration::from_millis(250);
 
-/// Which drills to run, and how fast.
+/// The drills to run, and their pace.
 #[derive(Clone, Debug, clap::Args)]
-pub struct DrillWanted {
-    /// The alert to bring about; all of them if none is named
+pub struct DrillArgs {
+    /// The alert to cause; all of them if none is named
     #[arg(long, value_enum, value_name = "NAME")]
     pub alert: Option<Alert>,
-    /// How fast rules and routes are; fast is for the local stack, and what it does by default
+    /// The pace of rules and routes; fast is for the local stack, and its default
     #[arg(long, value_enum)]
     pub pace: Option<Pace>,
 }
 
 /// Runs the drills and shows their times.
-pub async fn run(options: &Options, wanted: &DrillWanted) -> Result<ExitCode> {
+///
+/// # Errors
+/// When a notice does not arrive in time, or the stack cannot be broken or repaired.
+pub async fn run(options: &Options, args: &DrillArgs) -> Result<ExitCode> {
     let mut interruptions = Interruptions::new()?;
-    let _lock = state::lock(&options.dir.join("var/local.lock"))?;
+    let _lock = state::lock(&options.lock_file())?;
     incident::refuse_during_incident(options)?;
-    let scene = Scene::open(options)?;
+    let scene = Scene::open(options).await?;
     scene.expect_alerts().await?;
-    let pace = wanted.pace.unwrap_or_else(|| scene.fastest());
+    let pace = args.pace.unwrap_or_else(|| scene.fastest());
     if pace == Pace::Fast && scene.fastest() != Pace::Fast {
-        bail!("the stacks in Docker judge at the shipped pace: leave --pace out");
+        bail!("cannot change the pace of a Docker stack; leave --pace out");
     }
-    let alerts = wanted.alert.map_or_else(|| Alert::ALL.to_vec(), |alert| vec![alert]);
+    let alerts = args.alert.map_or_else(|| Alert::ALL.to_vec(), |alert| vec![alert]);
     for alert in &alerts {
         if let Trouble::Stopped(part) = alert.trouble() {
             scene.expect(part)?;
@@ -71,26 +76,25 @@ pub async fn run(options: &Options, wanted: &DrillWanted) -> Result<ExitCode> {
     let mut drill = Drill { scene, pace, broken: None, rows: Vec::new(), progress: Progress::for_terminal() };
     let ended = tokio::select! {
         ended = drill.all(&alerts) => ended.map(|()| ExitCode::SUCCESS),
-        failed = load::orders(&gateway) => failed.map(|never| match never {}),
+        failed = orders::place_orders(&gateway) => failed.map(|never| match never {}),
         signal = interruptions.next() => {
             let code = ExitCode::from(128 + signal.as_raw() as u8);
             drill.progress.failed();
-            drill.progress.note("interrupted");
+            drill.progress.note("interrupted; repairing the cause");
             Ok(code)
         }
     };
     drill.progress.failed();
-    let mended = drill.leave().await;
-    let table = report::table(&drill.rows, Style::for_stdout());
-    stdout().lock().write_all(table.as_bytes()).context("cannot write to standard output")?;
+    let repaired = drill.leave().await;
+    show(&report::table(&drill.rows, Style::for_stdout()))?;
     let code = ended?;
-    mended.map(|()| code)
+    repaired.map(|()| code)
 }
 
 struct Drill {
     scene: Scene,
     pace: Pace,
-    /// What is to be mended.
+    /// The alert whose cause is to be repaired.
     broken: Option<Alert>,
     rows: Vec<Row>,
     progress: Progress,
@@ -108,12 +112,12 @@ impl Drill {
 
     async fn one(&mut self, alert: Alert) -> Result<Row> {
         self.progress.note(&format!("{alert}: {}", alert.cause()));
-        self.progress.begin("quiet");
+        self.progress.begin("wait for quiet");
         self.until(&format!("{alert} still fires from before"), |log| {
             firing(log, alert).is_empty().then_some(())
         })
         .await?;
-        self.progress.done("it does not fire");
+        self.progress.done("does not fire");
 
         self.progress.begin("break");
         let broken_at = OffsetDateTime::now_utc();
@@ -121,7 +125,7 @@ impl Drill {
         self.scene.cause(alert.trouble()).await?;
         self.progress.done(&alert.trouble().to_string());
 
-        self.progress.begin("delivered");
+        self.progress.begin("wait for alert");
         let fired = self
             .until(&format!("no notice of {alert} about {}", alert.service()), |log| {
                 firing(log, alert).into_iter().find(|notice| notice.received_at >= broken_at).cloned()
@@ -134,33 +138,35 @@ impl Drill {
             fired.annotation("runbook_url")
         ));
 
-        self.progress.begin("mend");
-        let mended_at = OffsetDateTime::now_utc();
-        self.mend().await?;
-        self.progress.done("as it was");
+        self.progress.begin("repair");
+        let repaired_at = OffsetDateTime::now_utc();
+        self.repair().await?;
+        self.progress.done("as before");
 
-        self.progress.begin("resolved");
+        self.progress.begin("wait for end");
         let is_resolved = |notice: &&Notice| {
             notice.status == Status::Resolved
                 && notice.fingerprint == fired.fingerprint
                 && notice.received_at >= fired.received_at
         };
         let resolved = self
-            .until(&format!("no word that {alert} is resolved"), |log| log.iter().find(is_resolved).cloned())
+            .until(&format!("no notice that {alert} is resolved"), |log| {
+                log.iter().find(is_resolved).cloned()
+            })
             .await?;
-        self.progress.done("and the alert log says so");
+        self.progress.done("resolved, in the alert log");
         Ok(Row {
             alert,
             delivered: (fired.received_at - broken_at).unsigned_abs(),
-            resolved: (resolved.received_at - mended_at).unsigned_abs(),
+            resolved: (resolved.received_at - repaired_at).unsigned_abs(),
         })
     }
 
-    /// Waits for something in the alert log; `otherwise` is what there was instead.
+    /// Waits until the alert log has what `find` looks for; `otherwise` is the error without it.
     async fn until<T>(&mut self, otherwise: &str, find: impl Fn(&[Notice]) -> Option<T>) -> Result<T> {
         let limit = match self.pace {
             Pace::Fast => Duration::from_secs(150),
-            // The longest window of the rules is 10 minutes, and it has to pass twice.
+            // The longest window of the rules is 10 minutes, and it must pass twice.
             Pace::Shipped => Duration::from_secs(25 * 60),
         };
         let deadline = Instant::now() + limit;
@@ -172,28 +178,28 @@ impl Drill {
             if Instant::now() > deadline {
                 log?;
                 bail!(
-                    "{otherwise} after {} s; Alertmanager and Prometheus say what they know",
+                    "{otherwise} after {} s; see the pages of Prometheus and Alertmanager",
                     limit.as_secs()
                 );
             }
             self.progress.waiting(otherwise.to_owned());
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn mend(&mut self) -> Result<()> {
+    async fn repair(&mut self) -> Result<()> {
         if let Some(alert) = self.broken {
-            self.scene.mend(alert.trouble()).await.with_context(|| {
-                format!("{} and could not be mended: `make down && make up` does it", alert.cause())
+            self.scene.repair(alert.trouble()).await.with_context(|| {
+                format!("cannot repair the cause of {alert}: {}; run `make down && make up`", alert.cause())
             })?;
             self.broken = None;
         }
         Ok(())
     }
 
-    /// Leaves the stack as it was found.
+    /// Repairs the cause, and restores the pace.
     async fn leave(&mut self) -> Result<()> {
-        let mended = self.mend().await;
-        mended.and(self.scene.set_pace(Pace::Shipped).await)
+        let repaired = self.repair().await;
+        repaired.and(self.scene.set_pace(Pace::Shipped).await)
     }
 }

@@ -1,4 +1,4 @@
-//! What the gateway's alert log says, and how to find in it what a drill waits for.
+//! The notices in the gateway's alert log.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::catalogue::Alert;
 
-/// An alert at the moment when it was delivered.
+/// An alert as it was delivered.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Notice {
@@ -27,19 +27,19 @@ pub(super) enum Status {
 }
 
 impl Notice {
-    /// Whether it is about this alert, of the service that its drill waits for.
+    /// True if it is about this alert and the service that the drill expects.
     pub(super) fn is(&self, alert: Alert) -> bool {
         let label = |name: &str| self.labels.get(name).map(String::as_str);
         label("alertname") == Some(&alert.to_string()) && label("service") == Some(alert.service())
     }
 
-    /// What it says to people.
+    /// The text of an annotation; empty if absent.
     pub(super) fn annotation(&self, name: &str) -> &str {
         self.annotations.get(name).map_or("", String::as_str)
     }
 }
 
-/// The notices of an alert that fires still, of a log with the newest first.
+/// The firing notices of an alert that no newer notice resolves, in a log with the newest first.
 pub(super) fn firing(notices: &[Notice], alert: Alert) -> Vec<&Notice> {
     let is_newest = |(index, notice): &(usize, &Notice)| {
         !notices[..*index].iter().any(|newer| newer.fingerprint == notice.fingerprint)
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fires_is_told_by_the_newest_word_about_it() {
+    fn the_newest_notice_says_what_fires() {
         let log = [
             notice(Status::Firing, "ServiceDown", "email-service", "b"),
             notice(Status::Resolved, "ServiceDown", "email-service", "a"),

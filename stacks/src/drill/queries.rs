@@ -1,39 +1,39 @@
-//! The query that decides what an incident is, in the language of each backend that can tell.
+//! The query that shows the cause of an incident, in the language of each backend that can.
 
 use super::catalogue::Alert;
-use crate::backends::stack::Kind;
+use crate::stack::{Language, Stack};
 
-/// One query.
+/// A query.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Query {
-    /// The language that it is written in.
-    pub(super) language: &'static str,
-    /// The query.
+    pub(super) language: Language,
     pub(super) text: &'static str,
 }
 
-const PROMQL: &str = "PromQL";
-
 impl Query {
-    /// Whether Prometheus answers it.
-    pub(super) fn is_promql(self) -> bool {
-        self.language == PROMQL
+    /// The name of its language.
+    pub(super) fn language_name(self) -> &'static str {
+        match self.language {
+            Language::PromQl => "PromQL",
+            Language::LogQl => "LogQL",
+            Language::TraceQl => "TraceQL",
+            Language::Kql => "KQL",
+        }
     }
 }
 
-/// What to ask the backends of this stack.
-pub(super) fn decisive(alert: Alert, kind: Kind) -> Vec<Query> {
-    let promql = Some(Query { language: PROMQL, text: promql(alert) });
-    let logql = logql(alert).map(|text| Query { language: "LogQL", text });
-    let traceql = traceql(alert).map(|text| Query { language: "TraceQL", text });
-    let kql = Some(Query { language: "KQL", text: kql(alert) });
-    let asked = match kind {
-        Kind::Local => [promql, None, None],
-        Kind::Classic => [promql, logql, None],
-        Kind::Lgtm => [promql, logql, traceql],
-        Kind::Elk => [kql, None, None],
+/// The queries for the backends of this stack.
+pub(super) fn decisive(alert: Alert, stack: Stack) -> Vec<Query> {
+    let query = |language: &Language| {
+        let text = match language {
+            Language::PromQl => Some(promql(alert)),
+            Language::LogQl => logql(alert),
+            Language::TraceQl => traceql(alert),
+            Language::Kql => Some(kql(alert)),
+        };
+        text.map(|text| Query { language: *language, text })
     };
-    asked.into_iter().flatten().collect()
+    stack.facts().languages.iter().filter_map(query).collect()
 }
 
 fn promql(alert: Alert) -> &'static str {
@@ -65,7 +65,7 @@ fn logql(alert: Alert) -> Option<&'static str> {
         Alert::QueueProcessingFailures => {
             Some(r#"sum(count_over_time({service_name="email-service"} |= "e-mail sent" [1m]))"#)
         }
-        // The log lines arrive; that spans don't is told by the metrics alone.
+        // Log lines still arrive; the loss of spans is in the metrics alone.
         Alert::TelemetryLoss => None,
     }
 }
@@ -76,7 +76,7 @@ fn traceql(alert: Alert) -> Option<&'static str> {
             Some(r#"{ resource.service.name = "payment-service" && kind = server && status = error }"#)
         }
         Alert::HighLatency => Some(r#"{ name = "settle payment" && duration > 1s }"#),
-        // What does not happen leaves no span.
+        // A missing event leaves no span.
         Alert::ServiceDown | Alert::QueueProcessingFailures | Alert::TelemetryLoss => None,
     }
 }

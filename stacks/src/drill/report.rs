@@ -1,32 +1,38 @@
-//! The times of the drills as a table.
+//! The table of delivery times.
 
 use std::time::Duration;
 
 use super::catalogue::Alert;
-use crate::style::Style;
+use crate::{
+    style::Style,
+    table::{
+        Align::{Left, Right},
+        Cell, Table,
+    },
+};
 
-/// A drill that went as it should.
+/// A drill that went as expected.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     pub(super) alert: Alert,
-    /// From the fault until the notice.
+    /// From the fault until the firing notice.
     pub(super) delivered: Duration,
-    /// From the end of the fault until the word that it is over.
+    /// From the repair until the resolved notice.
     pub(super) resolved: Duration,
 }
 
-/// One row for each drill; nothing where there was none.
+/// One row for each drill; empty without drills.
 pub(super) fn table(rows: &[Row], style: Style) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let head = format!("\n{:24}  {:>9}  {:>8}  cause", "alert", "delivered", "resolved");
-    let mut text = style.dim(&head) + "\n";
+    let columns = [("alert", Left), ("delivered", Right), ("resolved", Right), ("cause", Left)];
+    let mut table = Table::new(style, &columns);
+    let seconds = |duration: Duration| Cell::plain(format!("{:.1} s", duration.as_secs_f64()));
     for Row { alert, delivered, resolved } in rows {
-        let (delivered, resolved) = (delivered.as_secs_f64(), resolved.as_secs_f64());
-        text += &format!("{alert:24}  {delivered:>7.1} s  {resolved:>6.1} s  {}\n", alert.cause());
+        table.row([Cell::plain(alert), seconds(*delivered), seconds(*resolved), Cell::plain(alert.cause())]);
     }
-    text
+    format!("\n{}", table.text())
 }
 
 #[cfg(test)]
@@ -41,9 +47,6 @@ mod tests {
             resolved: Duration::from_secs(7),
         };
         let shown = table(&[row], Style::PLAIN);
-        assert_eq!(
-            shown.lines().last().unwrap(),
-            "ServiceDown                  12.3 s     7.0 s  the mailer is stopped"
-        );
+        assert_eq!(shown.lines().last().unwrap(), "ServiceDown     12.3 s     7.0 s  the mailer is stopped");
     }
 }

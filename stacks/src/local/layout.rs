@@ -1,16 +1,20 @@
-//! Who is part of the local stack, in the order of start, and where each listens. Chosen once per
-//! stack and kept in its state: whoever is started again comes back to the same place.
+//! The components of the local stack, in the order of start, and the addresses on which they listen. A layout is chosen
+//! once per stack and kept in its state: a component that is started again keeps its address.
 
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
 };
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{ports, rabbitmq, watch::Watch};
+use super::{installed, rabbitmq};
+use crate::{
+    address::{self, link},
+    settings::Settings,
+};
 
 /// One process of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,7 +39,7 @@ pub enum Component {
 }
 
 impl Component {
-    /// All of them, in the order of start.
+    /// All components, in the order of start.
     pub const ALL: [Self; 8] = [
         Self::Epmd,
         Self::Rabbitmq,
@@ -46,10 +50,10 @@ impl Component {
         Self::Alertmanager,
         Self::Prometheus,
     ];
-    /// Those that are ours to observe.
+    /// The three services.
     pub const SERVICES: [Self; 3] = [Self::Payment, Self::Mailer, Self::Gateway];
 
-    /// Its name, for people; for a service also the name of its binary.
+    /// The name; for a service also that of its binary.
     pub fn name(self) -> &'static str {
         match self {
             Self::Epmd => "epmd",
@@ -83,7 +87,7 @@ impl fmt::Display for Component {
     }
 }
 
-/// Where the stack listens.
+/// The addresses of a stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     /// The order gateway.
@@ -92,15 +96,45 @@ pub struct Layout {
     pub payment: SocketAddr,
     /// The e-mail service.
     pub mailer: SocketAddr,
-    /// Our trace backend; none when the settings name another.
+    /// The stack's trace backend; none when the settings name another.
     pub traces: Option<Traces>,
-    /// Our RabbitMQ node; none when the settings name a broker.
+    /// The stack's RabbitMQ node; none when the settings name a broker.
     pub broker: Option<rabbitmq::Ports>,
     /// Prometheus and Alertmanager; none when they are not installed, or not wanted.
     pub watch: Option<Watch>,
 }
 
-/// Where the trace backend listens.
+/// The addresses of Prometheus and Alertmanager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Prometheus.
+    pub prometheus: SocketAddr,
+    /// Alertmanager.
+    pub alertmanager: SocketAddr,
+}
+
+impl Watch {
+    /// The addresses in the settings, else the usual ports, or free ones where those are taken; none where this machine
+    /// lacks one of both programs, or the settings switch alerts off.
+    fn choose(settings: &Settings, any_free: bool) -> Result<Option<Self>> {
+        if !installed::are_alerts_wanted(settings) || !installed::can_alert(settings) {
+            return Ok(None);
+        }
+        let address = |variable: &str, usual: u16| match settings.get(variable) {
+            Some(value) => address::parse(variable, value),
+            None => match SocketAddr::from((Ipv4Addr::LOCALHOST, usual)) {
+                usual if !any_free && address::obstacle(usual).is_none() => Ok(usual),
+                _ => address::free(),
+            },
+        };
+        Ok(Some(Self {
+            prometheus: address("PROMETHEUS_LISTEN", 9090)?,
+            alertmanager: address("ALERTMANAGER_LISTEN", 9093)?,
+        }))
+    }
+}
+
+/// The addresses of the trace backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traces {
     /// OTLP over HTTP.
@@ -110,11 +144,14 @@ pub struct Traces {
 }
 
 impl Layout {
-    /// The places that the settings name; for the rest the usual ports, or any free ones.
-    pub fn choose(settings: &BTreeMap<String, String>, any_free: bool) -> Result<Self> {
+    /// The addresses in the settings; for the others the usual ports, or any free ones.
+    ///
+    /// # Errors
+    /// When a setting is not an address, or two components have the same one.
+    pub fn choose(settings: &Settings, any_free: bool) -> Result<Self> {
         let address = |variable: &str, usual: u16| match settings.get(variable) {
-            Some(value) => ports::parse(variable, value),
-            None if any_free => ports::free(),
+            Some(value) => address::parse(variable, value),
+            None if any_free => address::free(),
             None => Ok((Ipv4Addr::LOCALHOST, usual).into()),
         };
         let layout = Self {
@@ -143,7 +180,7 @@ impl Layout {
         let mut taken = BTreeMap::new();
         for (address, component, _) in Component::ALL.iter().flat_map(|component| self.listens(*component)) {
             if let Some(other) = taken.insert(address, component) {
-                bail!("{other} and {component} are both set to {address}; change one of them in .env");
+                bail!("cannot use {address} for {other} and {component}; change one of them in .env");
             }
         }
         Ok(())
@@ -160,7 +197,7 @@ impl Layout {
         })
     }
 
-    /// Where a component is, in a few words.
+    /// The address of a component, in a few words.
     pub fn describe(&self, component: Component) -> String {
         match (component, &self.broker, &self.traces) {
             (Component::Prometheus | Component::Alertmanager, ..) => match self.listens(component).first() {
@@ -189,15 +226,15 @@ impl Layout {
         }
     }
 
-    /// Every address that a component needs, with the setting that moves it; the main one first.
+    /// Every address of a component, with the setting that moves it; the main one first.
     pub fn listens(&self, component: Component) -> Vec<(SocketAddr, Component, Option<&'static str>)> {
         let setting = component.setting();
         let broker = |ports: fn(&rabbitmq::Ports) -> Vec<u16>| {
             let ports = self.broker.as_ref().map(ports).unwrap_or_default();
             ports.into_iter().map(|port| (rabbitmq::local(port), component, None)).collect()
         };
-        let watch = |place: fn(&Watch) -> SocketAddr| {
-            self.watch.iter().map(|watch| (place(watch), component, setting)).collect()
+        let watch = |address: fn(&Watch) -> SocketAddr| {
+            self.watch.iter().map(|watch| (address(watch), component, setting)).collect()
         };
         match component {
             Component::Epmd => broker(|ports| vec![ports.epmd]),
@@ -220,37 +257,24 @@ impl Layout {
     }
 }
 
-/// The URL under which a program on this machine reaches an address.
-pub fn url(address: SocketAddr) -> String {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
-}
-
-/// The same for people: `localhost` where it means the same.
-pub fn link(address: SocketAddr) -> String {
-    url(address).replace("//127.0.0.1:", "//localhost:")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::url;
 
-    fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
         pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
     }
 
     #[test]
-    fn a_setting_moves_a_service_and_the_rest_stays_usual() {
+    fn a_setting_moves_one_service_only() {
         let layout = Layout::choose(&settings(&[("GATEWAY_LISTEN", "0.0.0.0:8000")]), false).unwrap();
         assert_eq!(url(layout.gateway), "http://127.0.0.1:8000");
         assert_eq!(link(layout.payment), "http://localhost:3001");
     }
 
     #[test]
-    fn an_existing_broker_or_collector_means_none_of_ours() {
+    fn a_named_broker_or_collector_replaces_ours() {
         let named = [("AMQP_URL", "amqp://b/%2f"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318")];
         let layout = Layout::choose(&settings(&named), true).unwrap();
         assert_eq!(layout.components().collect::<Vec<_>>(), Component::SERVICES);

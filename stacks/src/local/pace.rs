@@ -1,14 +1,15 @@
-//! How fast alerting is: as shipped, or with every window and interval shortened, so that a drill takes a minute.
+//! The pace of alerting: as shipped, or with every window and interval shortened, so that a drill takes a minute.
 
 /// The pace of rules and routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Pace {
-    /// As in the files.
+    /// As in the files
     Shipped,
-    /// Everything in a twentieth of the time. Thresholds stay: what is too much is too much at any pace.
+    /// All durations a twentieth; thresholds stay
     Fast,
 }
 
+/// By how much durations are divided.
 const FACTOR: u64 = 20;
 /// Keys whose value is a duration.
 const KEYS: [&str; 8] = [
@@ -21,12 +22,12 @@ const KEYS: [&str; 8] = [
     "group_interval",
     "repeat_interval",
 ];
-/// Nothing is scraped or judged more often than this, in milliseconds.
-const SHORTEST: u64 = 1000;
+/// The shortest duration, in milliseconds.
+const MIN_MILLIS: u64 = 1000;
 
 impl Pace {
-    /// YAML for Prometheus or Alertmanager with its durations at this pace: those of the keys above, and the ranges
-    /// and offsets in PromQL. The names of recorded series keep theirs.
+    /// YAML for Prometheus or Alertmanager with its durations at this pace: the values of [`KEYS`], and the ranges in
+    /// PromQL. Names of recorded series stay.
     pub fn render(self, yaml: &str) -> String {
         match self {
             Self::Shipped => yaml.to_owned(),
@@ -63,7 +64,7 @@ fn ranges(line: &str) -> String {
     text + rest
 }
 
-/// A twentieth of a duration such as `90s` or `5m`; none if it is not one.
+/// A twentieth of a duration such as `90s` or `5m`; none if the text is no duration.
 fn shorter(duration: &str) -> Option<String> {
     let digits = duration.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = duration.split_at(digits);
@@ -75,7 +76,7 @@ fn shorter(duration: &str) -> Option<String> {
         _ => return None,
     };
     let milliseconds = number.parse::<u64>().ok()?.checked_mul(unit)? / FACTOR;
-    Some(format!("{}ms", milliseconds.max(SHORTEST)))
+    Some(format!("{}ms", milliseconds.max(MIN_MILLIS)))
 }
 
 #[cfg(test)]
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_a_twentieth_and_nothing_else_is_touched() {
+    fn durations_are_divided_and_other_values_stay() {
         for (shipped, fast) in [
             ("    for: 2m", "    for: 6000ms"),
             ("    interval: 15s", "    interval: 1000ms"),

@@ -1,5 +1,5 @@
-//! A private RabbitMQ node out of the system's package: own data, own password, own ports, own
-//! epmd, all on loopback. What starts it says where; nothing of it is shared with a system node.
+//! A private RabbitMQ node of the system's package, on loopback: its data, password, ports and epmd are its own, none
+//! shared with the system's node.
 
 use std::{
     fs,
@@ -21,18 +21,17 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ports, secrets};
-use crate::http;
+use crate::{
+    address, http,
+    secrets::{AMQP_USER as USER, check_amqp_password},
+};
 
-/// The user that the node is created with.
-pub const USER: &str = "omnitrace";
-
-/// The package's inner script: the one in `PATH` insists on the user `rabbitmq`.
+/// The package's inner script: the one in `PATH` requires the user `rabbitmq`.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-/// The one beside it talks to a node.
+/// The command line for a node.
 const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 
-/// Where a node listens; all of it on 127.0.0.1.
+/// The ports of a node, all on 127.0.0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     /// AMQP 0-9-1.
@@ -43,17 +42,20 @@ pub struct Ports {
     pub metrics: u16,
     /// Erlang distribution.
     pub distribution: u16,
-    /// Its own port mapper: the system's would stay behind.
+    /// The node's own port mapper: the system's would outlive it.
     pub epmd: u16,
 }
 
 impl Ports {
-    /// Where everybody looks for AMQP, management and metrics.
+    /// The default ports of AMQP, management and metrics.
     pub const USUAL: [u16; 3] = [5672, 15672, 15692];
 
-    /// The usual ports, each replaced by a free one when it is taken.
+    /// The default ports, each replaced by a free one when it is used.
+    ///
+    /// # Errors
+    /// When no port is free.
     pub fn usual() -> Result<Self> {
-        let or_free = |port| match ports::obstacle(local(port)) {
+        let or_free = |port| match address::obstacle(local(port)) {
             None => Ok(port),
             Some(_) => free(),
         };
@@ -67,6 +69,9 @@ impl Ports {
     }
 
     /// Free ports only.
+    ///
+    /// # Errors
+    /// When no port is free.
     pub fn free() -> Result<Self> {
         Ok(Self {
             amqp: free()?,
@@ -79,55 +84,61 @@ impl Ports {
 }
 
 fn free() -> Result<u16> {
-    Ok(ports::free()?.port())
+    Ok(address::free()?.port())
 }
 
-/// A port on the only interface that a node listens on.
+/// The loopback address with a port.
 pub fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// A node as it is to be started or found.
+/// The identity of a node.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Its name, unique on this machine.
+    /// The node's name, unique on this machine.
     pub name: String,
-    /// Absolute directory for everything it writes.
+    /// The absolute directory for its files.
     pub data: PathBuf,
-    /// Where it listens.
+    /// Its ports.
     pub ports: Ports,
-    /// The password of [`USER`].
+    /// The password of [`AMQP_USER`](USER).
     pub password: String,
 }
 
 impl Node {
-    /// `AMQP_URL` of its default vhost.
+    /// The `AMQP_URL` of the default virtual host.
     pub fn amqp_url(&self) -> String {
         format!("amqp://{USER}:{}@127.0.0.1:{}/%2f", self.password, self.ports.amqp)
     }
 
-    /// The management API, credentials included.
+    /// The URL of the management API with credentials.
     pub fn management_url(&self) -> String {
         format!("http://{USER}:{}@127.0.0.1:{}", self.password, self.ports.management)
     }
 
-    /// Its metrics, for Prometheus.
+    /// The URL of the metrics.
     pub fn metrics_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.metrics)
     }
 
-    /// Refuses early what would fail late: a missing package, a password that no URL can hold as it is.
+    /// Refuses a missing package and a bad password before anything is started.
+    ///
+    /// # Errors
+    /// Says what to do.
     pub fn check(&self) -> Result<()> {
-        check_password(&self.password)?;
+        check_amqp_password(&self.password)?;
         ensure!(
             Path::new(SERVER).exists(),
-            "RabbitMQ is not installed: run `stacks/local/install rabbitmq-server`, or name a broker with AMQP_URL"
+            "cannot find RabbitMQ: run `stacks/local/install rabbitmq-server`, or name a broker with AMQP_URL"
         );
         Ok(())
     }
 
-    /// Writes its settings. The user comes by definitions, which are read at each start, so that the
-    /// password in `.env` is always the right one; `default_pass` counts for a new database only.
+    /// Writes the node's settings. The user comes by definitions, which are read at each start: `default_pass` would
+    /// count for a new database only, and a password changed in `.env` would be refused.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
     pub fn write_settings(&self) -> Result<()> {
         let Ports { amqp, management, metrics, .. } = self.ports;
         let definitions = self.data.join("definitions.json");
@@ -153,24 +164,24 @@ impl Node {
         write().with_context(|| format!("cannot write RabbitMQ's settings to {}", self.data.display()))
     }
 
-    /// The port mapper, in the foreground: `epmd -daemon` would be nobody's child and stay for good.
+    /// The command of the port mapper, in the foreground: `epmd -daemon` would leave its parent and never end.
     pub fn epmd(&self) -> Command {
         let mut command = Command::new("epmd");
         command.args(["-address", "127.0.0.1", "-port", &self.ports.epmd.to_string()]);
         command
     }
 
-    /// The node itself, in the foreground.
+    /// The command of the node, in the foreground.
     pub fn server(&self) -> Command {
         let mut command = Command::new(SERVER);
         command
-            // The script then becomes the Erlang machine instead of staying as its parent:
-            // the pid that we know is the one that counts, and SIGTERM drains it.
+            // The script then replaces itself by the Erlang machine: the known pid is that of the node, and SIGTERM
+            // drains it.
             .env("RUNNING_UNDER_SYSTEMD", "true")
             .env("HOME", &self.data)
             .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            // Otherwise a node that can't start leaves its dump in the user's directory.
+            // By default the dump of a failed start goes to the user's directory.
             .env("ERL_CRASH_DUMP", self.data.join("erl_crash.dump"))
             .env("RABBITMQ_NODENAME", &self.name)
             .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
@@ -179,7 +190,7 @@ impl Node {
             .env("RABBITMQ_PID_FILE", self.data.join("pid"))
             .env("RABBITMQ_CONFIG_FILE", self.data.join("rabbitmq.conf"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.data.join("enabled_plugins"))
-            // What an administrator wrote for the system's node does not concern ours.
+            // The administrator's settings are for the system's node.
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
             .env("RABBITMQ_ADVANCED_CONFIG_FILE", self.data.join("advanced.config"))
             .env(
@@ -189,12 +200,12 @@ impl Node {
         command
     }
 
-    /// `rabbitmqctl`, for this node.
+    /// The command `rabbitmqctl` for this node.
     pub fn control(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(CONTROL);
         command
             .args(arguments)
-            // The cookie that lets it in is there.
+            // The node's cookie is in its home directory.
             .env("HOME", &self.data)
             .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
             .env("RABBITMQ_NODENAME", &self.name)
@@ -202,7 +213,7 @@ impl Node {
         command
     }
 
-    /// Whether it takes AMQP connections, and our user is there with its permissions.
+    /// Ok if the node takes AMQP connections and the user has its permissions, otherwise the reason.
     pub async fn ready(&self, client: &Client) -> Result<(), String> {
         speaks_amqp(local(self.ports.amqp)).await?;
         let url = format!("http://127.0.0.1:{}/api/permissions/%2F/{USER}", self.ports.management);
@@ -214,21 +225,7 @@ impl Node {
     }
 }
 
-/// Refuses a password that no URL can hold as it is, or that anybody would try.
-pub fn check_password(password: &str) -> Result<()> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
-    ensure!(
-        !password.is_empty() && password.chars().all(plain),
-        "AMQP_PASSWORD may hold only letters, digits and - _ . ~; change it in .env"
-    );
-    ensure!(
-        !secrets::is_guessable(password),
-        "AMQP_PASSWORD can be guessed: remove the line from .env, and `make up` writes a random one"
-    );
-    Ok(())
-}
-
-/// The user of a node, its vhost and what it may do there, for `load_definitions`.
+/// The user of a node with its permissions on the default virtual host, for `load_definitions`.
 pub fn definitions(password: &str) -> Value {
     json!({
         "users": [{ "name": USER, "password": password, "tags": "administrator" }],
@@ -237,7 +234,7 @@ pub fn definitions(password: &str) -> Value {
     })
 }
 
-/// Whether something answers an AMQP 0-9-1 protocol header as a broker does.
+/// Ok if a broker answers the AMQP 0-9-1 protocol header at this address, otherwise the reason.
 pub async fn speaks_amqp(address: impl tokio::net::ToSocketAddrs) -> Result<(), String> {
     let talk = async {
         let mut stream = TcpStream::connect(address).await?;

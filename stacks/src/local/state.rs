@@ -1,5 +1,5 @@
-//! `var/local.json`: what was started and where it listens, so that another command, later, finds
-//! and stops exactly that. Beside it a lock, so that two commands don't change one stack at once.
+//! `var/local.json`: the processes of a stack and their addresses, for the next command to find and stop exactly those.
+//! A lock beside it keeps two commands from changing one stack at once.
 
 use std::{
     collections::BTreeMap,
@@ -14,17 +14,20 @@ use serde::{Deserialize, Serialize};
 use super::layout::{Component, Layout};
 use crate::process::Process;
 
-/// What is known about a stack between two commands.
+/// A stack as it is remembered between two commands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// Where everything listens.
+    /// The addresses of all components.
     pub layout: Layout,
-    /// What was started and not yet stopped.
+    /// The processes that were started and not yet stopped.
     pub processes: BTreeMap<Component, Process>,
 }
 
 impl State {
-    /// The state as last written, or nothing.
+    /// The state as last written; none if no component was left running.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is damaged.
     pub fn read(file: &Path) -> Result<Option<Self>> {
         let text = match fs::read(file) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -32,12 +35,17 @@ impl State {
         };
         let state = serde_json::from_slice(&text);
         state.map(Some).with_context(|| {
-            format!("{} is damaged; end what still runs by hand and remove the file", file.display())
+            format!(
+                "cannot read {}: not a state; end the processes by hand and remove the file",
+                file.display()
+            )
         })
     }
 
-    /// Writes it so that a reader sees the old or the new one, never half of it; without any
-    /// process there is nothing to remember.
+    /// Replaces the file as a whole; without processes it is removed.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
     pub fn write(&self, file: &Path) -> Result<()> {
         let write = || -> std::io::Result<()> {
             if self.processes.is_empty() {
@@ -59,14 +67,19 @@ impl State {
     }
 }
 
-/// Claims a stack for as long as the returned file is open; the kernel gives it back after a crash.
+/// Locks a stack for as long as the returned file is open; the kernel unlocks it after a crash.
+///
+/// # Errors
+/// When another process holds the lock.
 pub fn lock(file: &Path) -> Result<File> {
     let open = File::options().create(true).truncate(false).write(true).open(file);
     let lock = open.with_context(|| format!("cannot write {}", file.display()))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
-            bail!("another `stacks` is starting or stopping this stack; wait until it is done")
+            bail!(
+                "cannot change the stack: another `stacks` is starting or stopping it; wait until it is done"
+            )
         }
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock {}", file.display()))
@@ -79,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_and_a_reused_pid_is_not_ours() {
+    fn a_state_survives_and_a_reused_pid_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("local.json");
         assert_eq!(State::read(&file).unwrap(), None);
@@ -101,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_is_changed_by_one_command_at_a_time() {
+    fn one_command_at_a_time_changes_a_stack() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("local.lock");
         let first = lock(&file).unwrap();

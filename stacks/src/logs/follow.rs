@@ -1,4 +1,4 @@
-//! Lines as they are written, across rotation by rename.
+//! New lines of log files, across rotation by rename.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::{Filter, Line, SERVICES, current, select};
 
-/// A place in each service's log; everything written after it is still to come.
+/// The end of each service's log that was read so far.
 pub struct Follow {
     places: Vec<Place>,
 }
@@ -20,12 +20,15 @@ struct Place {
     service: &'static str,
     path: PathBuf,
     file: Option<File>,
-    /// The beginning of a line whose end is not written yet.
+    /// An incomplete line.
     rest: Vec<u8>,
 }
 
 impl Follow {
-    /// From the present end of the logs on.
+    /// Follows the logs from their present end.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
     pub fn from_end(dir: &Path) -> Result<Self> {
         let mut places = Vec::new();
         for service in SERVICES {
@@ -39,7 +42,10 @@ impl Follow {
         Ok(Self { places })
     }
 
-    /// The wanted lines that were written since the last call, in the order of time.
+    /// The selected lines since the last call, by time.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
     pub fn next(&mut self, filter: &Filter) -> Result<Vec<Line>> {
         let mut lines = Vec::new();
         for place in &mut self.places {
@@ -86,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rotated_file_is_followed_and_half_a_line_waits_for_its_end() {
+    fn rotated_files_and_incomplete_lines_are_followed() {
         let dir = tempfile::tempdir().unwrap();
         let path = current(dir.path(), "order-gateway");
         fs::write(&path, "{\"message\":\"before\"}\n").unwrap();

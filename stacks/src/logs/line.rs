@@ -1,28 +1,28 @@
-//! One log line: ECS JSON in, one short line for people out.
+//! A log line: ECS JSON, shown as one short line.
 
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{http::plain, style::Style};
 
-/// What every line repeats and nobody reads; the rest of the fields is shown.
-const NOISE: [&str; 7] = ["actor", "ecs.", "host.", "log.logger", "process.", "service.", "span.id"];
+/// Fields that are not shown, by prefix: they are the same in every line.
+const HIDDEN: [&str; 7] = ["actor", "ecs.", "host.", "log.logger", "process.", "service.", "span.id"];
 
 /// A line of a service's log.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// When it was written; none for what is no log line of ours, a panic for example.
+    /// The timestamp; none in a line that is not JSON, a panic for example.
     pub time: Option<OffsetDateTime>,
-    /// Who wrote it.
+    /// The service.
     pub service: &'static str,
-    /// What it says.
+    /// The message.
     pub message: String,
-    /// Everything else, by ECS name.
+    /// The other fields, by ECS name.
     pub fields: Map<String, Value>,
 }
 
 impl Line {
-    /// Reads a line; what is not JSON is all message.
+    /// Reads a line; a line that is not JSON is a message without fields.
     pub fn parse(service: &'static str, text: &str) -> Self {
         let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
             return Self { time: None, service, message: text.trim_end().to_owned(), fields: Map::new() };
@@ -33,12 +33,12 @@ impl Line {
         Self { time, service, message, fields }
     }
 
-    /// The trace it belongs to.
+    /// The trace id.
     pub fn trace(&self) -> Option<&str> {
         self.text("trace.id")
     }
 
-    /// The order it is about.
+    /// The order id.
     pub fn order(&self) -> Option<&str> {
         self.text("order.id")
     }
@@ -47,8 +47,7 @@ impl Line {
         self.fields.get(key).and_then(Value::as_str)
     }
 
-    /// `03:04:05.100 info  order-gateway    order accepted  amount=99.99`. The ids are left out when
-    /// all lines share them.
+    /// `03:04:05.100 info  order-gateway    order accepted  amount=99.99`, with or without the ids of trace and order.
     pub fn human(&self, style: Style, with_ids: bool) -> String {
         let time = self.time.map_or_else(
             || " ".repeat(12),
@@ -81,13 +80,13 @@ impl Line {
         match key {
             "log.level" => false,
             "trace.id" | "order.id" => with_ids,
-            _ => !NOISE.iter().any(|noise| key.starts_with(noise)),
+            _ => !HIDDEN.iter().any(|hidden| key.starts_with(hidden)),
         }
     }
 }
 
 fn detail((key, value): (&String, &Value)) -> String {
-    // ECS counts durations in nanoseconds.
+    // ECS durations are in nanoseconds.
     if let ("event.duration", Some(took)) = (key.as_str(), value.as_u64()) {
         return format!("took={:.1}ms", took as f64 / 1e6);
     }
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_short_and_keeps_what_matters() {
+    fn a_line_is_shown_with_its_own_fields() {
         let line = r#"{"@timestamp":"2026-01-02T03:04:05.1Z","log.level":"info","message":"order accepted",
             "service.name":"order-gateway","ecs.version":"8.11","trace.id":"aa","span.id":"bb","order.id":"o-1",
             "amount":"99.99","retries":2,"note":"two words"}"#;
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_shown_as_it_is() {
+    fn a_line_that_is_not_json_is_a_message() {
         let line = Line::parse("email-service", "thread 'main' panicked\n");
         assert_eq!(
             line.human(Style::PLAIN, true),

@@ -1,5 +1,4 @@
-//! The services' log files read as one: merged by time, filtered by order or trace, readable.
-//! Works on the files alone, so also when nothing runs.
+//! The services' log files read as one log: merged by time, filtered by order or trace. No service needs to run.
 
 mod follow;
 mod line;
@@ -15,10 +14,10 @@ use anyhow::{Context as _, Result};
 
 pub use self::{follow::Follow, line::Line};
 
-/// Who writes log files, by service name; a file is called after its service.
+/// The services, by the name that their log files begin with.
 pub const SERVICES: [&str; 3] = ["order-gateway", "payment-service", "email-service"];
 
-/// Which lines are wanted.
+/// Selects log lines.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     order: Option<String>,
@@ -31,8 +30,10 @@ impl Filter {
         Self { order: None, traces: [id.to_ascii_lowercase()].into() }
     }
 
-    /// The lines of one order: those that carry its id, and those of the traces that these lines
-    /// belong to.
+    /// The lines of one order: those with its id, and those of their traces.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
     pub fn order(dir: &Path, id: &str) -> Result<Self> {
         let named = Self { order: Some(id.to_owned()), traces: BTreeSet::new() };
         let traces =
@@ -40,24 +41,27 @@ impl Filter {
         Ok(Self { traces, ..named })
     }
 
-    /// Whether all lines are wanted.
+    /// True if every line is selected.
     pub fn is_everything(&self) -> bool {
         self.order.is_none() && self.traces.is_empty()
     }
 
-    fn wants(&self, line: &Line) -> bool {
+    fn selects(&self, line: &Line) -> bool {
         self.is_everything()
             || line.trace().is_some_and(|trace| self.traces.contains(trace))
             || line.order().is_some_and(|order| self.order.as_deref() == Some(order))
     }
 
-    /// Cheaper than parsing: whether the text can hold a wanted line at all.
-    fn may_want(&self, text: &str) -> bool {
+    /// True if the text may be a selected line; cheaper than parsing.
+    fn may_select(&self, text: &str) -> bool {
         self.is_everything() || self.order.iter().chain(&self.traces).any(|id| text.contains(id.as_str()))
     }
 }
 
-/// The wanted lines of all services in the order of time; of many, the last `limit` ones.
+/// The selected lines of all services by time; at most `limit`, the newest.
+///
+/// # Errors
+/// When a file cannot be read.
 pub fn read(dir: &Path, filter: &Filter, limit: Option<usize>) -> Result<Vec<Line>> {
     let limit = limit.unwrap_or(usize::MAX);
     let mut lines = Vec::new();
@@ -83,18 +87,17 @@ pub fn read(dir: &Path, filter: &Filter, limit: Option<usize>) -> Result<Vec<Lin
 }
 
 fn select(service: &'static str, text: &str, filter: &Filter) -> Option<Line> {
-    if text.trim().is_empty() || !filter.may_want(text) {
+    if text.trim().is_empty() || !filter.may_select(text) {
         return None;
     }
-    Some(Line::parse(service, text)).filter(|line| filter.wants(line))
+    Some(Line::parse(service, text)).filter(|line| filter.selects(line))
 }
 
 fn current(dir: &Path, service: &str) -> PathBuf {
     dir.join(format!("{service}.log"))
 }
 
-/// The files of a service, oldest first: `<service>.log` and `<service>.2.log` of a second process, and what was rotated
-/// away.
+/// The files of a service, the oldest first: `SERVICE.log`, `SERVICE.2.log` of a second process, and rotated ones.
 fn files(dir: &Path, service: &str) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_of_an_order_are_found_in_every_service_and_sorted_by_time() {
+    fn the_lines_of_an_order_are_merged_by_time() {
         let dir = logged();
         let filter = Filter::order(dir.path(), "o-1").unwrap();
         let lines = read(dir.path(), &filter, None).unwrap();
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_is_filtered_by_its_id_and_a_limit_keeps_the_newest() {
+    fn a_limit_keeps_the_newest_lines() {
         let dir = logged();
         let lines = read(dir.path(), &Filter::trace("AA"), None).unwrap();
         assert_eq!(messages(&lines), ["order accepted", "decided"]);
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_found_where_nothing_was_written() {
+    fn an_absent_directory_has_no_lines() {
         let dir = tempfile::tempdir().unwrap();
         let nowhere = dir.path().join("logs");
         assert!(read(&nowhere, &Filter::order(&nowhere, "o-1").unwrap(), None).unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! What every order must leave behind, and what it lacks of it.
+//! The evidence that every order must leave behind.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::orders::Placed;
 use crate::{
     backends::{Inbox, Logged, Logs, Traces},
     logs::SERVICES,
-    order::Order,
+    orders::Order,
     trace::{ORDER, Span, Trace},
 };
 
@@ -19,24 +19,24 @@ pub const TRACE: &str = "trace, whole";
 /// The check for log lines, as reports name it.
 pub const LINES: &str = "log lines of all three";
 
-/// Questions that a backend is asked at once.
-const AT_ONCE: usize = 8;
+/// Concurrent requests to a backend.
+const MAX_REQUESTS: usize = 8;
 
 /// One kind of evidence.
 #[async_trait(?Send)]
 pub(super) trait Evidence {
-    /// What it is called in the report.
+    /// The name in reports.
     fn name(&self) -> &'static str;
 
-    /// Looks at each of these orders, in their order.
-    async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>>;
+    /// Checks these orders; the results have the same order.
+    async fn check(&self, placed: &[Placed]) -> Result<Vec<Look>>;
 }
 
-/// One look at one order.
+/// The result for one order.
 pub(super) struct Look {
-    /// What it lacks; nothing where all of the evidence is there.
+    /// What is missing; empty if all of the evidence was found.
     pub(super) lacks: Vec<String>,
-    /// When the backend had answered.
+    /// When the backend answered.
     pub(super) at: Instant,
 }
 
@@ -46,7 +46,7 @@ impl Look {
     }
 }
 
-/// Asks a backend about one order after the other, a few at once.
+/// Asks a backend about each order, a few at a time.
 async fn each<T>(
     placed: &[Placed],
     ask: impl AsyncFn(&Order) -> Result<T>,
@@ -56,10 +56,10 @@ async fn each<T>(
         Ok(found) => Look::now(lacks(found)),
         Err(error) => Look::now(vec![format!("{error:#}")]),
     });
-    stream::iter(looks).buffered(AT_ONCE).collect().await
+    stream::iter(looks).buffered(MAX_REQUESTS).collect().await
 }
 
-/// One trace with every span of the way, each the child of the one before, and nothing astray.
+/// One trace with every span of an order, each a descendant of the one before, without orphans and second roots.
 pub(super) struct WholeTrace<'a>(pub(super) &'a dyn Traces);
 
 #[async_trait(?Send)]
@@ -68,7 +68,7 @@ impl Evidence for WholeTrace<'_> {
         TRACE
     }
 
-    async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>> {
+    async fn check(&self, placed: &[Placed]) -> Result<Vec<Look>> {
         let ask = async |order: &Order| self.0.trace(&order.trace_id).await;
         Ok(each(placed, ask, |trace| lacks_of_trace(&trace.unwrap_or_default())).await)
     }
@@ -89,7 +89,7 @@ fn lacks_of_trace(trace: &Trace) -> Vec<String> {
                     lacks.push(format!("{} spans {service} {kind} `{name}` instead of one", well.len()));
                 }
                 if before.is_some_and(|before| !trace.descends(span, before)) {
-                    lacks.push(format!("the span {service} {kind} `{name}` hangs in the wrong place"));
+                    lacks.push(format!("the span {service} {kind} `{name}` has the wrong parent"));
                 }
             }
         }
@@ -114,7 +114,7 @@ impl Evidence for Lines<'_> {
         LINES
     }
 
-    async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>> {
+    async fn check(&self, placed: &[Placed]) -> Result<Vec<Look>> {
         let traces: Vec<&str> = placed.iter().map(|placed| placed.order.trace_id.as_str()).collect();
         let lines = self.0.lines(&traces).await?;
         Ok(placed.iter().map(|placed| Look::now(lacks_of_lines(placed, &lines))).collect())
@@ -132,8 +132,8 @@ fn lacks_of_lines(placed: &Placed, lines: &[Logged]) -> Vec<String> {
             lacks.push(format!("no log line of {service} with both the trace id and the order id"));
         }
     }
-    let strangers = of_trace.iter().filter_map(|line| line.order.as_deref());
-    if let Some(other) = strangers.into_iter().find(|order| *order != placed.order.order_id) {
+    let others = of_trace.iter().filter_map(|line| line.order.as_deref());
+    if let Some(other) = others.into_iter().find(|order| *order != placed.order.order_id) {
         lacks.push(format!("a log line with the trace id of this order and the id of another, {other}"));
     }
     lacks
@@ -148,7 +148,7 @@ impl Evidence for Emails<'_> {
         "e-mail, exactly one"
     }
 
-    async fn look(&self, placed: &[Placed]) -> Result<Vec<Look>> {
+    async fn check(&self, placed: &[Placed]) -> Result<Vec<Look>> {
         Ok(each(placed, async |order: &Order| self.0.emails(&order.order_id).await, lacks_of_emails).await)
     }
 }
@@ -170,7 +170,7 @@ mod tests {
         Placed { order, at: Instant::now() }
     }
 
-    /// The trace of an order as it must be; the decision of payment lies between two of the named spans.
+    /// A whole trace; the settlement is a span between two of the required ones.
     fn whole() -> Trace {
         let mut spans: Vec<Span> = Vec::new();
         let settle = ("payment-service", "internal", "settle payment");
@@ -183,12 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_with_every_span_in_its_place_lacks_nothing() {
+    fn a_whole_trace_lacks_nothing() {
         assert!(lacks_of_trace(&whole()).is_empty());
     }
 
     #[test]
-    fn each_span_that_is_missing_is_named_and_so_is_the_child_that_it_leaves() {
+    fn a_missing_span_and_its_orphan_are_named() {
         let mut trace = whole();
         trace.spans.remove(5);
         let expected = [
@@ -200,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn a_span_in_the_wrong_place_or_of_another_kind_is_not_taken_for_the_one() {
+    fn a_span_with_another_parent_or_kind_is_named() {
         let mut trace = whole();
-        // The consumer hangs below the request instead of what was published.
+        // The consumer's parent is the request instead of the published message.
         trace.spans[5].parent = Some("2".into());
         let expected = [
-            "the span email-service consumer `process checkout:payment.succeeded:mailer.payments` hangs in the wrong place",
+            "the span email-service consumer `process checkout:payment.succeeded:mailer.payments` has the wrong parent",
         ];
         assert_eq!(lacks_of_trace(&trace), expected);
 
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_may_fail_before_it_succeeds_but_not_be_there_twice() {
+    fn a_failed_attempt_is_allowed_and_a_second_span_is_not() {
         let mut trace = whole();
         let mut again = trace.spans[6].clone();
         again.id = "again".into();
@@ -262,14 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_this_trace_about_another_order_is_named() {
+    fn a_line_about_another_order_is_named() {
         let lacks =
             lacks_of_lines(&placed(), &lines([&[Some("o-1")], &[Some("o-1")], &[Some("o-1"), Some("o-2")]]));
         assert_eq!(lacks, ["a log line with the trace id of this order and the id of another, o-2"]);
     }
 
     #[test]
-    fn one_email_is_right_and_every_other_number_is_not() {
+    fn any_number_of_emails_but_one_is_named() {
         assert!(lacks_of_emails(1).is_empty());
         assert_eq!(lacks_of_emails(0), ["no e-mail"]);
         assert_eq!(lacks_of_emails(2), ["2 e-mails instead of one"]);

@@ -1,5 +1,5 @@
-//! Follows the links between Grafana's data sources, for one order: where they point to must exist, and what they ask
-//! for must be there.
+//! Follows the links between Grafana's data sources for one order: their targets must exist, and their queries must find
+//! the order.
 
 use std::time::{Duration, Instant};
 
@@ -18,17 +18,17 @@ use crate::{
 
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What the links are to lead between.
+/// The links that are followed.
 const LINKS: [&str; 4] = ["exemplar to trace", "log line to trace", "trace to log lines", "trace to metrics"];
 
-/// Whether every link leads to what it promises, within this time.
+/// The check that every link finds its target within this time.
 pub(super) async fn follow(grafana: &Grafana, placed: &Placed, within: Duration) -> Check {
     let begun = Instant::now();
     let mut missing = Missing::default();
     let mut took = Vec::new();
     for link in LINKS {
         loop {
-            match lead(grafana, link, placed).await {
+            match follow_link(grafana, link, placed).await {
                 Ok(()) => break took.push(begun.elapsed()),
                 Err(error) if begun.elapsed() > within => {
                     break missing
@@ -41,9 +41,9 @@ pub(super) async fn follow(grafana: &Grafana, placed: &Placed, within: Duration)
     Check::each("links in Grafana", (took.len(), LINKS.len()), took, missing)
 }
 
-async fn lead(grafana: &Grafana, link: &str, placed: &Placed) -> Result<()> {
+async fn follow_link(grafana: &Grafana, link: &str, placed: &Placed) -> Result<()> {
     let sources = Sources(grafana.data_sources().await?);
-    sources.all_point_somewhere()?;
+    sources.all_exist()?;
     let trace_id = &placed.order.trace_id;
     match link {
         "exemplar to trace" => {
@@ -76,7 +76,7 @@ async fn leads_to_trace(grafana: &Grafana, source: &DataSource, id: &str) -> Res
     Ok(())
 }
 
-/// Every query must have an answer for one service at least.
+/// Checks that every query finds something for at least one service.
 async fn leads_to_metrics(grafana: &Grafana, source: &DataSource, link: &Value) -> Result<()> {
     let metrics = grafana.metrics(source);
     let label = link["tags"][0]["value"].as_str().context("it has no tag")?;
@@ -106,15 +106,15 @@ impl Sources {
         self.get(link["datasourceUid"].as_str().context("it names no data source")?)
     }
 
-    /// The one that the link of the label `trace_id` names, among those of a list.
+    /// The data source of the link for the label `trace_id`.
     fn target(&self, links: &Value, label: &str) -> Result<&DataSource> {
         let links = links.as_array().map_or(&[][..], Vec::as_slice);
         let link = links.iter().find(|link| link[label] == "trace_id");
-        self.named(link.context("nothing is made of the label trace_id")?)
+        self.named(link.context("there is no link for the label trace_id")?)
     }
 
-    /// Whether whatever any of them names exists.
-    fn all_point_somewhere(&self) -> Result<()> {
+    /// Refuses a data source that names one which does not exist.
+    fn all_exist(&self) -> Result<()> {
         for source in &self.0 {
             for uid in uids(&source.json_data) {
                 if self.get(uid).is_err() {
@@ -126,7 +126,7 @@ impl Sources {
     }
 }
 
-/// All uids of data sources that are named at any depth.
+/// The uids of data sources at any depth of a value.
 fn uids(value: &Value) -> Vec<&str> {
     match value {
         Value::Object(fields) => fields
@@ -148,7 +148,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::order::Order;
+    use crate::orders::Order;
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -166,7 +166,7 @@ mod tests {
         ])
     }
 
-    /// What stands in for Grafana: its list, and what the backends behind it would answer.
+    /// A stand-in for Grafana: its data sources, and the answers of the backends behind it.
     async fn grafana(sources: Value) -> Grafana {
         let line =
             |service| json!({"stream": {"service_name": service, "trace_id": TRACE}, "values": [["1", ""]]});
@@ -195,12 +195,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn links_that_lead_to_the_order_are_good() {
+    async fn links_that_find_the_order_are_good() {
         assert_eq!(followed(data_sources()).await, "");
     }
 
     #[tokio::test]
-    async fn a_link_to_nowhere_is_named() {
+    async fn a_link_without_its_target_is_named() {
         let mut sources = data_sources();
         sources[0]["jsonData"]["exemplarTraceIdDestinations"][0]["datasourceUid"] = json!("tempo");
         let problems = followed(sources).await;
@@ -209,7 +209,7 @@ mod tests {
         let mut sources = data_sources();
         sources[1]["jsonData"]["derivedFields"][0]["matcherRegex"] = json!("traceid");
         let problems = followed(sources).await;
-        let expected = "Grafana's link from log line to trace: nothing is made of the label trace_id";
+        let expected = "Grafana's link from log line to trace: there is no link for the label trace_id";
         assert_eq!(problems, expected);
 
         let mut sources = data_sources();

@@ -1,4 +1,4 @@
-//! What the services must have counted: each order once, with a way from the histograms back to its trace.
+//! The metrics of the orders: each is counted once, and an exemplar leads from each histogram to a trace.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::backends::{Metrics, Series, Total};
 
-/// What grows by one with each order.
+/// The counters that grow by one with each order.
 const COUNTERS: [Series; 5] = [
     Series { service: "order-gateway", name: "orders_created_total", labels: &[] },
     Series {
@@ -31,7 +31,7 @@ const COUNTERS: [Series; 5] = [
     Series { service: "email-service", name: "emails_sent_total", labels: &[("outcome", "sent")] },
 ];
 
-/// The histograms that must lead to a trace of ours.
+/// The histograms that must have an exemplar of these orders.
 const HISTOGRAMS: [Series; 3] = [
     Series {
         service: "order-gateway",
@@ -46,17 +46,16 @@ const HISTOGRAMS: [Series; 3] = [
     Series { service: "email-service", name: "messaging_process_duration_seconds", labels: &[] },
 ];
 
-/// Between two questions.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The counters as they were before the first order.
+/// The counters before the first order.
 pub(super) struct Measured<'a> {
     metrics: &'a dyn Metrics,
     before: Vec<f64>,
 }
 
 impl<'a> Measured<'a> {
-    /// Reads the counters. Where they are scraped, that takes until the next scrape.
+    /// Reads the counters; where they are scraped, from the next scrape.
     pub(super) async fn before(metrics: &'a dyn Metrics, within: Duration) -> Result<Self> {
         let (now, deadline) = (SystemTime::now(), Instant::now() + within);
         let mut before = Vec::new();
@@ -65,10 +64,14 @@ impl<'a> Measured<'a> {
                 match metrics.total(counter).await {
                     Ok(total) if total.at >= now => break total,
                     Ok(_) if Instant::now() > deadline => {
-                        bail!("{counter} of {} was not scraped for {} s", counter.service, within.as_secs())
+                        bail!(
+                            "cannot read {counter} of {}: not scraped for {} s",
+                            counter.service,
+                            within.as_secs()
+                        )
                     }
                     Err(error) if Instant::now() > deadline => {
-                        return Err(error).context("the counters can't be read");
+                        return Err(error).context("cannot read the counters");
                     }
                     _ => sleep(PAUSE).await,
                 }
@@ -78,15 +81,15 @@ impl<'a> Measured<'a> {
         Ok(Self { metrics, before })
     }
 
-    /// What was counted and measured of these orders, of which nothing is under way any more.
+    /// The checks of the metrics, once every order is answered and processed.
     pub(super) async fn after(&self, placed: &[Placed], within: Duration) -> Vec<Check> {
         let (now, begun) = (SystemTime::now(), Instant::now());
         let mut checks = Vec::new();
         for (counter, before) in COUNTERS.iter().zip(&self.before) {
             let read = async || self.metrics.total(counter).await;
-            // What was counted too little may be on its way; what was counted too much stays.
-            let is_settled = |total: &Total| total.at >= now && total.value - before >= placed.len() as f64;
-            let total = until(read, is_settled, begun + within).await;
+            // A counter that is too low may still grow; one that is too high stays.
+            let is_complete = |total: &Total| total.at >= now && total.value - before >= placed.len() as f64;
+            let total = until(read, is_complete, begun + within).await;
             let grown = total.as_ref().map_or(0.0, |total| (total.value - before).max(0.0));
             let mut missing = Missing::default();
             match total {
@@ -132,7 +135,7 @@ impl<'a> Measured<'a> {
     }
 }
 
-/// What `read` says, as soon as it is good, or at the deadline.
+/// The first good value of `read`, or the last one at the deadline.
 async fn until<T>(
     read: impl AsyncFn() -> Result<T>,
     is_good: impl Fn(&T) -> bool,

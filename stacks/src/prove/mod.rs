@@ -1,5 +1,5 @@
-//! `stacks prove`: places orders and asks the running stack for each of them. Whole is an order that left its trace, the
-//! log lines of every service, its measurements and one e-mail; everything else is named.
+//! `stacks prove`: places orders and asks the running stack for the telemetry of each. An order is proven if it has left its
+//! whole trace, log lines of every service, its metrics and one e-mail; every missing part is named.
 //!
 //! ```text
 //!  orders ──► gateway                      the stack
@@ -17,12 +17,9 @@ mod orders;
 mod report;
 mod watch;
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use self::{
     evidence::{Emails, Lines, WholeTrace},
@@ -35,47 +32,49 @@ pub use self::{
     report::Report,
 };
 use crate::{
-    backends::stack::{Backends, Kind},
-    http,
-    local::Options,
-    order::Order,
+    orders::{Client, Order},
+    output::show,
     progress::Progress,
+    settings::Options,
+    stack::{Backends, Stack},
     style::Style,
 };
 
-/// What to prove.
+/// The stack and the orders to prove.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ProveWanted {
+pub struct ProveArgs {
     /// The stack to ask [default: the one that runs]
     #[arg(long)]
-    pub stack: Option<Kind>,
+    pub stack: Option<Stack>,
     /// Orders to place
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     pub orders: u32,
-    /// Orders to place each second
+    /// Orders per second
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
     pub rate: u32,
-    /// Seconds that everything has to arrive in, from the last order on
+    /// Seconds after the last order in which everything must arrive
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     pub within: u64,
-    /// The result as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// Places orders, asks for them, shows what was found; whether nothing was missing.
-pub async fn run(options: &Options, wanted: &ProveWanted) -> Result<bool> {
+/// Places orders, asks for their telemetry and shows the result; true if nothing was missing.
+///
+/// # Errors
+/// When no stack runs, or its counters cannot be read.
+pub async fn run(options: &Options, args: &ProveArgs) -> Result<bool> {
     let mut progress = Progress::for_terminal();
-    let backends = Backends::find(options, wanted.stack).await?;
-    let within = Duration::from_secs(wanted.within);
-    let proven = through(&backends, (wanted.orders, wanted.rate), within, &mut progress).await;
+    let backends = Backends::find(options, args.stack).await?;
+    let within = Duration::from_secs(args.within);
+    let proven = through(&backends, (args.orders, args.rate), within, &mut progress).await;
     let (report, _) = proven.inspect_err(|_| progress.failed())?;
-    let text = if wanted.json { report.json()? } else { report.table(Style::for_stdout()) };
-    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    show(&if args.json { report.json()? } else { report.table(Style::for_stdout()) })?;
     Ok(report.is_whole())
 }
 
-/// Places so many orders, so many each second, and asks for them; what was found, and the orders that were accepted.
+/// Places so many orders at a rate per second and asks for their telemetry; returns the result and the accepted orders.
 ///
 /// # Errors
 /// When a backend or the gateway cannot be reached.
@@ -86,20 +85,20 @@ pub async fn through(
     progress: &mut Progress,
 ) -> Result<(Report, Vec<Order>)> {
     let begun = Instant::now();
-    progress.begin("counters");
-    progress.waiting("as of now: where they are scraped, the next scrape is waited for".into());
+    progress.begin("read counters");
+    progress.waiting("the next scrape has not come".into());
     let measured = Measured::before(&*backends.metrics, within).await?;
-    progress.done("as they are before");
+    progress.done("before the orders");
 
-    progress.begin("orders");
+    progress.begin("place orders");
     let orders = Orders::new(count as usize);
-    let client = http::synthetic_client("prove")?;
+    let client = Client::new(&backends.gateway, "prove")?;
     let (trace, lines, emails) =
         (WholeTrace(&*backends.traces), Lines(&*backends.logs), Emails(&*backends.inbox));
     let tally = Tally::new(3 * count as usize);
     let watching = async {
         tokio::join!(
-            orders.place(&client, &backends.gateway, rate),
+            orders.place(&client, rate),
             watch(&trace, &orders, within, &tally),
             watch(&lines, &orders, within, &tally),
             watch(&emails, &orders, within, &tally),
@@ -112,19 +111,18 @@ pub async fn through(
     let placed = orders.placed();
     progress.done(&format!("{} of {count} accepted", placed.len()));
 
-    progress.begin("measurements");
-    progress.waiting("of all orders, and everything else once more".into());
+    progress.begin("read metrics");
     let counted = measured.after(&placed, within).await;
     let mut checks = vec![orders.check()];
-    // A second span, line or e-mail may have come after the first was seen.
-    for sighted in [traces, lines, emails] {
-        checks.push(sighted.again(&placed).await);
+    // A second span, line or e-mail may have arrived after the first one was found.
+    for found in [traces, lines, emails] {
+        checks.push(found.again(&placed).await);
     }
     checks.extend(counted);
     if let (Some(grafana), Some(last)) = (&backends.grafana, placed.last()) {
         checks.push(links::follow(grafana, last, within).await);
     }
-    progress.done("looked at");
-    let report = Report { stack: backends.kind.to_string(), took: begun.elapsed(), checks };
+    progress.done(&format!("{} checks", checks.len()));
+    let report = Report { stack: backends.stack.facts().name, took: begun.elapsed(), checks };
     Ok((report, placed.into_iter().map(|placed| placed.order).collect()))
 }

@@ -1,18 +1,15 @@
-//! The orders whose way is to be proven.
+//! The orders whose telemetry is to be proven.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    cell::RefCell,
+    future,
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use reqwest::Client;
-use tokio::time::{MissedTickBehavior, interval};
-
 use super::report::{Check, Missing};
-use crate::order::{self, Order};
+use crate::orders::{Answered, Client, Order, Pace, Schedule, Sort};
 
-/// An order that was accepted.
+/// An accepted order.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     pub(super) order: Order,
@@ -20,10 +17,10 @@ pub(super) struct Placed {
     pub(super) at: Instant,
 }
 
-/// What has been placed so far.
+/// The orders that are to be placed, and those that have been.
 pub(super) struct Orders {
     wanted: usize,
-    state: Mutex<State>,
+    state: RefCell<State>,
 }
 
 #[derive(Default)]
@@ -37,63 +34,45 @@ struct State {
 
 impl Orders {
     pub(super) fn new(wanted: usize) -> Self {
-        Self { wanted, state: Mutex::default() }
+        Self { wanted, state: RefCell::default() }
     }
 
-    /// Places all of them, so many each second, whether the earlier ones are answered or not.
-    pub(super) async fn place(&self, client: &Client, gateway: &str, rate: u32) {
-        let mut clock = interval(Duration::from_secs(1) / rate);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let mut begun = 0;
-        let mut under_way = FuturesUnordered::new();
-        while begun < self.wanted || !under_way.is_empty() {
-            tokio::select! {
-                _ = clock.tick(), if begun < self.wanted => {
-                    begun += 1;
-                    under_way.push(self.place_one(client, gateway));
-                }
-                Some(()) = under_way.next() => {}
-            }
-        }
-        self.state().over = Some(Instant::now());
+    /// Places all of them at a rate per second.
+    pub(super) async fn place(&self, client: &Client, rate: u32) {
+        let schedule = Schedule { pace: Pace::Rate(rate), count: Some(self.wanted as u64) };
+        client.run(schedule, || Sort::Sample, future::pending(), |answered| self.add(answered)).await;
+        self.state.borrow_mut().over = Some(Instant::now());
     }
 
-    async fn place_one(&self, client: &Client, gateway: &str) {
-        let asked = Instant::now();
-        let answer = order::place(client, gateway).await;
-        let at = Instant::now();
-        let mut state = self.state();
-        match answer {
-            Ok(order) => {
+    fn add(&self, Answered { latency, at, outcome, .. }: Answered) {
+        let mut state = self.state.borrow_mut();
+        match outcome {
+            Ok(Some(order)) => {
                 state.placed.push(Placed { order, at });
-                state.took.push(at - asked);
+                state.took.push(latency);
             }
-            Err(error) => state.refused.push(format!("{error:#}")),
+            Ok(None) => state.refused.push("no order in the answer".into()),
+            Err(reason) => state.refused.push(reason),
         }
     }
 
-    /// The orders that were accepted so far.
+    /// The orders accepted so far.
     pub(super) fn placed(&self) -> Vec<Placed> {
-        self.state().placed.clone()
+        self.state.borrow().placed.clone()
     }
 
-    /// When the last answer came; nothing while some are still to come.
+    /// When the last answer came; none while some are still to come.
     pub(super) fn over(&self) -> Option<Instant> {
-        self.state().over
+        self.state.borrow().over
     }
 
-    /// Whether all were accepted.
+    /// The check that every order was accepted.
     pub(super) fn check(&self) -> Check {
-        let state = self.state();
+        let state = self.state.borrow();
         let mut missing = Missing::default();
         for reason in &state.refused {
             missing.add(reason, "");
         }
         Check::each("order accepted", (state.placed.len(), self.wanted), state.took.clone(), missing)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing is left half done under this lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

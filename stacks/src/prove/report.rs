@@ -1,39 +1,46 @@
-//! What was found, as a table for people and as JSON for machines.
+//! The result of a proof: a table for people, JSON for machines.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::style::Style;
+use crate::{
+    latencies::Latencies,
+    style::Style,
+    table::{
+        Align::{Left, Right},
+        Cell, Table,
+    },
+};
 
-/// Orders that are named for each thing that is missing; the rest is counted.
-const NAMED: usize = 3;
+/// Orders named for each missing thing; the others are counted.
+const MAX_NAMED: usize = 3;
 
 /// The result of one proof.
 pub struct Report {
-    pub(super) stack: String,
+    pub(super) stack: &'static str,
     pub(super) took: Duration,
     pub(super) checks: Vec<Check>,
 }
 
-/// One thing that was looked for.
+/// The result for one kind of evidence.
 pub(super) struct Check {
     name: String,
     found: usize,
     expected: usize,
-    /// How long each took to be seen, the fastest first; one time where all are seen at once.
+    /// From the answer to each order until the evidence was found; one time where it is found for all orders at once.
     took: Vec<Duration>,
     at_once: bool,
     missing: Missing,
 }
 
-/// What was missing or too much, and of which orders.
+/// What was missing or too much, with the orders concerned.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Missing(BTreeMap<String, Vec<String>>);
 
 impl Missing {
-    /// This is missing of an order, or of all together where `order` is empty.
+    /// Adds what an order lacks; `order` is empty where it is about all orders together.
     pub(super) fn add(&mut self, what: &str, order: &str) {
         self.0.entry(what.to_owned()).or_default().push(order.to_owned());
     }
@@ -44,18 +51,17 @@ impl Missing {
 }
 
 impl Check {
-    /// A check of things that are seen one by one.
+    /// A check with a time for each order.
     pub(super) fn each(
         name: &str,
         (found, expected): (usize, usize),
-        mut took: Vec<Duration>,
+        took: Vec<Duration>,
         missing: Missing,
     ) -> Self {
-        took.sort_unstable();
         Self { name: name.to_owned(), found, expected, took, at_once: false, missing }
     }
 
-    /// A check of what is seen of all of them together, after this time.
+    /// A check with one time for all orders.
     pub(super) fn at_once(name: &str, counts: (usize, usize), took: Duration, missing: Missing) -> Self {
         Self { at_once: true, ..Self::each(name, counts, vec![took], missing) }
     }
@@ -70,59 +76,62 @@ impl Check {
         self.missing.0.keys().map(String::as_str).collect()
     }
 
-    /// Seconds that this share of all took at most: the nearest rank.
-    fn quantile(&self, share: f64) -> Option<f64> {
-        let rank = (self.took.len() as f64 * share).ceil() as usize;
-        Some(self.took.get(rank.max(1) - 1)?.as_secs_f64())
-    }
-
-    /// The first, the middle, nearly all, and the last.
+    /// Seconds for the first order, the median, 95 % and the last one.
     fn seconds(&self) -> [Option<f64>; 4] {
-        let seen = |share| if self.at_once { None } else { self.quantile(share) };
-        [seen(0.0), seen(0.5), seen(0.95), self.quantile(1.0)]
+        let mut latencies = Latencies::new().ok();
+        if let Some(latencies) = &mut latencies {
+            self.took.iter().for_each(|took| latencies.record(*took));
+        }
+        let quantile = |share| Some(latencies.as_ref()?.quantile(share)?.as_secs_f64());
+        let each = |share| if self.at_once { None } else { quantile(share) };
+        [each(0.0), each(0.5), each(0.95), quantile(1.0)]
     }
 }
 
 impl Report {
-    /// Whether there is nothing that was missing or too much.
+    /// True if nothing was missing or too much.
     pub fn is_whole(&self) -> bool {
         self.checks.iter().all(Check::is_whole)
     }
 
-    /// The report as a table for people.
+    /// The table, what is missing, and the verdict.
     pub fn table(&self, style: Style) -> String {
-        let name = self.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or_default();
-        let heads = ["first", "p50", "p95", "last"].map(|head| format!("{head:>8}")).concat();
-        let mut text = style.dim(&format!("  {:name$}  {:>11}{heads}", "", "found")) + "\n";
+        let times = ["first", "p50", "p95", "last"].map(|head| (head, Right));
+        let mut table = Table::new(style, &[&[("", Left), ("found", Right)], &times[..]].concat());
         for check in &self.checks {
             let count = format!("{} / {}", check.found, check.expected);
-            let (sign, count) = match check.is_whole() {
-                true => (style.good("✓"), format!("{count:>11}")),
-                false => (style.bad("✗"), style.bad(&format!("{count:>11}"))),
+            let (name, found) = match check.is_whole() {
+                true => (Cell::good(format!("✓ {}", check.name)), Cell::plain(count)),
+                false => (Cell::bad(format!("✗ {}", check.name)), Cell::bad(count)),
             };
             let seconds =
                 |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.2} s"));
-            let times = check.seconds().map(|value| format!("{:>8}", seconds(value))).concat();
-            text += &format!("{sign} {:name$}  {count}{times}\n", check.name);
+            let times = check.seconds().map(|value| Cell::plain(seconds(value)));
+            table.row([name, found].into_iter().chain(times));
         }
+        let mut text = table.text();
         for (what, orders) in self.checks.iter().flat_map(|check| &check.missing.0) {
             text += &style.bad(&format!("\n{what}{}", of(orders)));
         }
-        let seconds = self.took.as_secs_f64();
+        let (stack, seconds) = (self.stack, self.took.as_secs_f64());
         text += &match self.is_whole() {
-            true => style.good(&format!("\nproven on the {} stack in {seconds:.1} s\n", self.stack)),
+            true => style.good(&format!("\nproven on the {stack} stack in {seconds:.1} s\n")),
             false => {
-                style.bad(&format!("\n\nNOT proven on the {} stack, after {seconds:.1} s\n", self.stack))
+                let verdict = format!("\n\nNOT proven on the {stack} stack, after {seconds:.1} s");
+                style.bad(&verdict) + "; `make logs ORDER=<id>` and `make trace ORDER=<id>` show one order\n"
             }
         };
         text
     }
 
-    /// Seconds until the evidence of this name was there, for 95 of 100 orders.
+    /// Seconds until the evidence with this name was found for 95 % of the orders.
     pub fn p95(&self, name: &str) -> Option<f64> {
-        self.checks.iter().find(|check| check.name == name)?.quantile(0.95)
+        let check = self.checks.iter().find(|check| check.name == name)?;
+        let [_, _, p95, last] = check.seconds();
+        p95.or(last)
     }
 
+    /// The result for machines.
     pub(super) fn json(&self) -> Result<String> {
         let checks: Vec<Value> = self
             .checks
@@ -148,19 +157,19 @@ impl Report {
             "took_s": self.took.as_secs_f64(),
             "checks": checks,
         });
-        Ok(serde_json::to_string_pretty(&report).context("the report can't be written as JSON")? + "\n")
+        Ok(serde_json::to_string_pretty(&report).context("cannot write the report as JSON")? + "\n")
     }
 }
 
-/// ` (20 orders: …)`, and nothing where it is about no order in particular.
+/// ` (20 orders: …)`, or nothing where it is about no single order.
 fn of(orders: &[String]) -> String {
     match orders {
         [only] if only.is_empty() => String::new(),
         orders if orders.iter().all(String::is_empty) => format!(" ({} times)", orders.len()),
         [only] => format!(" (order {only})"),
         orders => {
-            let more = if orders.len() > NAMED { ", …" } else { "" };
-            let named = orders[..orders.len().min(NAMED)].join(", ");
+            let more = if orders.len() > MAX_NAMED { ", …" } else { "" };
+            let named = orders[..orders.len().min(MAX_NAMED)].join(", ");
             format!(" ({} orders: {named}{more})", orders.len())
         }
     }
@@ -175,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_whole_when_every_check_found_what_it_expected() {
+    fn a_report_is_whole_if_every_check_found_all() {
         let report = |found, missing| Report {
-            stack: "local".into(),
+            stack: "local",
             took: Duration::from_secs(7),
             checks: vec![Check::each("trace", (found, 2), seconds(&[3, 1]), missing)],
         };
@@ -185,8 +194,8 @@ mod tests {
         assert!(whole.is_whole());
         assert_eq!(
             whole.table(Style::PLAIN),
-            "               found   first     p50     p95    last\n\
-             ✓ trace        2 / 2  1.00 s  1.00 s  3.00 s  3.00 s\n\n\
+            "         found   first     p50     p95    last\n\
+             ✓ trace  2 / 2  1.00 s  1.00 s  3.00 s  3.00 s\n\n\
              proven on the local stack in 7.0 s\n"
         );
         // Too many is as wrong as too few.
@@ -202,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_those_of_what_was_seen() {
+    fn times_are_the_first_the_median_95_percent_and_the_last() {
         let check =
             Check::each("", (0, 0), seconds(&(1..=100).rev().collect::<Vec<_>>()), Missing::default());
         assert_eq!(check.seconds(), [1.0, 50.0, 95.0, 100.0].map(Some));
@@ -210,11 +219,11 @@ mod tests {
     }
 
     #[test]
-    fn machines_get_names_numbers_and_orders() {
+    fn json_has_names_numbers_and_orders() {
         let mut missing = Missing::default();
         missing.add("no e-mail", "o-1");
         let checks = vec![Check::each("e-mail", (1, 2), seconds(&[2]), missing)];
-        let report = Report { stack: "lgtm".into(), took: Duration::from_secs(3), checks };
+        let report = Report { stack: "lgtm", took: Duration::from_secs(3), checks };
         let json: Value = serde_json::from_str(&report.json().unwrap()).unwrap();
         assert_eq!(
             (&json["stack"], &json["proven"], &json["took_s"]),

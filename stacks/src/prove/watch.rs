@@ -1,4 +1,4 @@
-//! Looks for the evidence of each order until it is there or the time is up.
+//! Asks for the evidence of each order until it is found or the time is over.
 
 use std::{
     cell::Cell,
@@ -17,22 +17,22 @@ use super::{
 };
 use crate::progress::Progress;
 
-/// Between two looks, at least; a backend that answers slowly is left alone for as long as it took.
+/// The shortest time between two rounds; after a slow answer the pause is as long as the answer took.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How much was found, for those who wait.
+/// The number of findings, for the progress line.
 pub(super) struct Tally {
     found: Cell<usize>,
     wanted: usize,
 }
 
 impl Tally {
-    /// So many things are looked for.
+    /// A tally of `wanted` findings.
     pub(super) fn new(wanted: usize) -> Self {
         Self { found: Cell::new(0), wanted }
     }
 
-    /// Shows it for as long as it is polled.
+    /// Shows the tally while it is polled.
     pub(super) async fn show(&self, progress: &mut Progress) -> Infallible {
         loop {
             progress.at(self.found.get(), self.wanted, "traces, log lines and e-mails found");
@@ -41,45 +41,45 @@ impl Tally {
     }
 }
 
-/// What was found of one kind of evidence.
-pub(super) struct Sighted<'a> {
+/// The findings of one kind of evidence.
+pub(super) struct Found<'a> {
     evidence: &'a dyn Evidence,
-    /// From the answer to the order until all of it was there, by order.
+    /// From the answer to the order until all of it was found, by order.
     seen: BTreeMap<String, Duration>,
-    /// What was missing at the last look, by order.
+    /// What was missing in the last round, by order.
     lacking: BTreeMap<String, Vec<String>>,
 }
 
-/// Looks until every order has left this evidence, or `within` is over since the last answer.
+/// Asks until every order has this evidence, or `within` is over since the last answer.
 pub(super) async fn watch<'a>(
     evidence: &'a dyn Evidence,
     orders: &Orders,
     within: Duration,
     tally: &Tally,
-) -> Sighted<'a> {
-    let mut sighted = Sighted { evidence, seen: BTreeMap::new(), lacking: BTreeMap::new() };
+) -> Found<'a> {
+    let mut findings = Found { evidence, seen: BTreeMap::new(), lacking: BTreeMap::new() };
     loop {
-        // In this order: what is placed in between is looked at in the next round.
+        // In this order: an order placed in between belongs to the next round.
         let over = orders.over();
         let mut open = orders.placed();
-        open.retain(|placed| !sighted.seen.contains_key(&placed.order.order_id));
+        open.retain(|placed| !findings.seen.contains_key(&placed.order.order_id));
         let looked = Instant::now();
-        let found = sighted.look(&open).await;
+        let found = findings.check(&open).await;
         tally.found.set(tally.found.get() + found);
         if over.is_some_and(|over| open.len() == found || over.elapsed() > within) {
-            return sighted;
+            return findings;
         }
         sleep(PAUSE.max(looked.elapsed())).await;
     }
 }
 
-impl Sighted<'_> {
-    /// Looks at these orders; how many have left all of it.
-    async fn look(&mut self, open: &[Placed]) -> usize {
+impl Found<'_> {
+    /// Checks these orders, and returns how many have all of the evidence.
+    async fn check(&mut self, open: &[Placed]) -> usize {
         if open.is_empty() {
             return 0;
         }
-        let looks = look(self.evidence, open).await;
+        let looks = check(self.evidence, open).await;
         let mut found = 0;
         for (placed, Look { lacks, at }) in open.iter().zip(looks) {
             let id = placed.order.order_id.clone();
@@ -94,16 +94,16 @@ impl Sighted<'_> {
         found
     }
 
-    /// Looks at all of them once more, and says what there is.
+    /// Checks all orders once more, for the report.
     pub(super) async fn again(mut self, placed: &[Placed]) -> Check {
-        let looks = look(self.evidence, placed).await;
+        let looks = check(self.evidence, placed).await;
         let mut missing = Missing::default();
         for (placed, Look { lacks, .. }) in placed.iter().zip(looks) {
             let id = &placed.order.order_id;
             if !lacks.is_empty() {
                 self.seen.remove(id);
             }
-            // What came in after the time was up is missing.
+            // Evidence that arrived after the deadline counts as missing.
             let lacks = if lacks.is_empty() { self.lacking.remove(id).unwrap_or_default() } else { lacks };
             for what in &lacks {
                 missing.add(what, id);
@@ -114,9 +114,9 @@ impl Sighted<'_> {
     }
 }
 
-/// Looks at each order. One whose backend does not answer lacks everything.
-async fn look(evidence: &dyn Evidence, placed: &[Placed]) -> Vec<Look> {
-    let looks: Result<_> = evidence.look(placed).await;
+/// Checks orders. Where the backend fails, every order lacks everything.
+async fn check(evidence: &dyn Evidence, placed: &[Placed]) -> Vec<Look> {
+    let looks: Result<_> = evidence.check(placed).await;
     looks.unwrap_or_else(|error| {
         let unanswered = |_: &Placed| Look { lacks: vec![format!("{error:#}")], at: Instant::now() };
         placed.iter().map(unanswered).collect()

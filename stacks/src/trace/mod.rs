@@ -1,4 +1,4 @@
-//! A trace, whatever backend keeps it, and what the trace of an order must contain.
+//! A trace, independent of its backend, and the spans that an order must have.
 
 mod tree;
 
@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-/// The spans of an order that went all the way: service, kind, name.
+/// The spans of a completed order: service, kind, name.
 pub const ORDER: [(&str, &str, &str); 6] = [
     ("order-gateway", "server", "POST /create-order"),
     ("order-gateway", "client", "POST /process-payment"),
@@ -19,37 +19,37 @@ pub const ORDER: [(&str, &str, &str); 6] = [
     ("email-service", "client", "send email"),
 ];
 
-/// Everything that was recorded under one trace id.
+/// The spans with one trace id.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
-    /// 32 hexadecimal digits.
+    /// The trace id: 32 hexadecimal digits.
     pub id: String,
-    /// Its spans, in the order of their start.
+    /// The spans by start time.
     pub spans: Vec<Span>,
 }
 
 /// One span.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Span {
-    /// 16 hexadecimal digits.
+    /// The span id: 16 hexadecimal digits.
     pub id: String,
-    /// The span it is a child of; that one may be elsewhere or not have arrived yet.
+    /// The id of the parent, which may be absent from the trace.
     pub parent: Option<String>,
-    /// The spans that it is linked to.
+    /// The ids of linked spans.
     pub links: Vec<String>,
     /// `service.name` of the process that recorded it.
     pub service: String,
-    /// What it is called.
+    /// The name.
     pub name: String,
     /// `server`, `client`, `producer`, `consumer` or `internal`.
     pub kind: String,
-    /// Since the Unix epoch.
+    /// The start, since the Unix epoch.
     pub start: Duration,
-    /// How long it took.
+    /// The duration.
     pub duration: Duration,
-    /// Its attributes, without those that the fields above carry.
+    /// The attributes, without those of the fields above.
     pub attributes: BTreeMap<String, Value>,
-    /// The text of its error status, if it failed.
+    /// The text of an error status.
     pub error: Option<String>,
 }
 
@@ -59,15 +59,15 @@ impl Trace {
         self.spans.iter().find(|span| span.service == service && span.kind == kind && span.name == name)
     }
 
-    /// Which spans of an [order](ORDER) are not there (yet).
+    /// The spans of an [order](ORDER) that have not arrived.
     pub fn missing(&self) -> Vec<(&'static str, &'static str, &'static str)> {
         ORDER.into_iter().filter(|named| self.find(*named).is_none()).collect()
     }
 
-    /// Whether one of its spans is below another, at any depth.
+    /// True if a span is a descendant of another.
     pub fn descends(&self, span: &Span, ancestor: &Span) -> bool {
         let mut below = span;
-        // As many steps as there are spans, should what came in go round in a circle.
+        // At most as many steps as there are spans: a backend may return a circle.
         for _ in &self.spans {
             let Some(parent) = self.parent(below) else { return false };
             if parent.id == ancestor.id {
@@ -78,7 +78,7 @@ impl Trace {
         false
     }
 
-    /// The spans whose parent is not there (yet).
+    /// The spans whose parent has not arrived.
     pub fn orphans(&self) -> impl Iterator<Item = &Span> {
         self.spans.iter().filter(|span| span.parent.is_some() && self.parent(span).is_none())
     }
@@ -87,12 +87,12 @@ impl Trace {
         self.spans.iter().find(|other| span.parent.as_deref() == Some(&other.id))
     }
 
-    /// The services that took part.
+    /// The services with spans.
     pub fn services(&self) -> BTreeSet<&str> {
         self.spans.iter().map(|span| span.service.as_str()).collect()
     }
 
-    /// When its first span starts.
+    /// The start of the first span.
     pub fn start(&self) -> Duration {
         self.spans.iter().map(|span| span.start).min().unwrap_or_default()
     }

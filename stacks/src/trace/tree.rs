@@ -1,13 +1,13 @@
-//! A trace drawn as a tree: who called whom, when, and for how long.
+//! A trace drawn as a tree of spans with start and duration.
 
 use std::collections::BTreeSet;
 
 use super::{Span, Trace};
 use crate::style::{self, Style};
 
-/// Narrower than this the names are of no use; then the lines wrap.
-const NARROWEST: usize = 24;
-/// What follows a name: two spaces and a column of its width, three times.
+/// The least width of names; on a narrower terminal the lines wrap.
+const MIN_NAME: usize = 24;
+/// The width after a name: two spaces and a column, three times.
 const COLUMNS: usize = 2 + 8 + 2 + 8 + 2 + 8;
 
 struct Row<'a> {
@@ -16,7 +16,7 @@ struct Row<'a> {
 }
 
 impl Trace {
-    /// The tree as text; `width` is that of the terminal, if there is one to fit into.
+    /// The tree as text; `width` is that of the terminal, if any.
     pub fn tree(&self, style: Style, width: Option<usize>) -> String {
         let mut rows = Vec::new();
         let known: BTreeSet<&str> = self.spans.iter().map(|span| span.id.as_str()).collect();
@@ -27,7 +27,7 @@ impl Trace {
         let service = rows.iter().map(|row| row.span.service.chars().count()).max().unwrap_or_default();
         let wanted = rows.iter().map(Row::width).max().unwrap_or_default();
         let room =
-            width.map_or(usize::MAX, |width| width.saturating_sub(service + 2 + COLUMNS).max(NARROWEST));
+            width.map_or(usize::MAX, |width| width.saturating_sub(service + 2 + COLUMNS).max(MIN_NAME));
         let name = wanted.min(room);
 
         let services = self.services().len();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn order() -> Trace {
-        let [create, call, process, publish, consume, send] = super::super::ORDER;
+        let [create, call, process, publish, consume, send] = crate::trace::ORDER;
         let mut failed = span("7", "3", ("payment-service", "internal", "insert"), 3, 1);
         failed.error = Some("database is locked".into());
         let spans = vec![
@@ -135,7 +135,7 @@ email-service                └─ send email                                  
     }
 
     #[test]
-    fn names_give_way_to_a_narrow_terminal() {
+    fn names_are_shortened_on_a_narrow_terminal() {
         let tree = order().tree(Style::PLAIN, Some(90));
         assert!(
             tree.contains(
@@ -150,7 +150,7 @@ email-service                └─ send email                                  
     }
 
     #[test]
-    fn a_span_whose_parent_has_not_arrived_is_a_root() {
+    fn an_orphan_is_drawn_as_a_root() {
         let mut trace = order();
         trace.spans.remove(0);
         assert!(trace.tree(Style::PLAIN, None).contains("order-gateway    POST /process-payment"));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use stacks::local::ports;
+use stacks::address;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -120,7 +120,7 @@ async fn kibana_gets_every_object_and_a_default_data_view_however_often() {
 
 #[tokio::test]
 async fn it_waits_for_a_server_that_is_not_there_or_not_ready_yet() {
-    let address = ports::free().unwrap();
+    let address = address::free().unwrap();
     let (mut script, _scratch) = script("kibana", &format!("http://{address}"), &[("PATIENCE", "30")]);
     let mut running = script.spawn().unwrap();
     let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();

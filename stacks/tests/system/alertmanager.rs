@@ -9,7 +9,7 @@ use std::{
 use axum::{Router, http::HeaderMap, routing::post};
 use reqwest::Client;
 use serde_json::{Value, json};
-use stacks::{http, local::ports};
+use stacks::{address, http};
 use tempfile::TempDir;
 use testkit::{smtp::SmtpServer, wait::eventually};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -66,7 +66,7 @@ impl Alertmanager {
         }
         let file = dir.path().join("alertmanager.yaml");
         fs::write(&file, config).unwrap();
-        let address = ports::free().unwrap();
+        let address = address::free().unwrap();
         let start = |program: &str| {
             Command::new(program)
                 .arg(format!("--config.file={}", file.display()))

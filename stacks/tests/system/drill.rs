@@ -29,7 +29,8 @@ async fn an_alert_arrives_while_its_cause_lasts_and_is_resolved_afterwards() {
     let arguments = ["drill", "--alert", "HighErrorRate"];
     let drill = Program::start("stacks", &arguments, system.dir(), &[]).ended_within(PATIENCE).await;
     assert_eq!(drill.code, Some(0), "{}{}", drill.stdout, drill.stderr);
-    for part in ["✓ break", "✓ delivered", "payment-service answers with errors", "✓ mend", "✓ resolved"]
+    for part in
+        ["✓ break", "✓ wait for alert", "payment-service answers with errors", "✓ repair", "✓ wait for end"]
     {
         assert!(drill.stderr.contains(part), "`{part}` is not in {}", drill.stderr);
     }

@@ -15,14 +15,13 @@ use std::{
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use stacks::{
+    address::url,
     backends::{Traces as _, jaeger::Jaeger},
     http,
-    local::{
-        Options, Stack,
-        layout::{Component, url},
-        secrets,
-    },
+    local::{LocalStack, layout::Component},
     progress::Progress,
+    secrets,
+    settings::Options,
     trace::{ORDER, Trace},
 };
 use tempfile::TempDir;
@@ -40,7 +39,7 @@ pub(crate) use self::{
 pub(crate) const SETTLE: (&str, &str, &str) = ("payment-service", "internal", "settle payment");
 
 pub(crate) struct System {
-    pub(crate) stack: Stack,
+    pub(crate) stack: LocalStack,
     pub(crate) vhost: VirtualHost,
     client: Client,
     dir: TempDir,
@@ -73,7 +72,7 @@ impl System {
         env.extend(fast.iter().chain(settings).map(|(key, value)| ((*key).into(), (*value).into())));
         let options =
             Options { dir: dir.path().into(), env, free_ports: true, binaries: program::directory() };
-        let stack = Stack::up(&options, &mut Progress::silent()).await.unwrap();
+        let stack = LocalStack::up(&options, &mut Progress::silent()).await.unwrap();
         Self { stack, vhost, client: http::client().unwrap(), dir }
     }
 

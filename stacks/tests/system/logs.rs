@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use stacks::{local::ports, process::Signal};
+use stacks::{address, process::Signal};
 use testkit::wait::eventually;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -131,7 +131,7 @@ async fn a_refused_request_is_logged_with_the_trace_that_it_was_answered_with() 
 #[tokio::test]
 async fn stdout_has_the_same_lines_as_the_file() {
     let dir = tempfile::tempdir().unwrap();
-    let address = ports::free().unwrap();
+    let address = address::free().unwrap();
     let listen = address.to_string();
     let settings = [
         ("GATEWAY_LISTEN", listen.as_str()),

@@ -6,11 +6,8 @@ use std::{collections::BTreeSet, path::Path, process::Stdio};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Map, Value, json};
 use stacks::{
-    http,
-    local::{
-        layout::Component::{self, Gateway, Mailer, Payment},
-        ports,
-    },
+    address, http,
+    local::layout::Component::{self, Gateway, Mailer, Payment},
 };
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
@@ -101,7 +98,7 @@ fn prometheus(system: &System) -> Prometheus {
         "global": {"scrape_interval": "1s"},
         "scrape_configs": [{"job_name": "checkout", "static_configs": [{"targets": targets}]}],
     });
-    Prometheus::start(system.dir(), ports::free().unwrap(), &config)
+    Prometheus::start(system.dir(), address::free().unwrap(), &config)
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use stacks::{
+    address::{self, url},
     http,
-    local::{layout::Component, layout::url, ports, secrets},
+    local::layout::Component,
+    secrets,
 };
 use testkit::{exposition::Samples, wait::eventually};
 
@@ -20,7 +22,7 @@ struct Second {
 
 impl Second {
     async fn beside(system: &System, database: &str) -> Self {
-        let [payment, mailer, gateway] = [(); 3].map(|()| ports::free().unwrap());
+        let [payment, mailer, gateway] = [(); 3].map(|()| address::free().unwrap());
         let mut settings = secrets::read(&system.dir().join(".env")).unwrap();
         for (key, value) in [
             ("AMQP_URL", system.vhost.amqp_url()),

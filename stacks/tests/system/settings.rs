@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
-use stacks::{local::ports, process::Signal};
+use stacks::{address, process::Signal};
 
 use crate::harness::{Program, serving};
 
@@ -214,7 +214,7 @@ async fn a_busy_port_is_named_and_ends_the_service() {
 #[tokio::test]
 async fn dot_env_is_read_and_the_environment_goes_over_it() {
     let dir = tempfile::tempdir().unwrap();
-    let (file, environment) = (ports::free().unwrap(), ports::free().unwrap());
+    let (file, environment) = (address::free().unwrap(), address::free().unwrap());
     let text = format!("GATEWAY_LISTEN={file}\nPAYMENT_TOKEN={TOKEN}\nOTEL_TRACES_EXPORTER=none\n");
     fs::write(dir.path().join(".env"), text).unwrap();
 

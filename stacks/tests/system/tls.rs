@@ -2,10 +2,7 @@
 //! vouches for, and with nobody else. In that case nothing is said at all.
 
 use reqwest::Url;
-use stacks::{
-    local::{layout::Component::Mailer, ports, secrets},
-    trace::ORDER,
-};
+use stacks::{address, local::layout::Component::Mailer, secrets, trace::ORDER};
 use testkit::{rabbitmq::VirtualHost, smtp::SmtpServer, wait::eventually};
 
 use crate::harness::{Authority, Front, Program, SETTLE, System, database, serving};
@@ -107,7 +104,7 @@ async fn a_broker_or_trace_backend_that_can_not_be_trusted_hears_nothing() {
         let broker = broker_front(&vhost, vouching, name).await;
         let traces = Front::before(broker.address, vouching.acceptor(name)).await;
         let dir = tempfile::tempdir().unwrap();
-        let listen = ports::free().unwrap();
+        let listen = address::free().unwrap();
         let payment = Program::start(
             "payment",
             &[],

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 
 use serde_json::{Value, json};
 use stacks::{
+    address,
     check::{
         Findings,
         files::Tree,
@@ -13,10 +14,7 @@ use stacks::{
         promql::selectors,
         rules::{Rule, rules},
     },
-    local::{
-        layout::Component::{Gateway, Mailer, Payment},
-        ports,
-    },
+    local::layout::Component::{Gateway, Mailer, Payment},
 };
 use testkit::wait::eventually;
 
@@ -106,7 +104,7 @@ async fn finds(prometheus: &Prometheus, place: &str, expression: &str) {
 #[tokio::test]
 async fn every_rule_alert_and_panel_finds_what_it_asks_for() {
     let mut system = System::start().await;
-    let own = ports::free().unwrap();
+    let own = address::free().unwrap();
     let prometheus = Prometheus::start(system.dir(), own, &hurried(&system, own));
     // What happens before the first look of Prometheus shows in no rate.
     finds(&prometheus, "the services", "sum(up) > 5").await;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use stacks::{local::Options, signals::Interruptions};
+use stacks::{settings::Options, signals::Interruptions};
 use trials::{
     bench::{self, BenchWanted},
     broker,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::broker::lend;
 use stacks::{
-    local::ports,
+    address,
     process::{Process, Signal, append, spawn_detached},
 };
 
@@ -50,7 +50,7 @@ impl Server {
         let programs = programs()?;
         let password = Uuid::new_v4().simple().to_string();
         let data = std::env::temp_dir().join(format!("omnitrace-postgres-{password}"));
-        let mut server = Self { data, port: ports::free()?.port(), password, process: None };
+        let mut server = Self { data, port: address::free()?.port(), password, process: None };
         server.initialise(&programs)?;
         let log = server.data.join("server.out");
         let (file, _) = append(&log)?;

@@ -11,8 +11,8 @@ use std::{
 
 use stacks::{
     http,
-    local::Options,
     process::{Process, Signal},
+    settings::Options,
 };
 use testkit::wait::eventually;
 use tokio::{

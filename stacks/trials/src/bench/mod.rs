@@ -20,8 +20,8 @@ use self::{
 };
 use crate::broker::Broker;
 use stacks::{
-    local::{Options, bare},
     progress::Progress,
+    settings::{Options, bare},
 };
 
 /// How to measure, and where to write it.

@@ -14,12 +14,11 @@ use testkit::otlp::OtlpSink;
 
 use super::load::{Answers, place_orders};
 use stacks::{
+    address::url,
     http,
-    local::{
-        Options, Stack,
-        layout::{Component, url},
-    },
+    local::{LocalStack, layout::Component},
     progress::Progress,
+    settings::Options,
     trace::ORDER,
 };
 
@@ -99,7 +98,7 @@ impl Place<'_> {
         let sink = OtlpSink::counting().context("cannot start the OTLP receiver")?;
         let env = self.settings(variant, &sink, mail.path());
         let options = Options { dir, env, free_ports: true, binaries: self.binaries.clone() };
-        let stack = Stack::up(&options, &mut Progress::silent()).await?;
+        let stack = LocalStack::up(&options, &mut Progress::silent()).await?;
         let mut trial = Trial { stack, http: http::client()?, sink, orders: 0 };
         trial.load(WARM_UP).await?;
         let before = trial.cpu()?;
@@ -110,7 +109,7 @@ impl Place<'_> {
 }
 
 struct Trial {
-    stack: Stack,
+    stack: LocalStack,
     http: Client,
     sink: OtlpSink,
     /// Placed so far.

@@ -15,13 +15,11 @@ use anyhow::{Context as _, Result, ensure};
 
 use self::{report::Row, subject::Subject};
 use stacks::{
-    backends::{
-        Series,
-        stack::{Backends, Kind},
-    },
-    local::Options,
+    backends::Series,
     progress::Progress,
     prove,
+    settings::Options,
+    stack::{Backends, Stack},
 };
 
 /// Questions of each sort that a stack is asked; the median counts.
@@ -38,7 +36,7 @@ pub const CLEAN_UP: &str = "docker compose --project-name omnitrace-compare down
 pub struct CompareWanted {
     /// This stack; can be given several times [default: all]
     #[arg(long = "stack", value_name = "STACK")]
-    pub stacks: Vec<Kind>,
+    pub stacks: Vec<Stack>,
     /// Orders through each
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     pub orders: u32,
@@ -53,7 +51,7 @@ pub struct CompareWanted {
 /// Measures each stack that can be had here, and writes down what they come to.
 pub async fn run(options: &Options, wanted: &CompareWanted) -> Result<()> {
     let mut progress = Progress::for_terminal();
-    let kinds = if wanted.stacks.is_empty() { Kind::ALL.to_vec() } else { wanted.stacks.clone() };
+    let kinds = if wanted.stacks.is_empty() { Stack::all().collect() } else { wanted.stacks.clone() };
     let (mut rows, mut left_out) = (Vec::new(), Vec::new());
     for kind in kinds {
         progress.note(&format!("\n{kind}"));
@@ -75,13 +73,13 @@ pub async fn run(options: &Options, wanted: &CompareWanted) -> Result<()> {
     let document = report::document(&rows, &left_out, wanted)?;
     write("comparison.svg", &report::picture(&rows))?;
     write("comparison.md", &document)?;
-    stacks::commands::show(&report::table(&rows))
+    stacks::output::show(&report::table(&rows))
 }
 
 async fn measure(
     options: &Options,
     wanted: &CompareWanted,
-    kind: Kind,
+    kind: Stack,
     progress: &mut Progress,
 ) -> Result<Row> {
     let mut subject = Subject::new(options, kind)?;

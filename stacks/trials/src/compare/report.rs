@@ -7,11 +7,11 @@ use procfs::Current as _;
 use time::OffsetDateTime;
 
 use super::{CompareWanted, footprint::Footprint};
-use stacks::{backends::stack::Kind, style};
+use stacks::{stack::Stack, style};
 
 /// What was measured of one stack.
 pub(super) struct Row {
-    pub(super) kind: Kind,
+    pub(super) kind: Stack,
     /// Until everything of it could be used.
     pub(super) ready: Duration,
     pub(super) before: Footprint,
@@ -70,7 +70,7 @@ pub(super) fn table(rows: &[Row]) -> String {
 }
 
 /// What was compared, how, on what, and what it came to.
-pub(super) fn document(rows: &[Row], left_out: &[(Kind, String)], wanted: &CompareWanted) -> Result<String> {
+pub(super) fn document(rows: &[Row], left_out: &[(Stack, String)], wanted: &CompareWanted) -> Result<String> {
     let mut text = format!(
         "# The stacks compared\n\nMade by `make compare` on {}: {} orders, {} each second, through one stack after the \
          other, each started anew and without data, everything fetched and built before. {}\n\n{}\n\
@@ -148,12 +148,12 @@ pub(super) fn picture(rows: &[Row]) -> String {
     svg + "</svg>\n"
 }
 
-fn colour(kind: Kind) -> &'static str {
+fn colour(kind: Stack) -> &'static str {
     match kind {
-        Kind::Local => "#9aa5b1",
-        Kind::Classic => "#2f6fde",
-        Kind::Elk => "#d98e04",
-        Kind::Lgtm => "#3a9d5d",
+        Stack::Local => "#9aa5b1",
+        Stack::Classic => "#2f6fde",
+        Stack::Elk => "#d98e04",
+        Stack::Lgtm => "#3a9d5d",
     }
 }
 
@@ -161,7 +161,7 @@ fn colour(kind: Kind) -> &'static str {
 mod tests {
     use super::*;
 
-    fn row(kind: Kind, seconds: u64) -> Row {
+    fn row(kind: Stack, seconds: u64) -> Row {
         let footprint = |mib: u64| Footprint { memory: mib << 20, disk: mib << 19 };
         Row {
             kind,
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_stack_has_a_column_and_every_number_a_bar_of_it() {
-        let rows = [row(Kind::Local, 9), row(Kind::Lgtm, 42)];
+        let rows = [row(Stack::Local, 9), row(Stack::Lgtm, 42)];
         let table = table(&rows);
         assert!(
             table.starts_with("| | local | lgtm |\n|---|--:|--:|\n| ready after | 9.0 s | 42.0 s |\n"),
@@ -189,8 +189,8 @@ mod tests {
     #[test]
     fn the_document_names_the_machine_and_what_was_left_out() {
         let wanted = CompareWanted { stacks: Vec::new(), orders: 1000, rate: 20, docs: "docs".into() };
-        let left_out = [(Kind::Elk, "Docker is not installed\nmore".to_owned())];
-        let text = document(&[row(Kind::Local, 9)], &left_out, &wanted).unwrap();
+        let left_out = [(Stack::Elk, "Docker is not installed\nmore".to_owned())];
+        let text = document(&[row(Stack::Local, 9)], &left_out, &wanted).unwrap();
         for part in
             ["1000 orders, 20 each second", "of memory; its load was", "- elk: Docker is not installed\n"]
         {

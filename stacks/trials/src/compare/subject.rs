@@ -8,11 +8,12 @@ use tempfile::TempDir;
 
 use super::footprint::{self, Footprint};
 use stacks::{
-    backends::stack::{Backends, Kind},
     compose,
-    local::{Options, Stack, bare, layout::Component},
+    local::{LocalStack, layout::Component},
     logs::{self, Filter},
     progress::Progress,
+    settings::{Options, bare},
+    stack::{Backends, Stack},
 };
 
 /// The Compose project: its volumes are removed in the end, and those of the user's are other ones.
@@ -20,18 +21,18 @@ const PROJECT: &str = "omnitrace-compare";
 
 /// A stack that is measured.
 pub(super) struct Subject {
-    kind: Kind,
+    kind: Stack,
     options: Options,
-    stack: Option<Stack>,
+    stack: Option<LocalStack>,
     /// The directory of the local stack, and so dropped after it.
     dir: Option<TempDir>,
 }
 
 impl Subject {
-    pub(super) fn new(options: &Options, kind: Kind) -> Result<Self> {
+    pub(super) fn new(options: &Options, kind: Stack) -> Result<Self> {
         let mut options = options.clone();
         let dir = match kind {
-            Kind::Local => {
+            Stack::Local => {
                 let dir = tempfile::tempdir().context("cannot make a directory for the local stack")?;
                 options.dir = dir.path().to_owned();
                 options.free_ports = true;
@@ -46,7 +47,7 @@ impl Subject {
         Ok(Self { kind, options, stack: None, dir })
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Stack {
         self.kind
     }
 
@@ -58,7 +59,7 @@ impl Subject {
     pub(super) async fn start(&mut self, progress: &mut Progress) -> Result<Duration> {
         let Some(kind) = docker(self.kind) else {
             let begun = Instant::now();
-            self.stack = Some(Stack::up(&self.options, progress).await?);
+            self.stack = Some(LocalStack::up(&self.options, progress).await?);
             return Ok(begun.elapsed());
         };
         // Once for the images, and once for the clock.
@@ -100,11 +101,6 @@ impl Subject {
     }
 }
 
-fn docker(kind: Kind) -> Option<compose::Kind> {
-    match kind {
-        Kind::Local => None,
-        Kind::Classic => Some(compose::Kind::Classic),
-        Kind::Elk => Some(compose::Kind::Elk),
-        Kind::Lgtm => Some(compose::Kind::Lgtm),
-    }
+fn docker(stack: Stack) -> Option<Stack> {
+    stack.facts().compose_file.map(|_| stack)
 }

@@ -42,7 +42,7 @@ use self::{
     report::Row,
     system::System,
 };
-use stacks::{local::Options, progress::Progress, style::Style};
+use stacks::{progress::Progress, settings::Options, style::Style};
 
 /// Orders that are accepted during each fault, and where it has to be quick or there is a bug to be shown.
 const ORDERS: (usize, usize) = (250, 60);

@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use stacks::local::ports;
+use stacks::address;
 
 /// What goes through at once.
 const PIECE: usize = 8 * 1024;
@@ -39,7 +39,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Listens on a free port for connections to `target`.
     pub(crate) async fn start(target: SocketAddr) -> Result<Self> {
-        let address = ports::free()?;
+        let address = address::free()?;
         let listener = TcpListener::bind(address).await.context("the fault proxy can't listen")?;
         let proxy = Self { address, line: watch::Sender::new(Line::Good), cuts: watch::Sender::new(0) };
         let (line, cuts) = (proxy.line.subscribe(), proxy.cuts.subscribe());

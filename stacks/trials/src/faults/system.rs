@@ -22,14 +22,12 @@ use super::{
 };
 use crate::broker::Broker;
 use stacks::{
+    address::url,
     http,
-    local::{
-        Options, Stack, bare,
-        layout::{Component, url},
-        rabbitmq,
-    },
+    local::{LocalStack, layout::Component, rabbitmq},
     process::{Process, Signal},
     progress::Progress,
+    settings::{Options, bare},
 };
 
 /// What every service is told beside where the others are.
@@ -52,7 +50,7 @@ const AT_ONCE: usize = 8;
 /// The system, whole. Dropping it ends all of it.
 pub(crate) struct System {
     /// The three services.
-    pub(crate) stack: Stack,
+    pub(crate) stack: LocalStack,
     /// The RabbitMQ node.
     pub(crate) broker: Broker,
     /// The broker from its operator's side.
@@ -87,7 +85,7 @@ impl System {
         env.extend(SETTINGS.map(|(key, value)| (key.into(), value.into())));
         env.extend([("AMQP_URL".into(), amqp.into()), ("SMTP_URL".into(), mail.url())]);
         let options = Options { dir: dir.into(), env, free_ports: true, binaries };
-        let stack = Stack::up(&options, &mut Progress::silent()).await?;
+        let stack = LocalStack::up(&options, &mut Progress::silent()).await?;
         let rabbit = Rabbit::new(&broker.node)?;
         Ok(Self {
             stack,

@@ -1,4 +1,4 @@
-//! The files of the local stack: the services' logs, and the inbox where no mail server is named.
+//! The files of the local stack: the services' logs, and the e-mails where no mail server is named.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::{Inbox, Logged, Logs};
 use crate::logs::{Filter, Follow};
 
-/// The log files, from the moment on in which this was made.
+/// The log lines written since this was made.
 pub struct LogFiles(Mutex<Read>);
 
 struct Read {
@@ -21,7 +21,10 @@ struct Read {
 }
 
 impl LogFiles {
-    /// Those in this directory; what is in them already is left out.
+    /// The log files of a directory, without their present lines.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
     pub fn from_end(dir: &Path) -> Result<Self> {
         let follow = Follow::from_end(dir)?;
         Ok(Self(Mutex::new(Read { follow, by_trace: HashMap::new() })))
@@ -43,7 +46,7 @@ impl Logs for LogFiles {
     }
 }
 
-/// A directory with a file for each e-mail. The mailer names it after the order, so that there is never a second one.
+/// A directory of e-mails. The mailer names each file by its order, so that an order has at most one.
 pub struct MailFiles(PathBuf);
 
 impl MailFiles {
@@ -57,7 +60,7 @@ impl MailFiles {
 impl Inbox for MailFiles {
     async fn emails(&self, order: &str) -> Result<usize> {
         let file = self.0.join(format!("{order}.eml"));
-        let there = file.try_exists().with_context(|| format!("cannot look for {}", file.display()))?;
+        let there = file.try_exists().with_context(|| format!("cannot check for {}", file.display()))?;
         Ok(usize::from(there))
     }
 }
@@ -69,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn lines_are_found_by_their_trace_and_those_of_earlier_are_not() {
+    async fn new_lines_are_found_by_their_trace() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("payment-service.log");
         fs::write(&path, "{\"message\":\"old\",\"trace.id\":\"aa\"}\n").unwrap();

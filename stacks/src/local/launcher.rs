@@ -1,7 +1,6 @@
-//! How each process of the stack is started, where it complains, and how it is asked whether it is ready.
+//! How each component is started, where its console output goes, and how its readiness is asked for.
 
 use std::{
-    collections::BTreeMap,
     fs::{DirBuilder, File},
     io::{Read as _, Seek as _, SeekFrom},
     os::unix::fs::DirBuilderExt as _,
@@ -14,41 +13,44 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::Client;
 
 use super::{
-    layout::{Component, Layout, link, url},
+    layout::{Component, Layout},
+    monitoring::Monitoring,
     rabbitmq::Node,
-    watch::Watcher,
 };
 use crate::{
+    address::{link, url},
     http,
     process::{Process, append, spawn_detached},
+    settings::Settings,
 };
 
-/// What all starts of one stack have in common.
-pub(super) struct Recipe<'a> {
+/// Starts the components of one stack.
+pub(super) struct Launcher<'a> {
     pub(super) root: &'a Path,
     pub(super) binaries: &'a Path,
     pub(super) layout: &'a Layout,
-    pub(super) settings: &'a BTreeMap<String, String>,
+    pub(super) settings: &'a Settings,
     pub(super) node: Option<&'a Node>,
 }
 
-/// A process that this command has started, and where its complaints begin.
+/// A process that this command has started.
 pub(super) struct Launched {
     pub(super) child: Child,
     pub(super) process: Process,
     pub(super) at: Instant,
-    /// How long after that it could be used.
+    /// The time from the start until it was ready.
     pub(super) ready_after: Option<Duration>,
+    /// Its console output, from this offset on.
     log: PathBuf,
     offset: u64,
 }
 
-impl<'a> Recipe<'a> {
+impl<'a> Launcher<'a> {
     /// Starts a component without waiting for it.
     pub(super) fn launch(&self, component: Component) -> Result<Launched> {
-        let log = self.root.join(complaints(component));
+        let log = self.root.join(console(component));
         let (stderr, offset) = append(&log)?;
-        // RabbitMQ's console is its log; our own processes write theirs themselves.
+        // RabbitMQ's console is its log; the services write log files.
         let stdout = match component {
             Component::Epmd | Component::Rabbitmq => stderr.try_clone()?.into(),
             _ => Stdio::null(),
@@ -61,25 +63,25 @@ impl<'a> Recipe<'a> {
         Ok(Launched { child, process, at, ready_after: None, log, offset })
     }
 
-    /// The binary of a component that is built here, and not part of the system.
+    /// The binary of a component that this repository builds.
     pub(super) fn binary(&self, component: Component) -> Result<PathBuf> {
         let path =
             self.binaries.join(if component == Component::Traces { "stacks" } else { component.name() });
-        ensure!(path.exists(), "{} is not built: run `cargo build --release`", path.display());
+        ensure!(path.exists(), "cannot find {}; run `cargo build --release`", path.display());
         Ok(path)
     }
 
     fn command(&self, component: Component) -> Result<Command> {
         let mut environment = self.settings.clone();
         let mut command = match component {
-            Component::Epmd => self.node.context("no RabbitMQ node of ours")?.epmd(),
+            Component::Epmd => self.node.context("this stack has no RabbitMQ node of its own")?.epmd(),
             Component::Rabbitmq => {
-                let node = self.node.context("no RabbitMQ node of ours")?;
+                let node = self.node.context("this stack has no RabbitMQ node of its own")?;
                 node.write_settings()?;
                 node.server()
             }
             Component::Traces => {
-                let traces = self.layout.traces.context("no trace backend of ours")?;
+                let traces = self.layout.traces.context("this stack has no trace backend of its own")?;
                 let mut command = Command::new(self.binary(component)?);
                 command.args([
                     "trace-backend",
@@ -90,8 +92,8 @@ impl<'a> Recipe<'a> {
                 ]);
                 command
             }
-            Component::Alertmanager => self.watcher()?.alertmanager()?,
-            Component::Prometheus => self.watcher()?.prometheus()?,
+            Component::Alertmanager => self.monitoring()?.alertmanager()?,
+            Component::Prometheus => self.monitoring()?.prometheus()?,
             Component::Payment | Component::Mailer | Component::Gateway => {
                 environment = self.environment()?;
                 Command::new(self.binary(component)?)
@@ -105,13 +107,13 @@ impl<'a> Recipe<'a> {
     }
 
     /// Prometheus and Alertmanager.
-    pub(super) fn watcher(&self) -> Result<Watcher<'a>> {
-        let watch = self.layout.watch.context("no Prometheus of ours")?;
-        Ok(Watcher { root: self.root, layout: self.layout, settings: self.settings, watch })
+    pub(super) fn monitoring(&self) -> Result<Monitoring<'a>> {
+        let watch = self.layout.watch.context("this stack has no Prometheus of its own")?;
+        Ok(Monitoring { root: self.root, layout: self.layout, settings: self.settings, watch })
     }
 
-    /// What the services are told: everything the user said, and what follows from the layout.
-    fn environment(&self) -> Result<BTreeMap<String, String>> {
+    /// The environment of the services: the settings, and what follows from the layout.
+    fn environment(&self) -> Result<Settings> {
         let Layout { gateway, payment, mailer, traces, .. } = self.layout;
         let mut environment = self.settings.clone();
         for (key, value) in [
@@ -127,7 +129,7 @@ impl<'a> Recipe<'a> {
             ("GATEWAY_LISTEN", gateway.to_string()),
             ("PAYMENT_LISTEN", payment.to_string()),
             ("MAILER_LISTEN", mailer.to_string()),
-            // Nobody reads it here, and the same lines are in the log files.
+            // The same lines are in the log files.
             ("LOG_STDOUT", "false".into()),
         ] {
             environment.insert(key.into(), value);
@@ -141,12 +143,13 @@ impl<'a> Recipe<'a> {
         }
         ensure!(
             environment.contains_key("AMQP_URL"),
-            "this stack was started with a broker that AMQP_URL named: set AMQP_URL again, or run `stacks down` first"
+            "cannot find the broker: this stack was started with an AMQP_URL that is no longer set; set it again, or run \
+             `stacks down` first"
         );
         Ok(environment)
     }
 
-    /// Whether a component that runs can be used; otherwise why not.
+    /// Ok if a component that runs is ready, otherwise the reason.
     pub(super) async fn ready(&self, client: &Client, component: Component) -> Result<(), String> {
         let probe = async |address, path: &str| http::probe(client, &(url(address) + path)).await;
         match (component, self.node, self.layout.traces) {
@@ -164,14 +167,14 @@ impl<'a> Recipe<'a> {
                     None => Ok(()),
                 }
             }
-            // The port mapper has nothing to say; the node cannot become ready without it.
+            // The port mapper answers no question; the node cannot become ready without it.
             (Component::Epmd | Component::Rabbitmq | Component::Traces, ..) => Ok(()),
         }
     }
 }
 
 impl Launched {
-    /// The last lines that it has written to its console since it was started, with where they are.
+    /// The last lines of its console output since it was started, with their file.
     pub(super) fn last_words(&self) -> String {
         let read = || -> std::io::Result<String> {
             let mut file = File::open(&self.log)?;
@@ -184,25 +187,25 @@ impl Launched {
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = &lines[lines.len().saturating_sub(12)..];
         if last.is_empty() {
-            return "it said nothing on standard error; `stacks logs` may know more".into();
+            return "its standard error is empty; `stacks logs` shows its log lines".into();
         }
         format!("the end of {}:\n  {}", self.log.display(), last.join("\n  "))
     }
 }
 
-/// The file, below the root, that gets what a component writes to its console.
-fn complaints(component: Component) -> String {
+/// The file, below the root, for the console output of a component.
+fn console(component: Component) -> String {
     match component {
         Component::Epmd | Component::Rabbitmq => "logs/rabbitmq.out".into(),
         _ => format!("logs/{component}.err"),
     }
 }
 
-/// Makes the directories that the stack writes to.
+/// Makes the directories that the stack writes to, for their owner only: databases, e-mails and logs hold customers'
+/// addresses.
 pub(super) fn make_directories(root: &Path) -> Result<()> {
     for dir in ["var", "logs"] {
         let dir = root.join(dir);
-        // Customers' addresses are in there: in the databases, in the e-mails, and in what a service may log.
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

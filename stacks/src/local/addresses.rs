@@ -1,21 +1,20 @@
-//! Where the parts of a stack are to be found, for commands and for end-to-end tests.
+//! The addresses, directories and settings of a local stack, for commands and for end-to-end tests.
 
 use std::path::{Path, PathBuf};
 
 use super::{
-    Stack,
-    layout::{Component, Layout, url},
-    watch,
+    LocalStack, installed,
+    layout::{Component, Layout},
 };
-use crate::process::Process;
+use crate::{address::url, process::Process};
 
-impl Stack {
+impl LocalStack {
     /// The absolute root directory.
     pub fn dir(&self) -> &Path {
         &self.root
     }
 
-    /// Where everything listens.
+    /// The addresses of all components.
     pub fn layout(&self) -> &Layout {
         &self.state.layout
     }
@@ -23,6 +22,11 @@ impl Stack {
     /// The process of a component, if it runs.
     pub fn process(&self, component: Component) -> Option<Process> {
         self.state.alive(component)
+    }
+
+    /// True if any component runs.
+    pub fn runs(&self) -> bool {
+        self.layout().components().any(|component| self.process(component).is_some())
     }
 
     /// `http://…` of the order gateway.
@@ -40,39 +44,39 @@ impl Stack {
         url(self.layout().mailer)
     }
 
-    /// `http://…` of Jaeger's UI and query API; none when the traces go to a backend of the user's.
+    /// `http://…` of Jaeger's UI and query API; none when the settings name another trace backend.
     pub fn jaeger_url(&self) -> Option<String> {
         self.layout().traces.map(|traces| url(traces.ui))
     }
 
-    /// `http://…` of Prometheus, while one of this stack runs.
+    /// `http://…` of Prometheus, while this stack's own one runs.
     pub fn prometheus_url(&self) -> Option<String> {
         self.process(Component::Prometheus)?;
         self.layout().watch.map(|watch| url(watch.prometheus))
     }
 
-    /// Whether alerts are wanted, and nobody here can raise them.
+    /// True if alerts are wanted, and Prometheus or Alertmanager is missing.
     pub fn lacks_alerts(&self) -> bool {
-        self.layout().watch.is_none() && watch::is_wanted(&self.settings)
+        self.layout().watch.is_none() && installed::are_alerts_wanted(&self.settings)
     }
 
-    /// The broker that the services use.
+    /// `amqp://…` of the broker that the services use.
     pub fn amqp_url(&self) -> Option<String> {
         self.node.as_ref().map(|node| node.amqp_url()).or_else(|| self.setting("AMQP_URL").map(str::to_owned))
     }
 
-    /// The management API of the broker, credentials included, as far as it is known.
+    /// The URL of the broker's management API with credentials, if it is known.
     pub fn management_url(&self) -> Option<String> {
         let named = || self.setting("RABBITMQ_MANAGEMENT_URL").map(str::to_owned);
         self.node.as_ref().map(|node| node.management_url()).or_else(named)
     }
 
-    /// Where the services write their log files.
+    /// The directory of the services' log files.
     pub fn log_dir(&self) -> PathBuf {
         self.root.join(self.setting("LOG_DIR").unwrap_or("logs"))
     }
 
-    /// Where the e-mails land; none when they are sent over SMTP.
+    /// The directory of the e-mails; none when they are sent over SMTP.
     pub fn mail_dir(&self) -> Option<PathBuf> {
         match self.setting("SMTP_URL") {
             Some(_) => None,
@@ -80,12 +84,12 @@ impl Stack {
         }
     }
 
-    /// A setting of the caller's or of `.env`.
+    /// A setting in force.
     pub fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key).map(String::as_str)
     }
 
-    /// From now on, what is started is told another value for a setting, or none.
+    /// Changes a setting, or removes it, for components that are started from now on.
     pub fn set(&mut self, key: &str, value: Option<&str>) {
         match value {
             Some(value) => self.settings.insert(key.to_owned(), value.to_owned()),

@@ -1,4 +1,4 @@
-//! `.env`: the user's settings, and the secrets that are made up once and kept.
+//! `.env`: the user's settings, and the secrets that are generated once and kept.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,25 +8,27 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, Error, Result, anyhow};
+use anyhow::{Context as _, Error, Result, anyhow, ensure};
 use uuid::Uuid;
 
-use super::rabbitmq::USER;
+/// RabbitMQ's user in every stack.
+pub const AMQP_USER: &str = "omnitrace";
 
+/// The secrets, each with the comment that stands above it in `.env`.
 const SECRETS: [(&str, &str); 10] = [
-    ("PAYMENT_TOKEN", "payment accepts only who presents this; the gateway does"),
+    ("PAYMENT_TOKEN", "the gateway's token for payment's API"),
+    ("MAILER_TOKEN", "the token for the mailer's dead letters and simulation"),
+    ("ALERTS_TOKEN", "the token for writing and reading the gateway's alert log"),
+    ("AMQP_PASSWORD", "the password of RabbitMQ's user omnitrace, also for its management page"),
+    ("GRAFANA_PASSWORD", "the password of Grafana's user admin; taken when its volume is new"),
     (
-        "MAILER_TOKEN",
-        "the mailer shows and replays dead letters, and simulates trouble, only for who presents this",
+        "ELASTIC_PASSWORD",
+        "the password of Elasticsearch's and Kibana's user elastic; taken when the volume is new",
     ),
-    ("ALERTS_TOKEN", "the gateway's alert log takes alerts from, and shows them to, who presents this"),
-    ("AMQP_PASSWORD", "of RabbitMQ's user omnitrace, also for its management page"),
-    ("GRAFANA_PASSWORD", "of Grafana's user admin, when its volume is new"),
-    ("ELASTIC_PASSWORD", "of Elasticsearch's and Kibana's user elastic, when the volume is new"),
-    ("KIBANA_PASSWORD", "by which Kibana knows itself to Elasticsearch"),
-    ("KIBANA_ENCRYPTION_KEY", "what Kibana keeps secret is encrypted with this"),
-    ("LOGSTASH_PASSWORD", "by which Logstash knows itself to Elasticsearch"),
-    ("APM_PASSWORD", "by which APM Server knows itself to Elasticsearch"),
+    ("KIBANA_PASSWORD", "Kibana's password for Elasticsearch"),
+    ("KIBANA_ENCRYPTION_KEY", "the key by which Kibana encrypts its saved secrets"),
+    ("LOGSTASH_PASSWORD", "Logstash's password for Elasticsearch"),
+    ("APM_PASSWORD", "APM Server's password for Elasticsearch"),
 ];
 
 /// The names of all secrets.
@@ -34,14 +36,17 @@ pub fn names() -> [&'static str; SECRETS.len()] {
     SECRETS.map(|(name, _)| name)
 }
 
-/// Whether a secret is short, or little is left of it without the words that everybody tries.
+/// True if a secret is shorter than 16 characters, or has fewer than 8 different ones without common words.
 pub fn is_guessable(secret: &str) -> bool {
-    let words = ["changeme", "guest", "password", "qwerty", "secret", "123456789", USER];
+    let words = ["changeme", "guest", "password", "qwerty", "secret", "123456789", AMQP_USER];
     let rest = words.iter().fold(secret.to_ascii_lowercase(), |rest, word| rest.replace(word, ""));
     secret.len() < 16 || rest.chars().collect::<BTreeSet<_>>().len() < 8
 }
 
-/// The settings in `.env`; none when there is no such file.
+/// The settings in `.env`; none if the file is absent.
+///
+/// # Errors
+/// Names the line that cannot be read; its text may be a secret.
 pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
     let text = match fs::read_to_string(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
@@ -49,18 +54,20 @@ pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
     };
     let entries = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>();
     entries.map_err(|error| match error {
-        // The line itself may hold a secret.
         dotenvy::Error::LineParse(line, _) => {
             let number =
                 text.lines().position(|candidate| candidate.trim() == line.trim()).map(|index| index + 1);
             let place = number.map_or_else(|| "a line".to_owned(), |number| format!("line {number}"));
-            anyhow!("{place} of {} is not KEY=value: mend it, or remove it", file.display())
+            anyhow!("{place} of {} is not KEY=value: correct or remove it", file.display())
         }
         error => Error::new(error).context(format!("cannot read {}", file.display())),
     })
 }
 
-/// Appends the secrets that `.env` lacks and returns their names. What is there is never changed.
+/// Appends the secrets that `.env` lacks and returns their names. Present lines are never changed.
+///
+/// # Errors
+/// When the file cannot be read or written.
 pub fn complete(file: &Path) -> Result<Vec<&'static str>> {
     let present = read(file)?;
     let missing: Vec<_> = SECRETS.into_iter().filter(|(key, _)| !present.contains_key(*key)).collect();
@@ -80,7 +87,7 @@ pub fn complete(file: &Path) -> Result<Vec<&'static str>> {
     }
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(file)?;
-        // A file that was readable by others has held no secret of ours until now.
+        // The user's own file may have been readable by others: it held no secrets until now.
         file.set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())
     };
@@ -88,12 +95,34 @@ pub fn complete(file: &Path) -> Result<Vec<&'static str>> {
     Ok(missing.into_iter().map(|(key, _)| key).collect())
 }
 
+/// What `complete` did, for a progress line.
+pub fn written(count: usize) -> String {
+    if count == 0 { "as in .env".into() } else { format!("wrote {count} secrets to .env") }
+}
+
+/// Refuses a broker password that no URL can hold as it is, or that can be guessed.
+///
+/// # Errors
+/// Says what the password may hold.
+pub fn check_amqp_password(password: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    ensure!(
+        !password.is_empty() && password.chars().all(plain),
+        "AMQP_PASSWORD may hold only letters, digits and - _ . ~; change it in .env"
+    );
+    ensure!(
+        !is_guessable(password),
+        "AMQP_PASSWORD can be guessed: remove the line from .env, and `make up` writes a random one"
+    );
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_made_once_for_the_owner_only() {
+    fn secrets_are_written_once_for_the_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".env");
         assert_eq!(complete(&file).unwrap(), names());
@@ -106,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_everybody_would_try_is_guessable_and_a_made_up_one_is_not() {
+    fn common_words_are_guessable_and_random_secrets_are_not() {
         for weak in ["", "guest", "changeme-changeme", "omnitrace-password", "aaaaaaaaaaaaaaaaaaaa"] {
             assert!(is_guessable(weak), "{weak}");
         }
@@ -117,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_wrote_stays_and_only_the_rest_is_added() {
+    fn lines_of_the_user_stay_and_only_the_rest_is_added() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".env");
         fs::write(&file, "GATEWAY_LISTEN=127.0.0.1:8000\nPAYMENT_TOKEN=mine").unwrap();
@@ -128,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cant_be_read_is_numbered_and_not_repeated() {
+    fn an_unreadable_line_is_numbered_and_not_quoted() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(".env");
         fs::write(&file, "GATEWAY_LISTEN=127.0.0.1:8000\nmy secret\n").unwrap();

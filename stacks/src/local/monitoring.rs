@@ -1,27 +1,17 @@
-//! Prometheus and Alertmanager out of the system's packages, with what the Docker stacks watch for: the same scrape
-//! jobs, rules and routes, rendered for the places of this stack. Here there is no mail server: alerts go to the
-//! gateway's alert log.
+//! Prometheus and Alertmanager of the local stack, with the scrape jobs, rules and routes of the Docker stacks rendered
+//! for its addresses. Without a mail server, alerts go to the gateway's alert log alone.
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsStr,
-    fs,
-    io::Write as _,
-    net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path, process::Command};
 
-use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
+use anyhow::{Context as _, Result};
 
 use super::{
-    Stack,
-    layout::{Layout, url},
+    installed::{ALERTMANAGER, PROMETHEUS, find},
+    layout::{Layout, Watch},
     pace::Pace,
-    ports, rabbitmq,
+    rabbitmq,
 };
+use crate::{address::url, settings::Settings};
 
 /// The rule files.
 const RULES: [(&str, &str); 4] = [
@@ -33,79 +23,24 @@ const RULES: [(&str, &str); 4] = [
 const JOBS: &str = include_str!("../../prometheus/scrape/checkout.yaml");
 const ROUTES: &str = include_str!("../../alertmanager/alertmanager.yaml");
 
-/// Where both listen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Watch {
-    /// Prometheus.
-    pub prometheus: SocketAddr,
-    /// Alertmanager.
-    pub alertmanager: SocketAddr,
-}
-
-impl Watch {
-    /// The places that the settings name, else the usual ports, or free ones where those are taken; none where this
-    /// machine lacks one of both, or `ALERTS=off` says that they are not wanted.
-    pub(super) fn choose(settings: &BTreeMap<String, String>, any_free: bool) -> Result<Option<Self>> {
-        if !is_wanted(settings) || !is_installed(settings) {
-            return Ok(None);
-        }
-        let address = |variable: &str, usual: u16| match settings.get(variable) {
-            Some(value) => ports::parse(variable, value),
-            None => match SocketAddr::from((Ipv4Addr::LOCALHOST, usual)) {
-                usual if !any_free && ports::obstacle(usual).is_none() => Ok(usual),
-                _ => ports::free(),
-            },
-        };
-        Ok(Some(Self {
-            prometheus: address("PROMETHEUS_LISTEN", 9090)?,
-            alertmanager: address("ALERTMANAGER_LISTEN", 9093)?,
-        }))
-    }
-}
-
-/// Whether both are wanted where they are installed.
-pub(super) fn is_wanted(settings: &BTreeMap<String, String>) -> bool {
-    settings.get("ALERTS").is_none_or(|value| value != "off")
-}
-
-/// The names of their programs, the first one that there is counts: Debian's Alertmanager has another than its own.
-const PROMETHEUS: [&str; 1] = ["prometheus"];
-const ALERTMANAGER: [&str; 2] = ["prometheus-alertmanager", "alertmanager"];
-
-/// Whether this machine has both.
-pub(super) fn is_installed(settings: &BTreeMap<String, String>) -> bool {
-    find(settings, &PROMETHEUS).is_some() && find(settings, &ALERTMANAGER).is_some()
-}
-
-fn find(settings: &BTreeMap<String, String>, names: &[&str]) -> Option<PathBuf> {
-    let path = settings.get("PATH")?;
-    let is_program = |file: &PathBuf| {
-        file.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    };
-    let places =
-        names.iter().flat_map(|name| std::env::split_paths(OsStr::new(path)).map(move |dir| dir.join(name)));
-    places.into_iter().find(is_program)
-}
-
-/// Both, as they are to be started.
-pub(super) struct Watcher<'a> {
+/// The configuration and the commands of both programs.
+pub(super) struct Monitoring<'a> {
     pub(super) root: &'a Path,
     pub(super) layout: &'a Layout,
-    pub(super) settings: &'a BTreeMap<String, String>,
+    pub(super) settings: &'a Settings,
     pub(super) watch: Watch,
 }
 
-impl Watcher<'_> {
+impl Monitoring<'_> {
     pub(super) fn prometheus(&self) -> Result<Command> {
         self.write(Pace::Shipped)?;
-        let mut command =
-            Command::new(find(self.settings, &PROMETHEUS).context("Prometheus is not installed any more")?);
+        let mut command = Command::new(find(self.settings, PROMETHEUS).context("cannot find Prometheus")?);
         command.args([
             "--config.file=var/prometheus/prometheus.yaml".to_owned(),
             "--storage.tsdb.path=var/prometheus/data".to_owned(),
             "--storage.tsdb.retention.time=7d".to_owned(),
             "--enable-feature=exemplar-storage".to_owned(),
-            // A drill renders other intervals, and wants to know whether they are taken.
+            // A drill reloads the configuration with other intervals.
             "--web.enable-lifecycle".to_owned(),
             format!("--web.listen-address={}", self.watch.prometheus),
         ]);
@@ -114,19 +49,19 @@ impl Watcher<'_> {
 
     pub(super) fn alertmanager(&self) -> Result<Command> {
         self.write(Pace::Shipped)?;
-        let program = find(self.settings, &ALERTMANAGER).context("Alertmanager is not installed any more")?;
+        let program = find(self.settings, ALERTMANAGER).context("cannot find Alertmanager")?;
         let mut command = Command::new(program);
         command.args([
             "--config.file=var/alertmanager/alertmanager.yaml".to_owned(),
             "--storage.path=var/alertmanager/data".to_owned(),
-            // It is alone, and needs no port for others.
+            // A single instance: no port for a cluster.
             "--cluster.listen-address=".to_owned(),
             format!("--web.listen-address={}", self.watch.alertmanager),
         ]);
         Ok(command)
     }
 
-    /// Writes the settings of both, at this pace.
+    /// Writes the configuration of both at a pace.
     pub(super) fn write(&self, pace: Pace) -> Result<()> {
         let prometheus = self.root.join("var/prometheus");
         let alertmanager = self.root.join("var/alertmanager");
@@ -140,7 +75,7 @@ impl Watcher<'_> {
     }
 
     fn scrapes(&self) -> String {
-        let jobs = localized(JOBS, &self.places());
+        let jobs = localized(JOBS, &self.addresses());
         format!(
             "global:\n  scrape_interval: 5s\n  scrape_timeout: 4s\n  evaluation_interval: 15s\n\
              rule_files: [rules/*.yaml]\n\
@@ -149,19 +84,19 @@ impl Watcher<'_> {
         )
     }
 
-    /// The addresses of the Docker stacks that have a counterpart here.
-    fn places(&self) -> Vec<(&'static str, String)> {
-        let place = |address| url(address).trim_start_matches("http://").to_owned();
+    /// The targets of the Docker stacks, with their addresses in this stack.
+    fn addresses(&self) -> Vec<(&'static str, String)> {
+        let target = |address| url(address).trim_start_matches("http://").to_owned();
         let Layout { gateway, payment, mailer, broker, .. } = self.layout;
-        let mut places = vec![
-            ("gateway:3000", place(*gateway)),
-            ("payment:3001", place(*payment)),
-            ("mailer:3002", place(*mailer)),
-            ("prometheus:9090", place(self.watch.prometheus)),
-            ("alertmanager:9093", place(self.watch.alertmanager)),
+        let mut addresses = vec![
+            ("gateway:3000", target(*gateway)),
+            ("payment:3001", target(*payment)),
+            ("mailer:3002", target(*mailer)),
+            ("prometheus:9090", target(self.watch.prometheus)),
+            ("alertmanager:9093", target(self.watch.alertmanager)),
         ];
-        places.extend(broker.map(|ports| ("rabbitmq:15692", place(rabbitmq::local(ports.metrics)))));
-        places
+        addresses.extend(broker.map(|ports| ("rabbitmq:15692", target(rabbitmq::local(ports.metrics)))));
+        addresses
     }
 
     fn routes(&self, token: &Path) -> String {
@@ -171,28 +106,11 @@ impl Watcher<'_> {
     }
 }
 
-impl Stack {
-    /// Has Prometheus and Alertmanager judge at another pace, from now until they are started again.
-    pub async fn set_pace(&self, pace: Pace) -> Result<()> {
-        let watcher = self.recipe().watcher()?;
-        watcher.write(pace)?;
-        for address in [watcher.watch.prometheus, watcher.watch.alertmanager] {
-            let reload = url(address) + "/-/reload";
-            let answer =
-                self.client.post(&reload).send().await.with_context(|| format!("cannot ask {reload}"))?;
-            let status = answer.status();
-            let said = answer.text().await.unwrap_or_default();
-            ensure!(status.is_success(), "{reload} answered {status}: {}", said.trim());
-        }
-        Ok(())
-    }
-}
-
-/// The scrape jobs whose target is known here, at its place here; a job is a block between empty lines.
-fn localized(jobs: &str, places: &[(&str, String)]) -> String {
+/// The scrape jobs whose target is part of this stack, with its address; a job is a block between empty lines.
+fn localized(jobs: &str, addresses: &[(&str, String)]) -> String {
     let is_job = |block: &str| block.contains("- job_name:");
     let local = |block: &str| {
-        let (there, here) = places.iter().find(|(there, _)| block.contains(&format!("\"{there}\"")))?;
+        let (there, here) = addresses.iter().find(|(there, _)| block.contains(&format!("\"{there}\"")))?;
         Some(block.replace(there, here))
     };
     let blocks = jobs
@@ -203,7 +121,7 @@ fn localized(jobs: &str, places: &[(&str, String)]) -> String {
     blocks.join("\n\n")
 }
 
-/// YAML without the keys that begin like this, and all that is indented below them.
+/// YAML without the keys that begin with `key`, and the lines indented below them.
 fn without(yaml: &str, key: &str) -> String {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut below = None;
@@ -235,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_file_is_here() {
+    fn every_rule_file_is_included() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("prometheus/rules");
         let mut shipped: Vec<_> = fs::read_dir(shipped)
             .unwrap()
@@ -246,16 +164,16 @@ mod tests {
     }
 
     #[test]
-    fn the_jobs_are_those_of_the_docker_stacks_as_far_as_they_are_here() {
+    fn jobs_and_routes_are_rendered_for_the_local_addresses() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = BTreeMap::new();
+        let settings = Settings::new();
         let layout = Layout::choose(&settings, true).unwrap();
         let watch = Watch {
             prometheus: "127.0.0.1:1".parse().unwrap(),
             alertmanager: "127.0.0.1:2".parse().unwrap(),
         };
-        let watcher = Watcher { root: directory.path(), layout: &layout, settings: &settings, watch };
-        let scrapes = watcher.scrapes();
+        let monitoring = Monitoring { root: directory.path(), layout: &layout, settings: &settings, watch };
+        let scrapes = monitoring.scrapes();
         let jobs: Vec<_> =
             scrapes.lines().filter_map(|line| line.trim().strip_prefix("- job_name: ")).collect();
         let here = [
@@ -268,7 +186,7 @@ mod tests {
             "alertmanager",
         ];
         assert_eq!(jobs, here);
-        let routes = watcher.routes(Path::new("/token"));
+        let routes = monitoring.routes(Path::new("/token"));
         for absent in ["smtp", "email", "mailpit:", "gateway:3000", "/run/secrets"] {
             assert!(!routes.contains(absent), "{absent} in {routes}");
         }
