@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use actix::{Addr, MailboxError};
 use actix_web::{HttpRequest, HttpResponse, web};
-use payment_api::Object;
-use payment_api::auth::{Authorized, Token};
 use serde::Deserialize;
+use service::http::{get, read_json, resource};
+use service::json::Object;
+use service::problem::{FieldError, Problem};
+use service::token::{Authorized, Token};
 use telemetry::Traced;
-use telemetry::http::{get, read_json, resource};
-use telemetry::problem::{FieldError, Problem};
 use time::OffsetDateTime;
 
 use crate::alert_log::{AlertLog, Notice, Recent, Record, Status};

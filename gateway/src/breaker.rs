@@ -4,7 +4,7 @@
 //! Closed until five attempts in a row got no answer; then one attempt in each half second may try, and the first
 //! answer closes it. An answer is an answer, also one that refuses.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::IntGauge;
@@ -22,9 +22,13 @@ struct Breaker {
 }
 
 impl Breaker {
+    fn is_open(&self) -> bool {
+        self.probe_at.is_some()
+    }
+
     fn admit(&mut self, now: Instant) -> bool {
         let admitted = self.probe_at.is_none_or(|at| at <= now);
-        if self.probe_at.is_some() && admitted {
+        if self.is_open() && admitted {
             // By time and not by its answer: a probe that hangs must not be the last one.
             self.probe_at = Some(now + PAUSE);
         }
@@ -58,7 +62,7 @@ impl Circuit {
 
     /// Whether orders are being refused.
     pub fn is_open(&self) -> bool {
-        self.open.get() > 0
+        self.lock().is_open()
     }
 
     /// Whether an attempt may be made now.
@@ -75,11 +79,11 @@ impl Circuit {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Breaker) -> T) -> T {
-        // Plain numbers: a panic can't leave them half changed.
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut breaker = self.lock();
+        let was_open = breaker.is_open();
         let result = change(&mut breaker);
-        let is_open = breaker.probe_at.is_some();
-        if is_open != self.is_open() {
+        let is_open = breaker.is_open();
+        if is_open != was_open {
             self.open.set(i64::from(is_open));
             match is_open {
                 true => warn!(self.log, "payment does not answer, orders are refused until it does"),
@@ -87,6 +91,11 @@ impl Circuit {
             }
         }
         result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Breaker> {
+        // Plain numbers: a panic can't leave them half changed.
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

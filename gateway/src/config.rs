@@ -5,11 +5,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Parser;
-use payment_api::auth::Token;
 use reqwest::Url;
 use secrecy::SecretString;
+use service::lifecycle::duration;
+use service::token::Token;
 use telemetry::http::Incoming;
-use telemetry::lifecycle::duration;
 
 /// Takes orders over HTTP and has them paid.
 #[derive(Parser, Clone, Debug)]
@@ -58,6 +58,10 @@ pub struct Config {
     /// Longest time to stop when asked to, all in all; what is not finished by then makes the exit code 3.
     #[arg(long, env, default_value = "15s", value_parser = duration)]
     pub shutdown_deadline: Duration,
+
+    /// Start nothing; ask the service that runs with these settings whether it is ready. For health checks of containers.
+    #[arg(long)]
+    pub healthcheck: bool,
 
     #[expect(missing_docs, reason = "a doc comment here would replace the heading in --help")]
     #[command(flatten)]

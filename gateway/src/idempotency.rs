@@ -2,14 +2,12 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use payment_api::http::IDEMPOTENCY_KEY;
+use payment_api::http::{IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY};
+use service::problem::Problem;
 use sha2::{Digest, Sha256};
-use telemetry::problem::Problem;
 use uuid::Uuid;
 
 use crate::client::identity;
-
-const LONGEST: usize = 255;
 
 /// The key for payment: derived from the client and its key, or from the order where the client sent none. Two
 /// clients that hit upon the same key have two orders.
@@ -25,9 +23,7 @@ pub(crate) fn derived_key(request: &HttpRequest, order_id: Uuid) -> Result<Strin
         (Some(key), None) => {
             let key = key.to_str().ok().and_then(visible).ok_or_else(invalid)?;
             let mut digest = Sha256::new();
-            if !sabotage::bug("gateway.key_not_scoped") {
-                digest.update(Sha256::digest(identity(request)));
-            }
+            digest.update(Sha256::digest(identity(request)));
             digest.update(key);
             let digest = digest.finalize();
             Ok(format!("client-{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
@@ -41,7 +37,7 @@ fn visible(header: &str) -> Option<&str> {
     let quoted = header.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let key = quoted.unwrap_or(header);
     let is_visible = key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-    (is_visible && (1..=LONGEST).contains(&key.len())).then_some(key)
+    (is_visible && (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())).then_some(key)
 }
 
 fn invalid() -> Problem {
@@ -70,7 +66,7 @@ mod tests {
     fn both_forms_are_the_same_key() {
         assert_eq!(key(&["abc-1"]), key(&["\"abc-1\""]));
         assert_ne!(key(&["abc-1"]), key(&["abc-2"]));
-        assert!(key(&["abc-1"]).unwrap().len() <= LONGEST);
+        assert!(key(&["abc-1"]).unwrap().len() <= MAX_IDEMPOTENCY_KEY);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use telemetry::problem::Problem;
+use service::problem::Problem;
 use tokio::sync::Semaphore;
 
 use crate::client::network;
@@ -76,7 +76,7 @@ mod tests {
     use actix_web::test::{TestRequest, init_service, try_call_service};
     use actix_web::{App, HttpResponse, web};
     use clap::Parser;
-    use telemetry::http::resource;
+    use service::http::resource;
 
     fn limits(rate: &str) -> Limits {
         let token = ["gateway", "--payment-token", "0123456789abcdef", "--gateway-rate-limit", rate];

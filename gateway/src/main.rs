@@ -8,8 +8,10 @@ use gateway::config::Config;
 use gateway::metrics::Metrics;
 use gateway::payments::Payments;
 use gateway::{SERVICE, http};
-use telemetry::http::{Check, Observer, Probes, healthcheck};
-use telemetry::{Observability, lifecycle};
+use service::http::{Check, Probes, Server, healthcheck, serve};
+use service::lifecycle;
+use telemetry::Observability;
+use telemetry::http::Observer;
 
 #[actix::main]
 async fn main() -> ExitCode {
@@ -17,7 +19,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    if config.telemetry.healthcheck {
+    if config.healthcheck {
         return Ok(healthcheck(config.gateway_listen));
     }
     // Sight first: whatever is built below can log, count and trace.
@@ -39,11 +41,15 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
                 false => Check::Ok,
             }
         });
-    let server =
-        http::serve(&config, (payments, alert_log), (metrics, log.clone()), observer.clone(), probes)?;
-    slog::info!(log, "listening"; "server.address" => %config.gateway_listen);
-
+    let server = Server {
+        listen: config.gateway_listen,
+        setting: "GATEWAY_LISTEN",
+        workers: None,
+        shutdown_deadline: config.shutdown_deadline,
+        observer,
+        probes,
+    };
     // Until a signal. Then what is in flight is answered, and the last spans leave.
-    let stopping = lifecycle::serve(server, &observer, config.shutdown_deadline).await?;
+    let stopping = serve(server, http::routes(&config, (payments, alert_log), (metrics, log))).await?;
     Ok(stopping.shut_down(&observability).await)
 }

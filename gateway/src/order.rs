@@ -2,19 +2,14 @@
 
 use std::collections::HashSet;
 
-use email_address::{EmailAddress, Options};
-use payment_api::{Currency, Customer, Email, Item, Money, MoneyError};
-use telemetry::problem::{FieldError, Problem};
+use payment_api::{Currency, Customer, Email, Item, MAX_ITEMS, MAX_SKU, Money, NotAnAddress, is_sku};
+use service::problem::{FieldError, Problem};
 
 use crate::place::{Notes, Place};
 use crate::strict::Strict;
 
-/// Lines of one order.
-const MOST_ITEMS: usize = 100;
 /// Pieces of one article.
 const MOST_PIECES: u32 = 1000;
-const LONGEST_SKU: usize = 64;
-const LONGEST_EMAIL: usize = 254;
 /// No order of this shop is worth more, in whole units of any currency.
 const MOST_WORTH: i64 = 1_000_000;
 
@@ -30,14 +25,12 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order that a request without a body places.
-    pub fn sample() -> Result<Self, MoneyError> {
-        Ok(Self {
-            customer: Customer { email: Email::new("customer@example.com") },
-            items: vec![Item { sku: "SAMPLE-1".to_owned(), quantity: 1, unit_price: "99.99".to_owned() }],
-            total: Money::parse("99.99", Currency::Usd)?,
-        })
-    }
+    /// The body that stands in for an empty one.
+    pub const SAMPLE: &[u8] = br#"{
+        "customer": {"email": "customer@example.com"},
+        "items": [{"sku": "SAMPLE-1", "quantity": 1, "unitPrice": "99.99"}],
+        "currency": "USD"
+    }"#;
 
     /// Reads the body of a request.
     ///
@@ -84,19 +77,14 @@ fn currency(place: &Place<'_>) -> Option<Currency> {
 
 fn email(place: &Place<'_>) -> Option<Email> {
     let text = place.text()?;
-    let options = Options { minimum_sub_domains: 2, allow_domain_literal: false, allow_display_text: false };
-    let is_plain = text.len() <= LONGEST_EMAIL && text.is_ascii() && !text.contains('"');
-    if is_plain && EmailAddress::parse_with_options(text, options).is_ok() {
-        return Some(Email::new(text));
-    }
-    place.wrong("email", "must be an e-mail address such as ada@example.com")
+    Email::parse(text).map_or_else(|error: NotAnAddress| place.wrong("email", error.to_string()), Some)
 }
 
 /// The items and what they come to; no sum where the currency is not known.
 fn items(place: &Place<'_>, currency: Option<Currency>) -> Option<(Vec<Item>, Option<Money>)> {
     let mut skus = HashSet::new();
     let mut lines = Vec::new();
-    let places = place.array(1..=MOST_ITEMS)?;
+    let places = place.array(1..=MAX_ITEMS)?;
     for place in &places {
         let line = item(place, currency);
         if let Some((Item { sku, .. }, _)) = &line
@@ -140,11 +128,10 @@ fn item(place: &Place<'_>, currency: Option<Currency>) -> Option<(Item, Option<M
 
 fn sku(place: &Place<'_>) -> Option<String> {
     let text = place.text()?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if (1..=LONGEST_SKU).contains(&text.len()) && text.bytes().all(is_plain) {
+    if is_sku(text) {
         return Some(text.to_owned());
     }
-    place.wrong("sku", format!("must be 1 to {LONGEST_SKU} of the characters A-Z a-z 0-9 - _ ."))
+    place.wrong("sku", format!("must be 1 to {MAX_SKU} of the characters A-Z a-z 0-9 - _ ."))
 }
 
 #[cfg(test)]

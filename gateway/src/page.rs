@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, web};
-use telemetry::http::{get, resource};
+use service::http::{get, resource};
 
 const PAGE: &str = include_str!("page.html");
 const OPENAPI: &str = include_str!("../openapi.json");

@@ -10,15 +10,12 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::FutureExt;
-use payment_api::http::{
-    EventState, IDEMPOTENCY_KEY, NewPayment, Outcome, PAYMENT, PROCESS_PAYMENT, Payment,
-};
+use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
 use reqwest::{Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use slog::{Logger, error, info, warn};
 use telemetry::propagation::TraceContext;
 use telemetry::{Chain, Traced};
-use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument, Span, field::Empty, info_span};
@@ -122,19 +119,13 @@ impl Payments {
     async fn pay(self, pay: Pay) -> Result<Payment, PayError> {
         let order_id = pay.payment.order_id;
         let answer = self
-            .call(Method::POST, PROCESS_PAYMENT, PROCESS_PAYMENT, |request, resends| {
-                sabotage::point("gateway.before_forward");
-                if resends > 0 && sabotage::bug("gateway.new_order_on_retry") {
-                    let payment = NewPayment { order_id: Uuid::now_v7(), ..pay.payment.clone() };
-                    return request.header(IDEMPOTENCY_KEY, payment.order_id.to_string()).json(&payment);
-                }
+            .call(Method::POST, PROCESS_PAYMENT, PROCESS_PAYMENT, |request| {
+                service::crash::point("gateway.before_forward");
                 request.header(IDEMPOTENCY_KEY, &pay.idempotency_key).json(&pay.payment)
             })
             .await;
         if answer.is_ok() {
-            sabotage::point("gateway.after_payment");
-        } else if sabotage::bug("gateway.accepts_before_payment") {
-            return Ok(as_if_paid(pay.payment));
+            service::crash::point("gateway.after_payment");
         }
         match &answer {
             Ok(payment) => info!(self.log, "payment answered";
@@ -147,7 +138,7 @@ impl Payments {
 
     async fn look(self, order_id: Uuid) -> Result<Payment, PayError> {
         let path = PAYMENT.replace("{order_id}", &order_id.to_string());
-        self.call(Method::GET, PAYMENT, &path, |request, _| request).await
+        self.call(Method::GET, PAYMENT, &path, |request| request).await
     }
 
     /// Calls until there is a final answer, or the deadline is near.
@@ -156,7 +147,7 @@ impl Payments {
         method: Method,
         template: &'static str,
         path: &str,
-        build: impl Fn(RequestBuilder, u32) -> RequestBuilder,
+        build: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Payment, PayError> {
         let deadline = Instant::now() + self.deadline;
         let mut url = self.base.clone();
@@ -167,7 +158,7 @@ impl Payments {
         loop {
             let answer = if self.circuit.admit() {
                 let span = client_span(&method, template, &url, resends);
-                let request = build(self.client.request(method.clone(), url.clone()), resends);
+                let request = build(self.client.request(method.clone(), url.clone()));
                 let attempt = async {
                     let (started, answer) = (Instant::now(), self.attempt(request, deadline, &span).await);
                     let outcome = answer.as_ref().map_or_else(PayError::outcome, |_| "answered");
@@ -223,20 +214,6 @@ impl Payments {
             Err(error) if error.is_connect() => Err(PayError::Unavailable(Some(error))),
             Err(error) => Err(PayError::OutcomeUnknown(Some(error))),
         }
-    }
-}
-
-/// The payment that the bug `gateway.accepts_before_payment` makes up.
-fn as_if_paid(new: NewPayment) -> Payment {
-    Payment {
-        order_id: new.order_id,
-        outcome: Outcome::Succeeded,
-        reason: None,
-        amount: new.amount,
-        currency: new.currency,
-        settled_at: OffsetDateTime::now_utc(),
-        trace_id: None,
-        event: EventState::Pending,
     }
 }
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
-use telemetry::problem::FieldError;
+use service::problem::FieldError;
 
 /// What has been noted so far.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{Accept, Header, Quality};
 use actix_web::{FromRequest, HttpRequest};
-use telemetry::problem::Problem;
+use service::problem::Problem;
 
 /// An extractor: the request asks for nothing that the gateway does not have.
 pub(crate) struct Plain;

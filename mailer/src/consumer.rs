@@ -14,9 +14,9 @@ use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::FieldTable;
-use payment_api::broker::{Broker, BrokerError, Link};
 use payment_api::event::{PaymentEvent, Unreadable};
 use payment_api::topology;
+use service::amqp::{Broker, BrokerError, Link};
 use slog::{Logger, error, info, warn};
 use telemetry::Chain;
 use telemetry::amqp::{Destination, context_of, process_span, since_publish};
@@ -216,10 +216,7 @@ impl Inbox {
         let started = Instant::now();
         let properties = &delivery.properties;
         let waited = since_publish(properties.headers().as_ref());
-        let producer = match properties.headers().as_ref() {
-            _ if sabotage::bug("mailer.new_trace") => TraceContext::default(),
-            headers => context_of(headers),
-        };
+        let producer = context_of(properties.headers().as_ref());
         let message_id = properties.message_id().as_ref().map(|id| id.as_str());
         let from =
             Destination { exchange: delivery.exchange.as_str(), routing_key: delivery.routing_key.as_str() };
@@ -239,10 +236,7 @@ impl Inbox {
 
     /// Commits the rows of all of them, then acknowledges all of them at once.
     async fn keep(&self, received: &[Received]) {
-        sabotage::point("mailer.before_inbox");
-        if sabotage::bug("mailer.ack_before_commit") {
-            self.acknowledge(received).await;
-        }
+        service::crash::point("mailer.before_inbox");
         let arrivals: Vec<Arrival> = received.iter().map(Arrival::from).collect();
         let new = loop {
             match self.store.receive(arrivals.clone()).await {
@@ -257,7 +251,7 @@ impl Inbox {
         for (Received { event, span, waited, .. }, is_new) in received.iter().zip(&new) {
             self.metrics.delivery(delivered(*is_new));
             // In its span, which tells the log line and the measurement their trace.
-            unless("mailer.logs_without_trace", span).in_scope(|| {
+            span.in_scope(|| {
                 if let (true, Some(waited)) = (is_new, waited) {
                     self.metrics.waited(*waited);
                 }
@@ -270,11 +264,10 @@ impl Inbox {
             // Full means that a round is due already, and it will see these events.
             let _ = self.postman.try_send(Deliver);
         }
-        sabotage::point("mailer.before_ack");
+        service::crash::point("mailer.before_ack");
         self.acknowledge(received).await;
         for (Received { span, started, .. }, is_new) in received.iter().zip(&new) {
-            unless("mailer.no_exemplars", span)
-                .in_scope(|| self.metrics.processed(delivered(*is_new), started.elapsed()));
+            span.in_scope(|| self.metrics.processed(delivered(*is_new), started.elapsed()));
         }
     }
 
@@ -293,9 +286,6 @@ impl Inbox {
             error!(self.log, "event parked: it can't be read";
                 "error.message" => %error, "messaging.queue" => topology::PARKING_QUEUE);
         });
-        if sabotage::bug("mailer.parking_drops") {
-            return self.settle(delivery.acker.ack(BasicAckOptions::default())).await;
-        }
         self.settle(delivery.acker.reject(BasicRejectOptions { requeue: false })).await;
     }
 
@@ -310,11 +300,6 @@ impl Inbox {
             }
         }
     }
-}
-
-/// The span, or none for a service with this bug.
-fn unless(bug: &str, span: &Span) -> Span {
-    if sabotage::bug(bug) { Span::none() } else { span.clone() }
 }
 
 fn delivered(is_new: bool) -> Delivered {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use payment_api::broker::Broker;
 use serde::Serialize;
+use service::amqp::Broker;
 use slog::{Logger, info};
 use store::StoreError;
 use telemetry::Traced;

@@ -1,27 +1,18 @@
 //! The mailer's HTTP interface: dead letters and simulated trouble for an operator, and the routes of operations.
 
-use std::time::Duration;
-
 use actix::{Addr, MailboxError};
-use actix_web::dev::Server;
 use actix_web::http::StatusCode;
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpRequest, HttpServer, web};
-use payment_api::Object;
-use payment_api::auth::{Authorized, Token};
-use payment_api::simulation::SIMULATION;
+use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
-use telemetry::http::{
-    Observer, Probes, get, guard_connection, not_found, observe, probe_routes, read_json, resource,
-    server_spans,
-};
-use telemetry::problem::Problem;
-use telemetry::{Traced, lifecycle};
+use service::http::{get, resource};
+use service::problem::Problem;
+use service::simulation::{SIMULATION, simulation_routes};
+use service::token::{Authorized, Token};
+use telemetry::Traced;
 
 use crate::config::Config;
 use crate::dead_letters::{DeadLetter, DeadLetterError, DeadLetters, List, Replay};
-use crate::postman::{Postman, Simulate, Simulated};
-use crate::simulation::{self, Simulation};
+use crate::postman::Postman;
 
 const LIST: &str = "/dead-letters";
 const REPLAY_ALL: &str = "/dead-letters/replay";
@@ -36,58 +27,23 @@ pub const ROUTES: [(&str, &str, &str); 5] = [
 ];
 
 const MOST_LISTED: u32 = 1000;
-const BODY_LIMIT: usize = 4 * 1024;
-const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Binds the port, and serves until a signal.
-///
-/// # Errors
-/// When the port is taken.
-pub fn serve(
+/// The routes of the mailer.
+pub fn routes(
     config: &Config,
-    (dead_letters, postman): (Addr<DeadLetters>, Addr<Postman>),
-    observer: Observer,
-    probes: Probes,
-) -> std::io::Result<Server> {
-    let probes = web::Data::new(probes);
-    let observer = web::Data::new(observer);
+    dead_letters: Addr<DeadLetters>,
+    postman: Addr<Postman>,
+) -> impl Fn(&mut web::ServiceConfig) + Clone + use<> {
     let token = web::Data::new(Token::new(&config.mailer_token));
-    let start = web::Data::new(config.simulation());
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(probes.clone())
-            .app_data(observer.clone())
-            .app_data(token.clone())
+    let start = config.simulation();
+    move |app| {
+        app.app_data(token.clone())
             .app_data(web::Data::new(dead_letters.clone()))
-            .app_data(web::Data::new(postman.clone()))
-            .app_data(start.clone())
-            .configure(routes)
-            .service(
-                resource(SIMULATION, "GET, HEAD, PUT")
-                    .route(get().to(simulated))
-                    .route(web::put().to(simulate)),
-            )
-            .configure(probe_routes)
-            .default_service(web::to(not_found))
-            .wrap(from_fn(observe))
-            .wrap(server_spans())
-    });
-    Ok(server
-        .workers(1)
-        .on_connect(guard_connection)
-        .disable_signals()
-        .shutdown_timeout(config.shutdown_deadline.as_secs() + 1)
-        .bind(config.mailer_listen)
-        .map_err(lifecycle::cannot_listen("MAILER_LISTEN", config.mailer_listen))?
-        .run())
-}
-
-/// The routes of dead letters; app data: the token and the actor.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(resource(LIST, "GET, HEAD").route(get().to(list)))
-        .service(resource(REPLAY_ALL, "POST").route(web::post().to(replay_all)))
-        .service(resource(REPLAY, "POST").route(web::post().to(replay)));
+            .service(resource(LIST, "GET, HEAD").route(get().to(list)))
+            .service(resource(REPLAY_ALL, "POST").route(web::post().to(replay_all)))
+            .service(resource(REPLAY, "POST").route(web::post().to(replay)))
+            .configure(|app| simulation_routes(app, &postman, &start));
+    }
 }
 
 #[derive(Deserialize)]
@@ -135,30 +91,6 @@ async fn replay(
         0 => Err(Problem::not_found("There is no dead letter with this event id.")),
         replayed => Ok(web::Json(Replayed { replayed })),
     }
-}
-
-async fn simulated(
-    _: Authorized,
-    postman: web::Data<Addr<Postman>>,
-) -> Result<web::Json<Simulation>, Problem> {
-    Ok(web::Json(postman.send(Simulated).await.map_err(stopped)?))
-}
-
-async fn simulate(
-    _: Authorized,
-    request: HttpRequest,
-    payload: web::Payload,
-    postman: web::Data<Addr<Postman>>,
-    start: web::Data<Simulation>,
-) -> Result<web::Json<Simulation>, Problem> {
-    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
-    let Object(wanted): Object<simulation::Wanted> = serde_json::from_slice(&body)?;
-    let simulate = Simulate(wanted.over(**start)?);
-    Ok(web::Json(postman.send(Traced::new(simulate)).await.map_err(stopped)?))
-}
-
-fn stopped(_: MailboxError) -> Problem {
-    Problem::unavailable("The postman has stopped: restart the service.")
 }
 
 fn gone(_: MailboxError) -> Problem {

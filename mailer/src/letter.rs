@@ -21,11 +21,7 @@ pub enum LetterError {
 /// # Errors
 /// When the address in it is not one.
 pub fn write(event: &PaymentEvent, from: &Mailbox) -> Result<Message, LetterError> {
-    let to = match event.data.customer.email.reveal() {
-        _ if sabotage::bug("mailer.mixes_up_customers") => "somebody.else@example.com",
-        address => address,
-    };
-    let to = Mailbox::new(None, to.parse()?);
+    let to = Mailbox::new(None, event.data.customer.email.reveal().parse()?);
     let body = SinglePart::builder()
         .header(ContentType::TEXT_PLAIN)
         // Encoded always: a bare line feed in a raw body could end it and smuggle commands.
@@ -68,7 +64,7 @@ fn body(event: &PaymentEvent) -> String {
 mod tests {
     use super::*;
     use payment_api::event::{PaymentSettled, SOURCE};
-    use payment_api::{Currency, Customer, Email, Item};
+    use payment_api::{Currency, Customer, Item};
 
     fn event(kind: Kind, email: &str) -> PaymentEvent {
         PaymentEvent {
@@ -79,7 +75,7 @@ mod tests {
             time: time::OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap(),
             data: PaymentSettled {
                 order_id: "01890000-0000-7000-8000-000000000002".parse().unwrap(),
-                customer: Customer { email: Email::new(email) },
+                customer: Customer { email: serde_json::from_value(email.into()).unwrap() },
                 items: vec![Item { sku: "BOOK".into(), quantity: 2, unit_price: "5.00".into() }],
                 amount: "10.00".into(),
                 currency: Currency::Eur,

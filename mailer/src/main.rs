@@ -14,10 +14,13 @@ use mailer::postman::{self, Postman};
 use mailer::store::Store;
 use mailer::transport::Transport;
 use mailer::{SERVICE, http};
-use payment_api::broker::Broker;
+use payment_api::topology;
 use secrecy::ExposeSecret;
-use telemetry::http::{Check, Observer, Probes, healthcheck};
-use telemetry::{Observability, lifecycle};
+use service::amqp::Broker;
+use service::http::{Check, Probes, Server, healthcheck, serve};
+use service::lifecycle;
+use telemetry::Observability;
+use telemetry::http::Observer;
 
 #[actix::main]
 async fn main() -> ExitCode {
@@ -25,7 +28,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    if config.telemetry.healthcheck {
+    if config.healthcheck {
         return Ok(healthcheck(config.mailer_listen));
     }
     // Sight first: whatever is built below can log, count and trace.
@@ -40,7 +43,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     metrics.inbox_queued.set(store.queued().await?);
     let transport = Transport::new(config.smtp_url.as_ref(), config.mail_dir.clone())?;
     let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
-    let broker = Arc::new(Broker::new(config.amqp_url.expose_secret())?);
+    let broker = Arc::new(Broker::new(config.amqp_url.expose_secret(), topology::DEFINITIONS)?);
     let dead_letters =
         DeadLetters::new(store.clone(), broker.clone(), postman.clone().recipient(), &log).start();
     let consumer = Consumer::new(broker, store, postman.clone().recipient(), metrics, &log);
@@ -53,11 +56,17 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
             true => Check::Ok,
             false => Check::Failed("not connected; events wait with the broker".to_owned()),
         });
-    let server = http::serve(&config, (dead_letters, postman.clone()), observer.clone(), probes)?;
-    slog::info!(log, "listening"; "server.address" => %config.mailer_listen);
+    let server = Server {
+        listen: config.mailer_listen,
+        setting: "MAILER_LISTEN",
+        workers: Some(1),
+        shutdown_deadline: config.shutdown_deadline,
+        observer,
+        probes,
+    };
 
     // Until a signal. Then nothing new is taken, what is under way is finished, and the last spans leave.
-    let mut stopping = lifecycle::serve(server, &observer, config.shutdown_deadline).await?;
+    let mut stopping = serve(server, http::routes(&config, dead_letters, postman.clone())).await?;
     // Both at once: a broker that does not answer must not keep the postman sending.
     let stopped = join(consumer.send(consumer::Stop), postman.send(postman::Stop));
     stopping.finish(stopped, "not everything was finished in time; it is kept for the next start").await;

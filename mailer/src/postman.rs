@@ -4,7 +4,6 @@
 //! when the service stops. Many e-mails are under way at once. What fails is tried again after a growing delay that the inbox remembers; what
 //! can't succeed becomes a dead letter; what may have arrived or not is sent again or held, as the policy says.
 
-mod simulate;
 mod verdict;
 
 use std::sync::Arc;
@@ -12,16 +11,15 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use lettre::message::Mailbox;
-use payment_api::simulation::happens;
+use service::simulation::{ChangeSimulation, ReadSimulation, happens};
 use slog::{Logger, error, info, warn};
 use store::StoreError;
-use telemetry::Chain;
 use telemetry::propagation::link;
+use telemetry::{Chain, Traced};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tracing::{Instrument, Span, field::Empty, info_span};
 
-pub use self::simulate::{Simulate, Simulated};
 use self::verdict::Verdict;
 use crate::config::{Config, Policy};
 use crate::letter::{self, LetterError};
@@ -199,6 +197,35 @@ impl Handler<Stop> for Postman {
     }
 }
 
+impl Handler<ReadSimulation<Simulation>> for Postman {
+    type Result = MessageResult<ReadSimulation<Simulation>>;
+
+    fn handle(&mut self, _: ReadSimulation<Simulation>, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.round.simulation)
+    }
+}
+
+impl Handler<Traced<ChangeSimulation<Simulation>>> for Postman {
+    type Result = MessageResult<Traced<ChangeSimulation<Simulation>>>;
+
+    fn handle(
+        &mut self,
+        Traced { span, message }: Traced<ChangeSimulation<Simulation>>,
+        context: &mut Self::Context,
+    ) -> Self::Result {
+        let ChangeSimulation(simulation) = message;
+        self.round.simulation = simulation;
+        span.in_scope(|| {
+            info!(self.round.log, "simulation changed";
+                "simulation.latency_ms" => simulation.latency.as_millis(),
+                "simulation.paused" => simulation.paused,
+                "simulation.failure_rate" => simulation.failure_rate);
+        });
+        look(context);
+        MessageResult(simulation)
+    }
+}
+
 impl Round {
     async fn send(self, due: Due, _permit: OwnedSemaphorePermit) {
         let span = info_span!(
@@ -220,9 +247,6 @@ impl Round {
             }
             None => due.trace_context.adopt(&span),
         }
-        if sabotage::bug("mailer.logs_without_trace") {
-            return self.attempt(due).await;
-        }
         self.attempt(due).instrument(span).await;
     }
 
@@ -238,9 +262,6 @@ impl Round {
                     self.declare(&SendError::Abandoned, &log);
                 }
                 info!(log, "sending e-mail"; "email.transport" => self.transport.name());
-                if sabotage::bug("mailer.sends_twice") {
-                    let _ = self.hand_over(&due).await;
-                }
                 self.hand_over(&due).await
             }
         };
@@ -248,7 +269,7 @@ impl Round {
             Span::current().record("error.type", "send").record("otel.status_code", "ERROR");
         }
         let outcome = self.judge(&due, &sent, &log);
-        sabotage::point("mailer.after_answer");
+        service::crash::point("mailer.after_answer");
         // To forget it would make an e-mail uncertain whose fate is known.
         while let Err(error) = self.store.record_outcome(&due, outcome.clone()).await {
             error!(log, "the inbox can't be written: what became of an e-mail is written down again";
@@ -259,9 +280,6 @@ impl Round {
 
     /// Says, before it happens, that a customer may get an e-mail twice.
     fn declare(&self, why: &SendError, log: &Logger) {
-        if sabotage::bug("mailer.resend_undeclared") {
-            return;
-        }
         self.metrics.uncertain(Uncertain::Resent);
         warn!(log, "an e-mail may be sent twice"; "error.message" => Chain(why));
     }
@@ -270,9 +288,6 @@ impl Round {
         let Err(failure) = sent else {
             self.metrics.email(Email::Sent);
             info!(log, "e-mail sent"; "email.transport" => self.transport.name());
-            if sabotage::bug("mailer.leaks_address") {
-                info!(log, "an address"; "email.to" => due.event.data.customer.email.reveal());
-            }
             return Outcome::Sent;
         };
         let (fate, error) = (failure.fate(), Chain(failure).to_string());
@@ -309,13 +324,8 @@ impl Round {
         if happens(self.simulation.failure_rate) {
             return Err(SendError::Simulated);
         }
-        sabotage::point("mailer.before_smtp");
-        let mark = async {
-            if sabotage::bug("mailer.sent_before_answer") {
-                return Ok(self.store.record_outcome(due, Outcome::Sent).await?);
-            }
-            if self.store.hand_over(due).await? { Ok(()) } else { Err(NotMarked::Lost) }
-        };
+        service::crash::point("mailer.before_smtp");
+        let mark = async { if self.store.hand_over(due).await? { Ok(()) } else { Err(NotMarked::Lost) } };
         Ok(self.transport.send(letter, &due.event.data.order_id.to_string(), mark).await?)
     }
 }

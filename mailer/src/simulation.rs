@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use payment_api::simulation::{Reader, in_words};
 use serde::{Deserialize, Serialize};
-use telemetry::problem::Problem;
+use service::simulation::{Knobs, Reader, in_words};
 
 /// How sending behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -28,18 +27,14 @@ pub struct Wanted {
     failure_rate: Option<f64>,
 }
 
-impl Wanted {
-    /// The simulation, with the values of `start` for what is left out.
-    ///
-    /// # Errors
-    /// Names every field that is not acceptable.
-    pub fn over(&self, start: Simulation) -> Result<Simulation, Problem> {
-        let mut reader = Reader::default();
-        let simulation = Simulation {
-            latency: reader.latency(self.latency.as_deref(), start.latency),
-            paused: self.paused.unwrap_or(start.paused),
-            failure_rate: reader.share("/failureRate", self.failure_rate, start.failure_rate),
-        };
-        reader.finish(simulation)
+impl Knobs for Simulation {
+    type Wanted = Wanted;
+
+    fn read(wanted: &Wanted, start: &Self, reader: &mut Reader) -> Self {
+        Self {
+            latency: reader.latency(wanted.latency.as_deref(), start.latency),
+            paused: wanted.paused.unwrap_or(start.paused),
+            failure_rate: reader.share("/failureRate", wanted.failure_rate, start.failure_rate),
+        }
     }
 }

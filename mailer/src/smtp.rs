@@ -139,7 +139,7 @@ impl Smtp {
             return Err(leave(connection, error).await);
         }
         mark.await?;
-        sabotage::point("mailer.before_content");
+        service::crash::point("mailer.before_content");
         let answered = timeout(self.answer, connection.message(&content)).await;
         let answered = answered.map(|answered| answered.map(drop));
         match judge(answered, self.answer, letter.envelope(), SmtpError::Uncertain) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_web::{App, test, web};
+use actix_web::{App, test};
 use clap::Parser;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -17,10 +17,9 @@ use mailer::metrics::Metrics;
 use mailer::postman::{Deliver, Postman};
 use mailer::store::{Arrival, Outcome, Store};
 use mailer::transport::Transport;
-use payment_api::auth::Token;
-use payment_api::broker::{Broker, Link};
 use payment_api::event::PaymentEvent;
 use payment_api::topology;
+use service::amqp::{Broker, Link};
 use store::testing::TestDatabase;
 use telemetry::Traced;
 use telemetry::amqp::{with_context, with_publish_time};
@@ -68,7 +67,7 @@ impl Mailer {
         let seen = Capture::start();
         let (metrics, log) = (Metrics::register(seen.registry()).unwrap(), seen.log());
         let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
-        let broker = Arc::new(Broker::new(&vhost.amqp_url()).unwrap());
+        let broker = Arc::new(Broker::new(&vhost.amqp_url(), topology::DEFINITIONS).unwrap());
         let link = broker.connect("test").await.unwrap();
         let deliver: Recipient<Deliver> = postman.clone().recipient();
         let dead_letters = DeadLetters::new(store.clone(), broker.clone(), deliver.clone(), &log).start();
@@ -239,11 +238,9 @@ async fn a_dead_letter_is_listed_and_sent_once_when_it_is_put_back() {
 #[actix_rt::test]
 async fn over_http_nobody_gets_anything_without_the_token() {
     let mailer = Mailer::start().await;
-    let token = Token::new(&"0123456789abcdef".to_owned().into());
-    let app = App::new()
-        .app_data(web::Data::new(token))
-        .app_data(web::Data::new(mailer.dead_letters.clone()))
-        .configure(mailer::http::routes);
+    let config = Config::parse_from(["mailer", "--mailer-token=0123456789abcdef"]);
+    let routes = mailer::http::routes(&config, mailer.dead_letters.clone(), mailer.postman.clone());
+    let app = App::new().configure(routes);
     let app = test::init_service(app).await;
     let event = event();
     mailer.bury(&event).await;

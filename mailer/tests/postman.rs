@@ -7,12 +7,13 @@ use actix::prelude::*;
 use clap::Parser;
 use mailer::config::Config;
 use mailer::metrics::Metrics;
-use mailer::postman::{Deliver, Postman, Simulate, Stop};
+use mailer::postman::{Deliver, Postman, Stop};
 use mailer::simulation::Simulation;
 use mailer::smtp::Smtp;
 use mailer::store::{Arrival, Store};
 use mailer::transport::Transport;
 use payment_api::event::PaymentEvent;
+use service::simulation::ChangeSimulation;
 use slog::{Discard, Logger, o};
 use store::sqlx::{AnyConnection, Connection, Row, query, raw_sql};
 use store::testing::TestDatabase;
@@ -314,7 +315,7 @@ async fn a_paused_postman_begins_nothing_until_it_goes_on() {
     let server = SmtpServer::start().await.unwrap();
     let office = Office::open(&[]).await;
     let postman = office.postman(&server);
-    let simulate = async |simulation| postman.send(Traced::new(Simulate(simulation))).await.unwrap();
+    let simulate = async |simulation| postman.send(Traced::new(ChangeSimulation(simulation))).await.unwrap();
     simulate(Simulation { paused: true, ..NO_TROUBLE }).await;
     office.receive("ada@example.org").await;
     // Answered when the inbox has been looked at.
@@ -329,7 +330,7 @@ async fn a_simulated_failure_reaches_no_server_and_is_tried_again() {
     let server = SmtpServer::start().await.unwrap();
     let office = Office::open(&[]).await;
     let postman = office.postman(&server);
-    let simulate = async |simulation| postman.send(Traced::new(Simulate(simulation))).await.unwrap();
+    let simulate = async |simulation| postman.send(Traced::new(ChangeSimulation(simulation))).await.unwrap();
     simulate(Simulation { failure_rate: 1.0, ..NO_TROUBLE }).await;
     office.receive("ada@example.org").await;
     postman.send(Deliver).await.unwrap();

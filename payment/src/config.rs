@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Parser;
-use payment_api::auth::Token;
-use payment_api::broker::Broker;
 use secrecy::{ExposeSecret, SecretString};
-use telemetry::lifecycle::duration;
+use service::amqp::Broker;
+use service::lifecycle::duration;
+use service::token::Token;
 
 use crate::decision::Rules;
 use crate::simulation::Simulation;
@@ -60,6 +60,10 @@ pub struct Config {
     /// Longest time to stop when asked to, all in all; what is not finished by then makes the exit code 3.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub shutdown_deadline: Duration,
+
+    /// Start nothing; ask the service that runs with these settings whether it is ready. For health checks of containers.
+    #[arg(long)]
+    pub healthcheck: bool,
 
     #[expect(missing_docs, reason = "a doc comment here would replace the heading in --help")]
     #[command(flatten)]

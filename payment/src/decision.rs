@@ -2,7 +2,7 @@
 
 use payment_api::Money;
 use payment_api::http::Outcome;
-use payment_api::simulation::{happens, unit_interval};
+use service::simulation::{happens, unit_interval};
 use uuid::Uuid;
 
 use crate::simulation::Simulation;

@@ -3,26 +3,23 @@
 use std::time::Duration;
 
 use actix::{Addr, MailboxError};
-use actix_web::dev::Server;
 use actix_web::http::StatusCode;
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpRequest, HttpServer, web};
-use payment_api::auth::{Authorized, Token};
-use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
-use payment_api::simulation::SIMULATION;
-use payment_api::{Flaw, Object};
-use store::StoreError;
-use telemetry::http::{
-    Observer, Probes, get, guard_connection, not_found, observe, probe_routes, read_json, resource,
-    server_spans,
+use actix_web::{HttpRequest, web};
+use payment_api::Flaw;
+use payment_api::http::{
+    IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment,
 };
-use telemetry::problem::{FieldError, Problem};
-use telemetry::{Traced, lifecycle};
+use service::http::{get, read_json, resource};
+use service::json::Object;
+use service::problem::{FieldError, Problem};
+use service::simulation::{SIMULATION, simulation_routes};
+use service::token::{Authorized, Token};
+use store::StoreError;
+use telemetry::Traced;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::ledger::{Find, Ledger, Settle, SettleError, Simulate, Simulated};
-use crate::simulation::{Simulation, Wanted};
+use crate::ledger::{Find, Ledger, Settle, SettleError};
 
 /// What is measured from the start.
 pub const ROUTES: [(&str, &str, &str); 4] = [
@@ -36,48 +33,18 @@ pub const ROUTES: [(&str, &str, &str); 4] = [
 const BODY_LIMIT: usize = 128 * 1024;
 /// It sends what it holds already.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
-const LONGEST_KEY: usize = 255;
 
-/// Binds the port; see [`lifecycle::serve`] for the rest.
-///
-/// # Errors
-/// When the port is taken.
-pub fn serve(
-    config: &Config,
-    ledger: Addr<Ledger>,
-    observer: Observer,
-    probes: Probes,
-) -> std::io::Result<Server> {
-    let probes = web::Data::new(probes);
-    let observer = web::Data::new(observer);
+/// The routes of payment.
+pub fn routes(config: &Config, ledger: Addr<Ledger>) -> impl Fn(&mut web::ServiceConfig) + Clone + use<> {
     let token = web::Data::new(Token::new(&config.payment_token));
-    let start = web::Data::new(config.simulation());
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(probes.clone())
-            .app_data(observer.clone())
-            .app_data(token.clone())
+    let start = config.simulation();
+    move |app| {
+        app.app_data(token.clone())
             .app_data(web::Data::new(ledger.clone()))
-            .app_data(start.clone())
             .service(resource(PROCESS_PAYMENT, "POST").route(web::post().to(process)))
             .service(resource(PAYMENT, "GET, HEAD").route(get().to(find)))
-            .service(
-                resource(SIMULATION, "GET, HEAD, PUT")
-                    .route(get().to(simulated))
-                    .route(web::put().to(simulate)),
-            )
-            .configure(probe_routes)
-            .default_service(web::to(not_found))
-            .wrap(from_fn(observe))
-            .wrap(server_spans())
-    });
-    Ok(server
-        .on_connect(guard_connection)
-        .disable_signals()
-        .shutdown_timeout(config.shutdown_deadline.as_secs() + 1)
-        .bind(config.payment_listen)
-        .map_err(lifecycle::cannot_listen("PAYMENT_LISTEN", config.payment_listen))?
-        .run())
+            .configure(|app| simulation_routes(app, &ledger, &start));
+    }
 }
 
 async fn process(
@@ -105,34 +72,19 @@ async fn find(
     found.map(web::Json).ok_or_else(unknown)
 }
 
-async fn simulated(_: Authorized, ledger: web::Data<Addr<Ledger>>) -> Result<web::Json<Simulation>, Problem> {
-    Ok(web::Json(ledger.send(Simulated).await.map_err(gone)?))
-}
-
-async fn simulate(
-    _: Authorized,
-    request: HttpRequest,
-    payload: web::Payload,
-    ledger: web::Data<Addr<Ledger>>,
-    start: web::Data<Simulation>,
-) -> Result<web::Json<Simulation>, Problem> {
-    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
-    let Object(wanted): Object<Wanted> = serde_json::from_slice(&body)?;
-    let simulate = Simulate(wanted.over(**start)?);
-    Ok(web::Json(ledger.send(Traced::new(simulate)).await.map_err(gone)?))
-}
-
 fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {
     let mut keys = request.headers().get_all(IDEMPOTENCY_KEY);
     let key = keys.next().and_then(|value| value.to_str().ok()).filter(|_| keys.next().is_none());
-    key.filter(|key| !key.is_empty() && key.len() <= LONGEST_KEY).map(str::to_owned).ok_or_else(|| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "idempotency-key-invalid",
-            "Idempotency key missing or invalid",
-            "Send an Idempotency-Key header of 1 to 255 printable ASCII characters.",
-        )
-    })
+    key.filter(|key| !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY).map(str::to_owned).ok_or_else(
+        || {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "idempotency-key-invalid",
+                "Idempotency key missing or invalid",
+                "Send an Idempotency-Key header of 1 to 255 printable ASCII characters.",
+            )
+        },
+    )
 }
 
 /// What is not kept to is refused here: whoever reads the event later can only park it.

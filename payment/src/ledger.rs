@@ -5,7 +5,6 @@
 //! that are being settled, and the simulated processor.
 
 mod keys;
-mod simulate;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use futures_util::FutureExt;
 use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE, SPECVERSION};
 use payment_api::http::{EventState, NewPayment, Payment};
 use payment_api::{Money, MoneyError};
+use service::simulation::{ChangeSimulation, ReadSimulation};
 use sha2::{Digest, Sha256};
 use slog::{Logger, info, warn};
 use store::StoreError;
@@ -27,10 +27,10 @@ use tracing::{Instrument, field::Empty, info_span};
 use uuid::Uuid;
 
 use self::keys::Keys;
-pub use self::simulate::{Simulate, Simulated};
 use crate::decision::Rules;
 use crate::metrics::Metrics;
 use crate::publisher::Relay;
+use crate::simulation::Simulation;
 use crate::store::{Known, OutboxEvent, Settlement, Store};
 
 /// Settle this payment, or repeat what was decided under the same key.
@@ -149,6 +149,34 @@ impl Handler<Traced<Find>> for Ledger {
     }
 }
 
+impl Handler<ReadSimulation<Simulation>> for Ledger {
+    type Result = MessageResult<ReadSimulation<Simulation>>;
+
+    fn handle(&mut self, _: ReadSimulation<Simulation>, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.rules.simulation)
+    }
+}
+
+impl Handler<Traced<ChangeSimulation<Simulation>>> for Ledger {
+    type Result = MessageResult<Traced<ChangeSimulation<Simulation>>>;
+
+    fn handle(
+        &mut self,
+        Traced { span, message }: Traced<ChangeSimulation<Simulation>>,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        let ChangeSimulation(simulation) = message;
+        self.rules.simulation = simulation;
+        span.in_scope(|| {
+            info!(self.log, "simulation changed";
+                "simulation.latency_ms" => simulation.latency.as_millis(),
+                "simulation.decline_rate" => simulation.decline_rate,
+                "simulation.failure_rate" => simulation.failure_rate);
+        });
+        MessageResult(simulation)
+    }
+}
+
 impl Ledger {
     /// A ledger over `store` that tells `publisher` about commits.
     pub fn new(
@@ -204,17 +232,9 @@ impl Ledger {
 
     async fn commit(&self, settlement: Settlement) -> Result<Payment, SettleError> {
         let (payment, fingerprint) = (settlement.payment.clone(), settlement.fingerprint.clone());
-        if sabotage::bug("payment.answer_before_commit") {
-            let store = self.store.clone();
-            actix::spawn(async move {
-                sabotage::point("payment.before_commit");
-                store.settle(settlement).await
-            });
-            return Ok(payment);
-        }
-        sabotage::point("payment.before_commit");
+        service::crash::point("payment.before_commit");
         let settled = self.store.settle(settlement).await;
-        sabotage::point("payment.after_commit");
+        service::crash::point("payment.after_commit");
         match settled {
             // Another attempt with this key was faster; the transaction knows.
             Ok(Some(known)) => repeat(known, &fingerprint),

@@ -10,10 +10,13 @@ use payment::metrics::Metrics;
 use payment::publisher::{Drain, Publisher};
 use payment::store::Store;
 use payment::{SERVICE, http};
-use payment_api::broker::Broker;
+use payment_api::topology;
 use secrecy::ExposeSecret;
-use telemetry::http::{Check, Observer, Probes, healthcheck};
-use telemetry::{Observability, lifecycle};
+use service::amqp::Broker;
+use service::http::{Check, Probes, Server, healthcheck, serve};
+use service::lifecycle;
+use telemetry::Observability;
+use telemetry::http::Observer;
 
 #[actix::main]
 async fn main() -> ExitCode {
@@ -21,7 +24,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    if config.telemetry.healthcheck {
+    if config.healthcheck {
         return Ok(healthcheck(config.payment_listen));
     }
     // Sight first: whatever is built below can log, count and trace.
@@ -34,12 +37,12 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     // The path of a payment, far end first: each stage is given the address of the next.
     let store = Store::open(&config.payment_database_url).await?;
     metrics.waiting(store.backlog().await?);
-    let broker = Broker::new(config.amqp_url.expose_secret())?;
+    let broker = Broker::new(config.amqp_url.expose_secret(), topology::DEFINITIONS)?;
     let publisher = Publisher::new(store.clone(), broker, metrics.clone(), &log);
     let connected = publisher.connected();
     let publisher = publisher.start();
     let ledger =
-        Ledger::new(store, config.rules(), publisher.clone().recipient(), metrics.clone(), &log).start();
+        Ledger::new(store.clone(), config.rules(), publisher.clone().recipient(), metrics, &log).start();
     let probes = Probes::new(observability.clone())
         .actor("ledger", ledger.clone())
         .actor("publisher", publisher.clone())
@@ -47,13 +50,19 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
             true => Check::Ok,
             false => Check::Degraded("not connected; events wait in the outbox".to_owned()),
         });
-    let server = http::serve(&config, ledger, observer.clone(), probes)?;
-    slog::info!(log, "listening"; "server.address" => %config.payment_listen);
+    let server = Server {
+        listen: config.payment_listen,
+        setting: "PAYMENT_LISTEN",
+        workers: None,
+        shutdown_deadline: config.shutdown_deadline,
+        observer,
+        probes,
+    };
 
     // Until a signal. Then what is in flight is answered, the outbox drained, and the last spans leave.
-    let mut stopping = lifecycle::serve(server, &observer, config.shutdown_deadline).await?;
+    let mut stopping = serve(server, http::routes(&config, ledger)).await?;
     stopping.finish(publisher.send(Drain), "the outbox was not drained in time").await;
-    if metrics.outbox_pending.get() > 0 {
+    if store.pending() > 0 {
         stopping.abandon("events are left in the outbox; they are kept for the next start");
     }
     Ok(stopping.shut_down(&observability).await)

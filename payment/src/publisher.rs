@@ -14,8 +14,8 @@ use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Confirmation};
-use payment_api::broker::{Broker, BrokerError, Link};
 use payment_api::{event, topology};
+use service::amqp::{Broker, BrokerError, Link};
 use slog::{Logger, debug, info, warn};
 use store::StoreError;
 use telemetry::Chain;
@@ -221,12 +221,9 @@ impl Outbox {
 
     /// Publishes outside of any transaction, then marks what was confirmed.
     async fn publish_window(&self, link: &Link, window: Window) -> Result<(), PassError> {
-        sabotage::point("payment.before_publish");
-        if sabotage::bug("payment.mark_before_publish") {
-            self.store.finish(window.clone(), Vec::new()).await?;
-        }
+        service::crash::point("payment.before_publish");
         let unconfirmed = self.publish(link, &window.events).await;
-        sabotage::point("payment.after_confirm");
+        service::crash::point("payment.after_confirm");
         let failed = unconfirmed.len();
         self.store.finish(window, unconfirmed).await?;
         if failed > 0 { Err(PassError::Unconfirmed(failed)) } else { Ok(()) }
@@ -304,10 +301,7 @@ impl Outbox {
                 properties,
             );
             let confirm = confirm.await?;
-            sabotage::point("payment.before_confirm");
-            if sabotage::bug("payment.confirm_not_awaited") {
-                return Ok(Confirmation::Ack(None));
-            }
+            service::crash::point("payment.before_confirm");
             Ok(confirm.await?)
         };
         let answer = timeout(CONFIRM_DEADLINE, confirmed.instrument(span.clone())).await;

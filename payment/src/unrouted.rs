@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use payment_api::broker::Link;
-use payment_api::redrive::{RedriveError, redrive};
 use payment_api::topology;
+use service::amqp::{Link, RedriveError, redrive};
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -43,7 +42,7 @@ async fn move_all(link: &Link) -> Result<u32, UnroutedError> {
     // As many as there are: what still has no queue comes straight back, and must not be taken twice.
     let there = queue.message_count().min(MOST);
     if there > 0 {
-        topology::declare(&link.channel).await?;
+        link.declare().await?;
     }
     let mut moved = 0;
     while moved < there

@@ -9,9 +9,9 @@ use lapin::options::BasicGetOptions;
 use payment::metrics::Metrics;
 use payment::publisher::{Drain, Publisher, Relay};
 use payment::store::{OutboxEvent, Settlement, Store};
-use payment_api::broker::{Broker, Link};
 use payment_api::http::{EventState, Outcome, Payment};
 use payment_api::{Currency, Money, topology};
+use service::amqp::{Broker, Link};
 use slog::{Discard, Logger, o};
 use store::testing::TestDatabase;
 use telemetry::amqp::{context_of, since_publish};
@@ -31,7 +31,13 @@ async fn store() -> (Store, TestDatabase) {
 
 fn publisher(store: &Store, url: &str) -> Addr<Publisher> {
     let metrics = Metrics::register(&Registry::new()).unwrap();
-    Publisher::new(store.clone(), Broker::new(url).unwrap(), metrics, &Logger::root(Discard, o!())).start()
+    Publisher::new(
+        store.clone(),
+        Broker::new(url, topology::DEFINITIONS).unwrap(),
+        metrics,
+        &Logger::root(Discard, o!()),
+    )
+    .start()
 }
 
 /// Settles a payment without telling a publisher, and says the id of its event.
@@ -80,7 +86,7 @@ async fn broker() -> (VirtualHost, Link) {
 }
 
 async fn connect(vhost: &VirtualHost) -> Link {
-    Broker::new(&vhost.amqp_url()).unwrap().connect("test").await.unwrap()
+    Broker::new(&vhost.amqp_url(), topology::DEFINITIONS).unwrap().connect("test").await.unwrap()
 }
 
 /// Takes the next message out of a queue.

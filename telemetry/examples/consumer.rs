@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::{App, HttpServer, web};
 use clap::Parser;
 use futures_util::StreamExt;
 use lapin::{Connection, ConnectionProperties};
 use telemetry::amqp::{Destination, context_of, process_span, since_publish};
-use telemetry::http::{Probes, probe_routes};
 use telemetry::metrics::Durations;
-use telemetry::{Observability, Service, Settings, Shutdown, lifecycle, slog};
+use telemetry::{Observability, Service, Settings, Shutdown, slog};
 use tracing::Instrument;
 
 const SERVICE: Service = Service { name: "reader", version: env!("CARGO_PKG_VERSION") };
@@ -25,15 +23,12 @@ struct Config {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let config: Config = lifecycle::settings(|_| Ok(()));
+    let config = Config::parse();
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let (log, registry) = (observability.log(), observability.registry());
     let wait = Durations::register(registry, ("messaging_queue_wait_seconds", "Time in the queue."), [])?;
     let work = Durations::register(registry, ("messaging_process_duration_seconds", "Time of work."), [])?;
     let observability = observability.launch();
-    let probes = web::Data::new(Probes::new(observability.clone()));
-    let server = HttpServer::new(move || App::new().app_data(probes.clone()).configure(probe_routes));
-    actix_web::rt::spawn(server.workers(1).disable_signals().bind("127.0.0.1:8081")?.run());
 
     let connection = Connection::connect(&config.amqp_url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;

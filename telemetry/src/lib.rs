@@ -9,8 +9,7 @@
 //!
 //! [`Observability`] owns the far ends of all three. A service makes it first, registers its metrics,
 //! starts it, and sends it [`Shutdown`] last. What a service uses on the way, in reading order:
-//! [`lifecycle`] (settings, signals), [`http`] (server spans, access log, probes), [`propagation`] and
-//! [`Traced`] (one trace over HTTP, AMQP, rows and mailboxes), [`problem`] (errors that carry the trace id).
+//! [`http`] (server spans, access log), [`propagation`] and [`Traced`] (one trace over HTTP, AMQP, rows and mailboxes).
 
 mod clock;
 mod error;
@@ -31,9 +30,7 @@ mod traced;
 #[cfg(feature = "amqp")]
 pub mod amqp;
 pub mod http;
-pub mod lifecycle;
 pub mod metrics;
-pub mod problem;
 pub mod propagation;
 #[cfg(feature = "testing")]
 pub mod testing;

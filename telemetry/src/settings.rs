@@ -57,10 +57,6 @@ pub struct Settings {
     /// Whether log lines go to stdout, too: JSON, or text for people where that is a terminal.
     #[arg(long, env, default_value = "true", action = clap::ArgAction::Set)]
     pub log_stdout: bool,
-
-    /// Start nothing; ask the service that runs with these settings whether it is ready. For health checks of containers.
-    #[arg(long)]
-    pub healthcheck: bool,
 }
 
 /// Where a signal goes (`OTEL_TRACES_EXPORTER`, `OTEL_LOGS_EXPORTER`).

@@ -25,7 +25,7 @@ fn an_order_adds_up() {
 
 #[test]
 fn the_sample_is_worth_what_it_says() {
-    let sample = Order::sample().unwrap();
+    let sample = Order::parse(Order::SAMPLE).unwrap();
     assert_eq!((sample.total.to_string().as_str(), sample.total.currency()), ("99.99", Currency::Usd));
 }
 

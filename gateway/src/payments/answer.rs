@@ -3,7 +3,7 @@
 use payment_api::http::Payment;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
-use telemetry::problem::Problem;
+use service::problem::Problem;
 
 /// Why there is no payment.
 #[derive(Debug, thiserror::Error)]

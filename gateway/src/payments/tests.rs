@@ -3,7 +3,7 @@
 use actix_web::ResponseError;
 use clap::Parser;
 use payment_api::{Currency, Customer, Email};
-use telemetry::problem::Problem;
+use service::problem::Problem;
 use telemetry::testing::{Capture, attribute};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -25,7 +25,7 @@ fn observed(port: u16, seen: &Capture) -> Addr<Payments> {
 async fn pay(payments: &Addr<Payments>) -> Result<Payment, PayError> {
     let payment = NewPayment {
         order_id: Uuid::now_v7(),
-        customer: Customer { email: Email::new("ada@example.com") },
+        customer: Customer { email: Email::parse("ada@example.com").unwrap() },
         items: Vec::new(),
         amount: "5.00".into(),
         currency: Currency::Usd,

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::flaw::{Flaw, flaws, is_line};
 use crate::http::Outcome;
 use crate::object::{Object, object, objects};
+use crate::rules::{EVENT, Flaw, is_line};
 use crate::{Currency, Customer, Item};
 
 /// The content type of an event.
@@ -160,7 +160,7 @@ impl PaymentEvent {
 impl PaymentSettled {
     /// What is wrong with it first; the pointer begins at the event.
     fn flaw(&self) -> Option<Flaw> {
-        let mut flaws = flaws(&self.customer, &self.items, &self.amount, self.currency);
+        let mut flaws = EVENT.flaws(&self.customer, &self.items, &self.amount, self.currency);
         if self.reason.as_deref().is_some_and(|reason| !is_line(reason)) {
             flaws.push(Flaw { pointer: "/reason".to_owned(), reason: "is not a line of text".to_owned() });
         }

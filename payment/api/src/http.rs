@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::flaw::{Flaw, flaws};
 use crate::object::{object, objects};
+use crate::rules::{Flaw, REQUEST};
 use crate::{Currency, Customer, Item};
 
 /// `POST`: settle a payment. Answers 200 with [`Payment`], also when it was settled before.
@@ -18,6 +18,9 @@ pub const PAYMENT: &str = "/payments/{order_id}";
 ///
 /// Required here; the gateway derives it, so that its own retry can't charge twice.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Characters of an [`IDEMPOTENCY_KEY`].
+pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 /// The body of [`PROCESS_PAYMENT`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +43,7 @@ pub struct NewPayment {
 impl NewPayment {
     /// What is wrong with it beyond its types.
     pub fn flaws(&self) -> Vec<Flaw> {
-        flaws(&self.customer, &self.items, &self.amount, self.currency)
+        REQUEST.flaws(&self.customer, &self.items, &self.amount, self.currency)
     }
 }
 

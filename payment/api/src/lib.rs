@@ -1,31 +1,20 @@
-//! The contract of payment: what others may send to it, and what it sends to others.
+//! The contract of payment: what others may send to it, and what it sends to others. No I/O, no runtime, no framework.
 //!
 //! JSON with camelCase names. Amounts are decimal strings, never floats: `"99.99"`. Events wear the names of
 //! CloudEvents. Changes are additive; what has to go gets a new routing key.
 
-#[cfg(feature = "auth")]
-pub mod auth;
-#[cfg(feature = "broker")]
-pub mod broker;
 pub mod event;
 pub mod http;
-#[cfg(feature = "broker")]
-pub mod redrive;
-#[cfg(feature = "simulation")]
-pub mod simulation;
 pub mod topology;
 
 mod email;
-mod flaw;
 mod money;
 mod object;
-#[cfg(feature = "broker")]
-mod tls;
+mod rules;
 
-pub use email::Email;
-pub use flaw::Flaw;
+pub use email::{Email, NotAnAddress};
 pub use money::{Currency, Money, MoneyError};
-pub use object::Object;
+pub use rules::{Flaw, MAX_ITEMS, MAX_SKU, is_sku};
 
 use serde::{Deserialize, Serialize};
 

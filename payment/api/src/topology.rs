@@ -1,4 +1,4 @@
-//! The names of the AMQP topology, and with feature `broker` its declaration.
+//! The AMQP topology: its names, and its definitions.
 //!
 //! ```text
 //!  exchange checkout ── payment.* ──► queue mailer.payments ── dead letters ──► queue mailer.parking
@@ -20,78 +20,45 @@ pub const MAILER_BINDING: &str = "payment.*";
 /// What the mailer can't read, with its original bytes.
 pub const PARKING_QUEUE: &str = "mailer.parking";
 
-/// Deliveries before a message that keeps killing its consumer is parked. A net for crash loops only:
-/// the mailer's own attempts are counted in its database.
-pub const DELIVERY_LIMIT: i32 = 20;
+/// All of it, in RabbitMQ's format of definitions. Publisher and consumer both declare it, so that neither waits for the
+/// other.
+///
+/// JSON has no comments, so the reasons are here:
+/// - `x-delivery-limit` of `mailer.payments` is a net for crash loops alone: a message that ends its consumer so often is
+///   parked. The attempts to send an e-mail are counted in the mailer's database.
+/// - `x-delivery-limit` of `mailer.parking`: to list parked messages is to give them back, and the default limit of
+///   RabbitMQ 4 would drop them after twenty listings. RabbitMQ 3 has no word for "none".
+/// - `x-dead-letter-strategy`: the default loses a dead letter when the broker stops in between; `at-least-once` asks for
+///   `reject-publish`.
+pub const DEFINITIONS: &str = include_str!("topology.json");
 
-#[cfg(feature = "broker")]
-pub use declare::declare;
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
 
-#[cfg(feature = "broker")]
-mod declare {
-    use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-    use lapin::types::{AMQPValue, FieldTable};
-    use lapin::{Channel, ExchangeKind};
+    use super::*;
 
-    use super::{DELIVERY_LIMIT, EXCHANGE, MAILER_BINDING, MAILER_QUEUE, PARKING_QUEUE, UNROUTED};
-
-    /// Declares all of it, idempotently. Publisher and consumer both do, so that neither waits for the other.
-    ///
-    /// # Errors
-    /// When the broker refuses, as it does for a name that exists with other arguments.
-    pub async fn declare(channel: &Channel) -> lapin::Result<()> {
-        exchange(channel, UNROUTED, ExchangeKind::Fanout, &[]).await?;
-        queue(channel, UNROUTED, &[]).await?;
-        bind(channel, UNROUTED, UNROUTED, "").await?;
-
-        exchange(channel, EXCHANGE, ExchangeKind::Topic, &[("alternate-exchange", text(UNROUTED))]).await?;
-        // To look at a parked message is to give it back, and the default limit would throw it away after twenty
-        // looks. Old brokers know no word for "none".
-        queue(channel, PARKING_QUEUE, &[("x-delivery-limit", AMQPValue::LongInt(i32::MAX))]).await?;
-        let arguments = [
-            ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
-            ("x-dead-letter-exchange", text("")),
-            ("x-dead-letter-routing-key", text(PARKING_QUEUE)),
-            // The default strategy loses a dead letter when the broker stops at the wrong moment;
-            // this one asks for reject-publish.
-            ("x-dead-letter-strategy", text("at-least-once")),
-            ("x-overflow", text("reject-publish")),
-        ];
-        queue(channel, MAILER_QUEUE, &arguments).await?;
-        bind(channel, MAILER_QUEUE, EXCHANGE, MAILER_BINDING).await
-    }
-
-    async fn exchange(
-        channel: &Channel,
-        name: &str,
-        kind: ExchangeKind,
-        arguments: &[(&str, AMQPValue)],
-    ) -> lapin::Result<()> {
-        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        channel.exchange_declare(name.into(), kind, durable, table(arguments)).await
-    }
-
-    async fn queue(channel: &Channel, name: &str, arguments: &[(&str, AMQPValue)]) -> lapin::Result<()> {
-        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-        let mut arguments = table(arguments);
-        arguments.insert("x-queue-type".into(), text("quorum"));
-        channel.queue_declare(name.into(), durable, arguments).await.map(|_| ())
-    }
-
-    async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
-        let options = QueueBindOptions::default();
-        channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default()).await
-    }
-
-    fn table(arguments: &[(&str, AMQPValue)]) -> FieldTable {
-        let mut table = FieldTable::default();
-        for (name, value) in arguments {
-            table.insert((*name).into(), value.clone());
-        }
-        table
-    }
-
-    fn text(value: &str) -> AMQPValue {
-        AMQPValue::LongString(value.into())
+    #[test]
+    fn the_definitions_have_the_names_of_the_contract() {
+        let definitions: Value = serde_json::from_str(DEFINITIONS).unwrap();
+        let names = |kind: &str| -> Vec<&str> {
+            definitions[kind]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| entry["name"].as_str().unwrap())
+                .collect()
+        };
+        assert_eq!(names("exchanges"), [UNROUTED, EXCHANGE]);
+        assert_eq!(names("queues"), [UNROUTED, PARKING_QUEUE, MAILER_QUEUE]);
+        let bindings: Vec<[&str; 3]> = definitions["bindings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|binding| {
+                ["source", "destination", "routing_key"].map(|name| binding[name].as_str().unwrap())
+            })
+            .collect();
+        assert_eq!(bindings, [[UNROUTED, UNROUTED, ""], [EXCHANGE, MAILER_QUEUE, MAILER_BINDING]]);
     }
 }

@@ -9,7 +9,6 @@ use store::testing::TestDatabase;
 use telemetry::testing::Capture;
 
 use super::*;
-use crate::simulation::Simulation;
 
 struct Probe(Arc<AtomicUsize>);
 
@@ -67,7 +66,7 @@ fn rules() -> Rules {
 fn new_payment(amount: &str) -> NewPayment {
     NewPayment {
         order_id: Uuid::now_v7(),
-        customer: Customer { email: Email::new("ada@example.com") },
+        customer: Customer { email: Email::parse("ada@example.com").unwrap() },
         items: vec![Item { sku: "BOOK".into(), quantity: 1, unit_price: amount.into() }],
         amount: amount.into(),
         currency: Currency::Usd,
@@ -185,10 +184,10 @@ async fn more_than_can_be_in_flight_is_refused_and_decides_nothing() {
 async fn a_simulation_counts_from_its_change_until_the_next_one() {
     let fixture = fixture(rules()).await;
     let broken = Simulation { failure_rate: 1.0, ..PERFECT };
-    assert_eq!(fixture.ledger.send(Traced::new(Simulate(broken))).await.unwrap(), broken);
-    assert_eq!(fixture.ledger.send(Simulated).await.unwrap(), broken);
+    assert_eq!(fixture.ledger.send(Traced::new(ChangeSimulation(broken))).await.unwrap(), broken);
+    assert_eq!(fixture.ledger.send(ReadSimulation(std::marker::PhantomData)).await.unwrap(), broken);
     assert!(matches!(fixture.settle(new_payment("5.00"), "k").await, Err(SettleError::Processor)));
-    fixture.ledger.send(Traced::new(Simulate(PERFECT))).await.unwrap();
+    fixture.ledger.send(Traced::new(ChangeSimulation(PERFECT))).await.unwrap();
     assert!(fixture.settle(new_payment("5.00"), "k").await.is_ok());
     let lines = fixture.seen.lines();
     let changes = lines.iter().filter(|line| line["message"] == "simulation changed");

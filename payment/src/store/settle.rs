@@ -76,7 +76,7 @@ impl Write for Settlement {
             .execute(&mut *session.connection)
             .await?;
         self.event.insert(session, milliseconds(self.payment.settled_at)).await?;
-        sabotage::point("payment.in_commit");
+        service::crash::point("payment.in_commit");
         Ok(None)
     }
 }

@@ -1,7 +1,7 @@
-//! What is the same for every request: its duration, its log line, its trace id in the answer, and a
-//! problem document when the handler panics.
+//! What is recorded of every request: its duration, its log line, and its trace id in the response.
 
-use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
@@ -11,14 +11,11 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use clap::ValueEnum;
-use futures_util::FutureExt;
 use prometheus::IntGauge;
 use slog::Logger;
 
-use super::connections::AtWork;
 use super::{METHODS, bounded, is_operational, known_method, route};
 use crate::metrics::{Durations, Label, Registry, gauge};
-use crate::problem::Problem;
 use crate::propagation::{TRACERESPONSE, traceparent};
 use crate::trace;
 
@@ -40,8 +37,8 @@ pub enum Incoming {
 #[derive(Clone)]
 pub struct Observer {
     durations: Durations<3>,
-    pub(crate) active: IntGauge,
-    pub(crate) log: Logger,
+    active: Active,
+    log: Logger,
     pub(super) incoming: Incoming,
 }
 
@@ -74,8 +71,19 @@ impl Observer {
             }
         }
         let help = "HTTP requests that are being answered.";
-        let active = gauge(registry, "http_server_active_requests", help)?;
+        let gauge = gauge(registry, "http_server_active_requests", help)?;
+        let active = Active { requests: Arc::default(), gauge };
         Ok(Self { durations, active, log: log.clone(), incoming: Incoming::default() })
+    }
+
+    /// Requests that are being answered.
+    pub fn active_requests(&self) -> usize {
+        self.active.requests.load(Ordering::Relaxed)
+    }
+
+    /// The logger of the service.
+    pub fn log(&self) -> &Logger {
+        &self.log
     }
 
     /// The same for a service that treats the traces of its clients like this.
@@ -88,30 +96,23 @@ impl Observer {
 /// The middleware; wrap it directly inside of [`server_spans`](super::server_spans).
 ///
 /// # Errors
-/// Those of the service behind it, and a 500 problem in place of its panic.
+/// Those of the service behind it.
 pub async fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let _at_work = AtWork::on(&request);
     let (Some(observer), false) =
         (request.app_data::<web::Data<Observer>>().cloned(), is_operational(request.path()))
     else {
         return next.call(request).await;
     };
-    let _active = Active::count(&observer.active);
+    let _counted = observer.active.count();
     let started = Instant::now();
     let method = known_method(request.method().as_str());
     let route = route(request.request());
     let path = bounded(request.path()).to_owned();
 
-    // Inside of `async`, because a middleware can panic before its first future exists.
-    let call = AssertUnwindSafe(async move { next.call(request).await });
-    let outcome = call.catch_unwind().await.unwrap_or_else(|panic| {
-        slog::crit!(observer.log, "request handler panicked"; "error.message" => panic_message(&*panic));
-        Err(Problem::internal().into())
-    });
-
+    let outcome = next.call(request).await;
     let status = match &outcome {
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),
@@ -141,28 +142,32 @@ pub async fn observe<B: MessageBody + 'static>(
     }
 }
 
-/// One more request until it is dropped, which happens early to that of a client that hangs up.
-struct Active(IntGauge);
+/// The number of requests that are being answered, and the gauge that shows it.
+#[derive(Clone)]
+struct Active {
+    requests: Arc<AtomicUsize>,
+    gauge: IntGauge,
+}
+
+/// A request that is counted until this is dropped; actix drops the future of a client that hangs up.
+struct Counted(Active);
 
 impl Active {
-    fn count(active: &IntGauge) -> Self {
-        active.inc();
-        Self(active.clone())
+    fn count(&self) -> Counted {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.gauge.inc();
+        Counted(self.clone())
     }
 }
 
-impl Drop for Active {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.dec();
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.0.gauge.dec();
     }
 }
 
 /// The same form as `traceparent`, with the span that answered.
 fn traceresponse() -> Option<HeaderValue> {
     trace::current().and_then(|span| HeaderValue::try_from(traceparent::write(&span)).ok())
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -12,7 +12,6 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Exporter, milliseconds, positive};
 use crate::Error;
-use crate::lifecycle::duration;
 
 /// Settings of what leaves over OTLP/HTTP.
 #[derive(Args, Clone, Debug)]
@@ -152,6 +151,11 @@ impl ExportSettings {
         let headers = pairs.filter(|pair| !pair.trim().is_empty()).map(header);
         headers.collect::<Option<_>>().ok_or(Error::Headers)
     }
+}
+
+fn duration(value: &str) -> Result<Duration, String> {
+    humantime::parse_duration(value)
+        .map_err(|error| format!("{error}: expected a duration such as 12h or 30m"))
 }
 
 fn header(pair: &str) -> Option<(HeaderName, HeaderValue)> {

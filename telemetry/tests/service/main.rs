@@ -4,26 +4,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
 
 mod events;
-mod failures;
 mod flush;
 mod mailboxes;
-mod probes;
+mod operations;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 
 use actix::prelude::*;
-use actix_web::dev::Service as _;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use telemetry::http::{
-    Check, Observer, Probes, get, not_found, observe, probe_routes, resource, server_spans,
-};
+use telemetry::http::{Observer, observe, server_spans};
 
 use mailboxes::Keeper;
 use support::{Bench, endpoint};
@@ -35,7 +31,6 @@ struct Observed {
     bench: Bench,
     sink: OtlpSink,
     url: String,
-    health: Arc<Mutex<Check>>,
 }
 
 fn observed() -> &'static Observed {
@@ -47,42 +42,29 @@ fn observed() -> &'static Observed {
             "--log-level=info,service::events::quiet=error",
             "--baggage-allowed=tenant",
         ]);
-        let health = Arc::new(Mutex::new(Check::Ok));
-        let url = serve(&bench, &health);
-        Observed { bench, sink, url, health }
+        let url = serve(&bench);
+        Observed { bench, sink, url }
     })
 }
 
-fn serve(bench: &Bench, health: &Arc<Mutex<Check>>) -> String {
+fn serve(bench: &Bench) -> String {
     let routes = [("GET", "/orders/{id}", "200"), ("POST", "/born/early", "201")];
     let observer = Observer::register(&bench.registry, &bench.log, &routes).unwrap();
-    let (observability, log, health) = (bench.observability.clone(), bench.log.clone(), health.clone());
+    let log = bench.log.clone();
     let (ready, started) = mpsc::channel();
     thread::spawn(move || {
         actix_rt::System::new().block_on(async move {
             let keeper = web::Data::new(Keeper.start());
-            let probes = web::Data::new(
-                Probes::new(observability)
-                    .check("store", move || health.lock().unwrap().clone())
-                    .actor("keeper", keeper.as_ref().clone()),
-            );
             let server = HttpServer::new(move || {
                 App::new()
                     .app_data(web::Data::new(observer.clone()))
-                    .app_data(probes.clone())
                     .app_data(keeper.clone())
                     .app_data(web::Data::new(log.clone()))
-                    .configure(probe_routes)
                     .configure(routes_of_the_service)
-                    .default_service(web::to(not_found))
-                    .wrap_fn(|request, next| {
-                        assert!(request.path() != "/panics/in/middleware", "middleware out of order");
-                        next.call(request)
-                    })
                     .wrap(from_fn(observe))
                     .wrap(server_spans())
             });
-            // One worker: what follows a panic is served by the thread that panicked.
+            // One worker: a later request is served by the thread that has served the one before.
             let server = server.workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
             ready.send(format!("http://{}", server.addrs()[0])).unwrap();
             server.run().await.unwrap();
@@ -93,9 +75,11 @@ fn serve(bench: &Bench, health: &Arc<Mutex<Check>>) -> String {
 
 fn routes_of_the_service(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/orders/{id}", "GET, HEAD").route(get().to(requests::read_order)))
-        .route("/panics", web::get().to(failures::panics))
-        .route("/refuses", web::get().to(failures::refuses))
+        .service(web::resource("/orders/{id}").route(web::get().to(requests::read_order)))
+        .route("/fails", web::get().to(HttpResponse::ServiceUnavailable))
+        .route("/metrics", web::get().to(HttpResponse::Ok))
+        .route("/livez", web::get().to(HttpResponse::Ok))
+        .route("/readyz", web::get().to(HttpResponse::Ok))
         .route("/libraries", web::get().to(events::libraries_speak))
         .route("/keeper", web::get().to(mailboxes::ask))
         .route("/carried", web::get().to(requests::carried))

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Nemesis;
 use stacks::{local::layout::Component, process::Signal};
 
-const CRASH: &str = "SABOTAGE_CRASH";
+const CRASH: &str = "CRASH_POINTS";
 /// A point that is on the way of every order is passed long before.
 const PASSED_WITHIN: Duration = Duration::from_secs(20);
 

@@ -16,7 +16,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
-use crate::{tls, topology};
+use super::definitions::{Definitions, declare};
+use super::tls;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest frame that is asked for, in bytes. lapin has room for 64 of them for each connection, and an event needs
@@ -31,6 +32,9 @@ pub enum BrokerError {
     /// The URL is not one of AMQP. Neither it nor what lapin says is repeated here: both hold a password.
     #[error("AMQP_URL is not a URL such as amqp://user:password@localhost:5672/%2f")]
     Url,
+    /// The topology is not a text of definitions.
+    #[error("the AMQP topology can't be read")]
+    Definitions(#[from] serde_json::Error),
     /// TLS is asked for, and it can't be spoken.
     #[error("AMQP_URL asks for TLS")]
     Tls(#[source] telemetry::Error),
@@ -51,6 +55,7 @@ pub enum BrokerError {
 /// Where the broker is; dials as often as it is asked to.
 pub struct Broker {
     uri: AMQPUri,
+    definitions: Arc<Definitions>,
     /// Whether somebody has sent longer frames than we ask for.
     has_long_frames: Arc<AtomicBool>,
     /// Where the URL asks for it.
@@ -64,15 +69,18 @@ pub struct Link {
     connection: Connection,
     /// The channel; closed for good by its first error.
     pub channel: Channel,
+    definitions: Arc<Definitions>,
 }
 
 impl Broker {
-    /// Checks the URL, `amqp://…` or `amqps://…`, and starts the thread; dials nothing yet.
+    /// Checks the URL, `amqp://…` or `amqps://…`, reads the topology, [`Definitions`] in JSON, and starts the thread;
+    /// connects to nothing yet.
     ///
     /// # Errors
     /// When the URL is not one of AMQP, or there is no certificate to trust for TLS.
-    pub fn new(url: &str) -> Result<Self, BrokerError> {
+    pub fn new(url: &str, definitions: &str) -> Result<Self, BrokerError> {
         let uri: AMQPUri = url.parse().map_err(|_| BrokerError::Url)?;
+        let definitions = Arc::new(serde_json::from_str(definitions)?);
         let tls = match uri.scheme {
             AMQPScheme::AMQP => None,
             AMQPScheme::AMQPS => Some(telemetry::tls::client_config().map_err(BrokerError::Tls)?),
@@ -83,7 +91,7 @@ impl Broker {
             .enable_all()
             .build()
             .map_err(BrokerError::Runtime)?;
-        Ok(Self { uri, has_long_frames: Arc::default(), tls, runtime: Some(runtime) })
+        Ok(Self { uri, definitions, has_long_frames: Arc::default(), tls, runtime: Some(runtime) })
     }
 
     /// Whether `url` is one of AMQP.
@@ -105,8 +113,8 @@ impl Broker {
         if !self.has_long_frames.load(Ordering::Relaxed) {
             uri.query.frame_max.get_or_insert(FRAME_MAX);
         }
-        let dialling = dial(uri, properties, self.tls.clone(), self.has_long_frames.clone());
-        let mut dialled = runtime.spawn(dialling);
+        let (definitions, long_frames) = (self.definitions.clone(), self.has_long_frames.clone());
+        let mut dialled = runtime.spawn(dial(uri, properties, self.tls.clone(), definitions, long_frames));
         match timeout(CONNECT_DEADLINE, &mut dialled).await {
             Ok(Ok(link)) => Ok(link?),
             Ok(Err(_)) => Err(BrokerError::Interrupted),
@@ -131,6 +139,7 @@ async fn dial(
     uri: AMQPUri,
     properties: ConnectionProperties,
     tls: Option<Arc<ClientConfig>>,
+    definitions: Arc<Definitions>,
     has_long_frames: Arc<AtomicBool>,
 ) -> lapin::Result<Link> {
     let connection = match tls {
@@ -139,8 +148,8 @@ async fn dial(
     };
     tokio::spawn(notice_long_frames(connection.events_listener(), has_long_frames));
     let channel = connection.create_channel().await?;
-    topology::declare(&channel).await?;
-    Ok(Link { connection, channel })
+    declare(&channel, &definitions).await?;
+    Ok(Link { connection, channel, definitions })
 }
 
 async fn notice_long_frames(mut events: impl Stream<Item = Event> + Unpin, noticed: Arc<AtomicBool>) {
@@ -155,6 +164,14 @@ async fn notice_long_frames(mut events: impl Stream<Item = Event> + Unpin, notic
 }
 
 impl Link {
+    /// Declares the topology again, where something of it may have been deleted.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn declare(&self) -> lapin::Result<()> {
+        declare(&self.channel, &self.definitions).await
+    }
+
     /// Whether connection and channel still stand, as far as is known.
     pub fn is_open(&self) -> bool {
         self.connection.status().connected() && self.channel.status().connected()

@@ -45,7 +45,7 @@ impl Work {
 /// Cuts the connection off when no request has been at work on it for ten seconds; for `HttpServer::on_connect`.
 ///
 /// That ends a head that does not, also when it arrives byte by byte, and a client that does not read its answers.
-pub fn guard_connection(stream: &dyn Any, data: &mut Extensions) {
+pub(super) fn guard_connection(stream: &dyn Any, data: &mut Extensions) {
     let Some(stream) = stream.downcast_ref::<rt::net::TcpStream>() else { return };
     // Else the kernel would keep what is still to be sent, and try for as long as the peer has no room for it.
     let _ = SockRef::from(stream).set_tcp_user_timeout(Some(LONGEST_IDLE));

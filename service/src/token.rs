@@ -9,7 +9,8 @@ use actix_web::{FromRequest, HttpRequest, web};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use telemetry::problem::Problem;
+
+use crate::problem::Problem;
 
 /// Shorter tokens can be guessed.
 const SHORTEST: usize = 16;

@@ -1,18 +1,99 @@
 //! `GET|PUT /simulation`: how a service that runs can be made slow or faulty, as far as payment and the mailer have
 //! it in common. What is set is lost at a restart: then, and for every field that a body leaves out, the settings count.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::Serializer;
-use telemetry::lifecycle::duration;
-use telemetry::problem::{FieldError, Problem};
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use actix_web::{HttpRequest, web};
+use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
+use telemetry::Traced;
 use uuid::Uuid;
+
+use crate::http::{get, read_json, resource};
+use crate::json::Object;
+use crate::lifecycle::duration;
+use crate::problem::{FieldError, Problem};
+use crate::token::Authorized;
 
 /// The path, with the bearer token of the service.
 pub const SIMULATION: &str = "/simulation";
 
 /// Clients wait, and claims are held, for as long as a latency lasts.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// A body has a field for each knob.
+const BODY_LIMIT: usize = 4 * 1024;
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How the knobs of the simulation stand.
+#[derive(Message)]
+#[rtype(result = "K")]
+pub struct ReadSimulation<K: 'static>(pub PhantomData<K>);
+
+/// Turns the knobs, until the service stops; answers how they stand then.
+#[derive(Message)]
+#[rtype(result = "K")]
+pub struct ChangeSimulation<K: 'static>(pub K);
+
+/// What can be simulated in one service.
+pub trait Knobs: Clone + Serialize + Send + Sync + 'static {
+    /// A body of `PUT`: every knob may be left out.
+    type Wanted: DeserializeOwned;
+
+    /// The knobs that are wanted; those of the settings, `start`, where they are left out.
+    fn read(wanted: &Self::Wanted, start: &Self, reader: &mut Reader) -> Self;
+}
+
+/// Adds the routes for the knobs of `actor`, which start as the settings say. They need a [`Token`](crate::token::Token)
+/// in the app data.
+pub fn simulation_routes<A, K>(app: &mut web::ServiceConfig, actor: &Addr<A>, start: &K)
+where
+    A: Actor + Handler<ReadSimulation<K>> + Handler<Traced<ChangeSimulation<K>>>,
+    A::Context: ToEnvelope<A, ReadSimulation<K>> + ToEnvelope<A, Traced<ChangeSimulation<K>>>,
+    K: Knobs,
+{
+    app.app_data(web::Data::new(actor.clone())).app_data(web::Data::new(start.clone())).service(
+        resource(SIMULATION, "GET, HEAD, PUT")
+            .route(get().to(read::<A, K>))
+            .route(web::put().to(change::<A, K>)),
+    );
+}
+
+async fn read<A, K>(_: Authorized, actor: web::Data<Addr<A>>) -> Result<web::Json<K>, Problem>
+where
+    A: Actor + Handler<ReadSimulation<K>>,
+    A::Context: ToEnvelope<A, ReadSimulation<K>>,
+    K: Knobs,
+{
+    Ok(web::Json(actor.send(ReadSimulation(PhantomData)).await.map_err(gone)?))
+}
+
+async fn change<A, K>(
+    _: Authorized,
+    request: HttpRequest,
+    payload: web::Payload,
+    actor: web::Data<Addr<A>>,
+    start: web::Data<K>,
+) -> Result<web::Json<K>, Problem>
+where
+    A: Actor + Handler<Traced<ChangeSimulation<K>>>,
+    A::Context: ToEnvelope<A, Traced<ChangeSimulation<K>>>,
+    K: Knobs,
+{
+    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
+    let Object(wanted): Object<K::Wanted> = serde_json::from_slice(&body)?;
+    let mut reader = Reader::default();
+    let knobs = K::read(&wanted, &start, &mut reader);
+    let knobs = reader.finish(knobs)?;
+    Ok(web::Json(actor.send(Traced::new(ChangeSimulation(knobs))).await.map_err(gone)?))
+}
+
+fn gone(_: MailboxError) -> Problem {
+    Problem::unavailable("The simulation can't be reached: restart the service.")
+}
 
 /// Reads the fields of a body over those of the settings, and notes what is wrong with them.
 #[derive(Default)]

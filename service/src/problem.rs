@@ -10,7 +10,7 @@ use actix_web::http::header::{ALLOW, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICAT
 use actix_web::{HttpResponse, ResponseError};
 use serde::{Deserialize, Serialize};
 
-use crate::propagation::current_trace_id;
+use telemetry::propagation::current_trace_id;
 
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -8,7 +8,6 @@
 //! | 3 | asked to stop, and something was abandoned or left for the next start; a log line says what |
 
 use std::io;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,11 +16,10 @@ use actix_web::dev::Server;
 use clap::Parser;
 use clap::error::ErrorKind;
 use slog::Logger;
+use telemetry::http::Observer;
+use telemetry::{Chain, Observability, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
-
-use crate::http::Observer;
-use crate::{Chain, Observability, Shutdown};
 
 /// What could not be finished in time.
 const ABANDONED: u8 = 3;
@@ -79,16 +77,9 @@ impl Signals {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then finishes what is in flight. From the signal on, the service has `deadline`
-/// for all that it does before it ends, and a second signal takes that away.
-///
-/// `server` is built with `disable_signals`, for actix's own handling of signals stops the System together with
-/// the server, and with it every other arbiter: that of [`Observability`] would be gone before the last spans have
-/// left. Its `shutdown_timeout` is longer than `deadline`: what actix drops, nobody hears of.
-///
-/// # Errors
-/// When the operating system refuses a signal handler, or the server fails.
-pub async fn serve(server: Server, observer: &Observer, deadline: Duration) -> io::Result<Stopping> {
+/// Runs `server` until SIGTERM or SIGINT, then finishes the requests that are in flight. From the signal on, the service
+/// has `deadline` for all that it does before it ends; a second signal ends that time at once.
+pub(crate) async fn run(server: Server, observer: &Observer, deadline: Duration) -> io::Result<Stopping> {
     let (mut signals, handle) = (Signals::listen()?, server.handle());
     let mut server = actix::spawn(server);
     tokio::select! {
@@ -98,7 +89,7 @@ pub async fn serve(server: Server, observer: &Observer, deadline: Duration) -> i
         }
         () = signals.next() => {}
     }
-    slog::info!(observer.log, "stopping");
+    slog::info!(observer.log(), "stopping");
     let now = Instant::now();
     let mut stopping = Stopping {
         signals,
@@ -106,11 +97,11 @@ pub async fn serve(server: Server, observer: &Observer, deadline: Duration) -> i
         work_until: now + deadline * 4 / 5,
         deadline: now + deadline,
         is_whole: true,
-        log: observer.log.clone(),
+        log: observer.log().clone(),
     };
     // Connections without a request may stay; who is only held on to has nothing to lose.
     let _ = stopping.in_time(handle.stop(true)).await;
-    if observer.active.get() > 0 {
+    if observer.active_requests() > 0 {
         stopping.abandon("requests were still in flight; their outcome is not known to their clients");
     }
     Ok(stopping)
@@ -161,13 +152,6 @@ impl Stopping {
                 None
             }
         }
-    }
-}
-
-/// Says which address can't be listened on, and which setting moves it.
-pub fn cannot_listen(setting: &str, address: SocketAddr) -> impl FnOnce(io::Error) -> io::Error {
-    move |error| {
-        io::Error::new(error.kind(), format!("can't listen on {address}: {error}; set {setting} to another"))
     }
 }
 

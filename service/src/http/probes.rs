@@ -7,10 +7,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, Header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
+use telemetry::metrics::Format;
+use telemetry::{Gather, Observability};
 
-use crate::metrics::Format;
+use super::routes::{get, resource};
 use crate::problem::Problem;
-use crate::{Gather, Observability};
 
 /// The state of one part that a service needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,11 +55,11 @@ impl Probes {
 }
 
 /// Adds `/metrics`, `/livez` and `/readyz`; needs [`Probes`] in the app data.
-pub fn probe_routes(config: &mut web::ServiceConfig) {
+pub(super) fn probe_routes(config: &mut web::ServiceConfig) {
     config
-        .service(super::resource("/metrics", "GET, HEAD").route(super::get().to(metrics)))
-        .service(super::resource("/livez", "GET, HEAD").route(super::get().to(live)))
-        .service(super::resource("/readyz", "GET, HEAD").route(super::get().to(ready)));
+        .service(resource("/metrics", "GET, HEAD").route(get().to(metrics)))
+        .service(resource("/livez", "GET, HEAD").route(get().to(live)))
+        .service(resource("/readyz", "GET, HEAD").route(get().to(ready)));
 }
 
 async fn metrics(request: HttpRequest, probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {

@@ -1,0 +1,120 @@
+//! What the contract asks of values beyond their types. Payment refuses a request with a flaw, so that a reader of its
+//! event can rely on an address that one e-mail can go to, and on texts that stay in their line.
+
+use crate::{Currency, Customer, Email, Item, Money, MoneyError, NotAnAddress};
+
+/// What is wrong with a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// Where: a JSON Pointer (RFC 6901) into what is paid for.
+    pub pointer: String,
+    /// What; never a word of the value itself, which may be personal.
+    pub reason: String,
+}
+
+/// Items of one order.
+pub const MAX_ITEMS: usize = 100;
+/// Characters of an SKU.
+pub const MAX_SKU: usize = 64;
+/// Characters of a text that is printed in one line.
+const MAX_LINE: usize = 256;
+
+/// What is asked of the texts in what is paid for.
+pub(crate) struct Rules {
+    is_address: fn(&Email) -> bool,
+    is_sku: fn(&str) -> bool,
+    sku: fn() -> String,
+}
+
+/// For what payment is asked to do.
+pub(crate) const REQUEST: Rules = Rules {
+    is_address: |email| Email::parse(email.reveal()).is_ok(),
+    is_sku,
+    sku: || format!("must be 1 to {MAX_SKU} of the characters A-Z a-z 0-9 - _ ."),
+};
+
+/// For events, whose reader accepts all that an e-mail can be written about: a later payment may accept more.
+pub(crate) const EVENT: Rules = Rules {
+    is_address: Email::is_one_recipient,
+    is_sku: is_line,
+    sku: || format!("must be 1 to {MAX_LINE} visible characters"),
+};
+
+impl Rules {
+    /// The flaws of what is paid for; none if it can be paid, announced and written about.
+    pub(crate) fn flaws(
+        &self,
+        customer: &Customer,
+        items: &[Item],
+        amount: &str,
+        currency: Currency,
+    ) -> Vec<Flaw> {
+        let mut flaws = Vec::new();
+        let mut note = |pointer: String, reason: String| flaws.push(Flaw { pointer, reason });
+        if let Err(error) = Money::parse(amount, currency) {
+            note("/amount".to_owned(), error.to_string());
+        }
+        if !(self.is_address)(&customer.email) {
+            note("/customer/email".to_owned(), NotAnAddress.to_string());
+        }
+        if !(1..=MAX_ITEMS).contains(&items.len()) {
+            note("/items".to_owned(), format!("must have 1 to {MAX_ITEMS} elements"));
+        }
+        for (index, item) in items.iter().enumerate() {
+            if !(self.is_sku)(&item.sku) {
+                note(format!("/items/{index}/sku"), (self.sku)());
+            }
+            if item.quantity == 0 {
+                note(format!("/items/{index}/quantity"), MoneyError::NotPositive.to_string());
+            }
+            if let Err(error) = Money::parse(&item.unit_price, currency) {
+                note(format!("/items/{index}/unitPrice"), error.to_string());
+            }
+        }
+        flaws
+    }
+}
+
+/// Whether `text` is an SKU: 1 to [`MAX_SKU`] of the characters A-Z a-z 0-9 - _ .
+pub fn is_sku(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=MAX_SKU).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
+/// Whether `text` has something in it, stays in its line, and looks like what it is.
+pub(crate) fn is_line(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= MAX_LINE && !text.chars().any(is_hidden)
+}
+
+/// Control characters, ends of lines and paragraphs, and what changes the order or the look of its neighbours.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_what_it_looks_like() {
+        for good in ["BOOK-1", "Grüße, 50 %", "本"] {
+            assert!(is_line(good), "{good:?}");
+        }
+        for bad in [
+            "",
+            " ",
+            "a\nb",
+            "a\rb",
+            "a\0b",
+            "a\u{85}b",
+            "a\u{1b}[31m",
+            "a\u{2028}b",
+            "a\u{202e}b",
+            "\u{feff}a",
+        ] {
+            assert!(!is_line(bad), "{bad:?}");
+        }
+        assert!(is_line(&"ü".repeat(256)) && !is_line(&"ü".repeat(257)));
+    }
+}

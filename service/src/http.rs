@@ -1,0 +1,18 @@
+//! The HTTP server of a service: one way to wrap, serve and stop an app, and the routes of operations.
+
+mod body;
+mod connections;
+mod guard;
+mod healthcheck;
+mod probes;
+mod routes;
+mod serve;
+
+pub use body::read_json;
+pub use healthcheck::healthcheck;
+pub use probes::{Check, Probes};
+pub use routes::{get, resource};
+pub use serve::{Server, serve};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Serving the routes of a service until it is asked to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App, Error, HttpServer};
+use telemetry::http::{Observer, observe, server_spans};
+
+use super::connections::guard_connection;
+use super::guard::guard_request;
+use super::probes::{Probes, probe_routes};
+use super::routes::not_found;
+use crate::lifecycle::{self, Stopping};
+
+/// How a service is served.
+pub struct Server {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The name of the setting with that address.
+    pub setting: &'static str,
+    /// Threads that serve; `None` for one for each core.
+    pub workers: Option<usize>,
+    /// Time to stop in, all in all.
+    pub shutdown_deadline: Duration,
+    /// What requests are recorded with.
+    pub observer: Observer,
+    /// What `/readyz` checks.
+    pub probes: Probes,
+}
+
+/// Serves `routes` and those of operations until SIGTERM or SIGINT, then finishes the requests that are in flight.
+///
+/// # Errors
+/// When the address can't be listened on, the operating system refuses a signal handler, or the server fails.
+pub async fn serve(
+    server: Server,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<Stopping> {
+    let Server { listen, setting, workers, shutdown_deadline, observer, probes } = server;
+    let (recorder, probes) = (Data::new(observer.clone()), Data::new(probes));
+    let mut http = HttpServer::new(move || app(recorder.clone(), probes.clone(), routes.clone()));
+    if let Some(workers) = workers {
+        http = http.workers(workers);
+    }
+    let http = http
+        .on_connect(guard_connection)
+        // actix's own handling of signals stops the System together with the server, and with it the arbiter of
+        // Observability before the last spans have left.
+        .disable_signals()
+        // Longer than the deadline: actix does not report which connections it drops.
+        .shutdown_timeout(shutdown_deadline.as_secs() + 1)
+        .bind(listen)
+        .map_err(|error| {
+            let text = format!("can't listen on {listen}: {error}; set {setting} to another");
+            io::Error::new(error.kind(), text)
+        })?;
+    slog::info!(observer.log(), "listening"; "server.address" => %listen);
+    lifecycle::run(http.run(), &observer, shutdown_deadline).await
+}
+
+/// The app of one worker.
+pub(super) fn app(
+    observer: Data<Observer>,
+    probes: Data<Probes>,
+    routes: impl FnOnce(&mut ServiceConfig),
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(probes)
+        .app_data(observer)
+        .configure(routes)
+        .configure(probe_routes)
+        .default_service(web::to(not_found))
+        .wrap(from_fn(guard_request))
+        .wrap(from_fn(observe))
+        .wrap(server_spans())
+}
