@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of an address (RFC 5321, 4.5.3.1.3, without the angle brackets).
 const MAX_LENGTH: usize = 254;
-const OPTIONS: Options =
-    Options { minimum_sub_domains: 2, allow_domain_literal: false, allow_display_text: false };
 
 /// An e-mail address. `Debug` and `Display` redact it; only [`Email::reveal`] and serialisation do not.
 ///
@@ -29,8 +27,9 @@ impl Email {
     /// # Errors
     /// When `text` is not one.
     pub fn parse(text: &str) -> Result<Self, NotAnAddress> {
+        let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
         let is_plain = text.len() <= MAX_LENGTH && text.is_ascii() && !text.contains('"');
-        if is_plain && EmailAddress::parse_with_options(text, OPTIONS).is_ok() {
+        if is_plain && EmailAddress::parse_with_options(text, options).is_ok() {
             Ok(Self(text.to_owned()))
         } else {
             Err(NotAnAddress)
