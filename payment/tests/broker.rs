@@ -78,33 +78,42 @@ async fn until_pending(store: &Store, number: i64) {
     .await;
 }
 
-/// A virtual host and a connection of the test, which declares the topology.
-async fn broker() -> (VirtualHost, Link) {
+/// A connection of the test, which declares the topology.
+struct Client {
+    link: Link,
+    /// Its thread drives the connection.
+    _broker: Broker,
+}
+
+impl Client {
+    async fn connect(vhost: &VirtualHost) -> Self {
+        let broker = Broker::new(&vhost.amqp_url(), topology::DEFINITIONS).unwrap();
+        Self { link: broker.connect("test").await.unwrap(), _broker: broker }
+    }
+
+    /// Takes the next message out of a queue.
+    async fn next_message(&self, queue: &str) -> Delivery {
+        eventually(&format!("a message in {queue}"), async || {
+            let options = BasicGetOptions { no_ack: true };
+            self.link.channel.basic_get(queue.into(), options).await.unwrap().map(|message| message.delivery)
+        })
+        .await
+    }
+}
+
+async fn broker() -> (VirtualHost, Client) {
     let vhost = VirtualHost::create().await;
-    let link = connect(&vhost).await;
-    (vhost, link)
-}
-
-async fn connect(vhost: &VirtualHost) -> Link {
-    Broker::new(&vhost.amqp_url(), topology::DEFINITIONS).unwrap().connect("test").await.unwrap()
-}
-
-/// Takes the next message out of a queue.
-async fn next_message(link: &Link, queue: &str) -> Delivery {
-    eventually(&format!("a message in {queue}"), async || {
-        let options = BasicGetOptions { no_ack: true };
-        link.channel.basic_get(queue.into(), options).await.unwrap().map(|message| message.delivery)
-    })
-    .await
+    let client = Client::connect(&vhost).await;
+    (vhost, client)
 }
 
 #[actix_rt::test]
 async fn an_event_arrives_as_the_contract_says() {
     let (store, _database) = store().await;
-    let (vhost, link) = broker().await;
+    let (vhost, client) = broker().await;
     let id = settle(&store).await;
     let publisher = publisher(&store, &vhost.amqp_url());
-    let message = next_message(&link, topology::MAILER_QUEUE).await;
+    let message = client.next_message(topology::MAILER_QUEUE).await;
     assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("checkout", "payment.succeeded"));
     assert_eq!(message.data, id.to_string().into_bytes());
     let properties = message.properties;
@@ -122,7 +131,7 @@ async fn an_event_arrives_as_the_contract_says() {
 #[actix_rt::test]
 async fn what_nobody_takes_stays_in_the_outbox_until_somebody_does() {
     let (store, _database) = store().await;
-    let (vhost, link) = broker().await;
+    let (vhost, client) = broker().await;
     let publisher = publisher(&store, &vhost.amqp_url());
     publisher.send(Relay).await.unwrap();
     // The publisher stands on its topology; now it is pulled away: an unroutable event comes back confirmed.
@@ -135,7 +144,7 @@ async fn what_nobody_takes_stays_in_the_outbox_until_somebody_does() {
     // The failed pass closes its link; the next one declares the topology again, and the events arrive.
     until_pending(&store, 0).await;
     for _ in 0..10 {
-        next_message(&link, topology::MAILER_QUEUE).await;
+        client.next_message(topology::MAILER_QUEUE).await;
     }
     publisher.send(Drain).await.unwrap();
 }
@@ -153,8 +162,8 @@ async fn an_outage_of_the_broker_loses_nothing() {
     assert_eq!(store.count_pending().await.unwrap(), 1);
 
     vhost.restore().await;
-    let link = connect(&vhost).await;
-    let message = next_message(&link, topology::MAILER_QUEUE).await;
+    let client = Client::connect(&vhost).await;
+    let message = client.next_message(topology::MAILER_QUEUE).await;
     assert_eq!(message.data, id.to_string().into_bytes());
     until_pending(&store, 0).await;
     publisher.send(Drain).await.unwrap();
@@ -176,7 +185,7 @@ async fn draining_publishes_what_is_left() {
 #[actix_rt::test]
 async fn what_no_queue_took_is_brought_back_and_arrives() {
     let (store, _database) = store().await;
-    let (vhost, link) = broker().await;
+    let (vhost, client) = broker().await;
     let publisher = publisher(&store, &vhost.amqp_url());
     publisher.send(Relay).await.unwrap();
     // The alternate exchange takes what the queue would have: to the broker that is a success.
@@ -187,7 +196,7 @@ async fn what_no_queue_took_is_brought_back_and_arrives() {
     vhost.await_queue(topology::MAILER_QUEUE).await;
     let mut arrived = std::collections::BTreeSet::new();
     for _ in 0..2 {
-        let message = next_message(&link, topology::MAILER_QUEUE).await;
+        let message = client.next_message(topology::MAILER_QUEUE).await;
         arrived.insert(String::from_utf8(message.data).unwrap());
     }
     assert_eq!(arrived, ids);
@@ -197,7 +206,7 @@ async fn what_no_queue_took_is_brought_back_and_arrives() {
 #[actix_rt::test]
 async fn a_full_queue_refuses_and_the_event_waits_until_there_is_room() {
     let (store, _database) = store().await;
-    let (vhost, link) = broker().await;
+    let (vhost, client) = broker().await;
     let publisher = publisher(&store, &vhost.amqp_url());
     publisher.send(Relay).await.unwrap();
     vhost.limit_queue(topology::MAILER_QUEUE, Some(1)).await;
@@ -213,7 +222,7 @@ async fn a_full_queue_refuses_and_the_event_waits_until_there_is_room() {
     until_pending(&store, 0).await;
     let mut arrived = std::collections::BTreeSet::new();
     while arrived.len() < settled {
-        arrived.insert(next_message(&link, topology::MAILER_QUEUE).await.data);
+        arrived.insert(client.next_message(topology::MAILER_QUEUE).await.data);
     }
     publisher.send(Drain).await.unwrap();
 }

@@ -1,6 +1,6 @@
-//! The Compose files of the Docker stacks, as they lie in the checkout. No Docker is needed.
+//! The Compose files of the Docker stacks, and the commands around them, with a script in place of Docker.
 
-#![expect(clippy::unwrap_used, reason = "all of this crate is a test")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     collections::BTreeSet,
@@ -49,9 +49,9 @@ fn a_setting_moves_every_port_of_every_stack() {
 }
 
 #[test]
-fn the_containers_of_the_services_know_every_setting_that_makes_sense_there() {
+fn service_containers_get_every_setting_that_is_not_fixed() {
     let plan = Plan::new(&root(), &[Stack::Classic].into(), &plan::placeholders()).unwrap();
-    // What a container brings itself: its directories, its shutdown, its secrets in a file; and what it is not to change.
+    // Fixed in a container: directories, shutdown and secrets in a file, and what a user has no reason to change.
     let fixed = [
         "AMQP_URL",
         "ALERTS_TOKEN",
@@ -85,11 +85,11 @@ fn the_containers_of_the_services_know_every_setting_that_makes_sense_there() {
         let given = &plan.project.services[service].environment;
         let missing: Vec<&str> =
             settings.filter(|name| !given.contains_key(*name) && !fixed.contains(name)).collect();
-        assert!(missing.is_empty(), "{service} is not told {missing:?}");
+        assert!(missing.is_empty(), "{service} does not get {missing:?}");
     }
 }
 
-/// A checkout on a machine whose `docker` is a script, or missing.
+/// A checkout with a search path of its own, where `docker` is a script or missing.
 struct Machine(TempDir);
 
 impl Machine {
@@ -100,7 +100,7 @@ impl Machine {
         Self(dir)
     }
 
-    /// `cases` are those of a shell's `case` on the arguments of `docker`; any other call fails, and is written down.
+    /// `cases` are the branches of a shell's `case` on the arguments of `docker`; any other call fails and is recorded.
     fn with_docker(cases: &str) -> Self {
         let machine = Self::without_docker();
         let docker = machine.0.path().join("bin/docker");
@@ -117,7 +117,7 @@ impl Machine {
         self.0.path().join("calls")
     }
 
-    /// The exit code of a command, and what it said.
+    /// The exit code of a command, and its output.
     fn stacks(&self, arguments: &[&str]) -> (Option<i32>, String) {
         self.stacks_with(arguments, &Variables::new())
     }
@@ -126,24 +126,24 @@ impl Machine {
         let mut stacks = Command::new(env!("CARGO_BIN_EXE_stacks"));
         stacks.args(arguments).current_dir(self.0.path()).env_clear().envs(settings);
         stacks.env("PATH", self.0.path().join("bin"));
-        let output = stacks.output().unwrap();
-        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+        let ended = stacks.output().unwrap();
+        (ended.status.code(), String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap())
     }
 
-    /// That a command was refused like this, and has started nothing.
+    /// Checks that a command is refused with this message and starts nothing.
     fn refuses(&self, arguments: &[&str], expected: &str) {
-        let (code, said) = self.stacks(arguments);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains(expected), "{said}");
+        let (code, output) = self.stacks(arguments);
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains(expected), "{output}");
         let calls = fs::read_to_string(self.other_calls()).unwrap_or_default();
-        assert!(calls.is_empty(), "a half start: {calls}");
+        assert!(calls.is_empty(), "docker was called: {calls}");
         for made in [".env", "var/secrets"] {
-            assert!(!self.0.path().join(made).exists(), "a half start: {made}");
+            assert!(!self.0.path().join(made).exists(), "{made} was written");
         }
     }
 }
 
-/// What an engine answers on which this service runs.
+/// The answers of an engine that runs this service.
 fn engine_with(service: &str) -> String {
     let info =
         r#"{"ServerVersion":"28.2.2","OperatingSystem":"Debian","MemTotal":17179869184,"DockerRootDir":"/",
@@ -154,18 +154,18 @@ fn engine_with(service: &str) -> String {
 }
 
 #[test]
-fn where_docker_is_missing_the_message_says_what_to_install() {
+fn a_missing_docker_is_reported_with_what_to_install() {
     let machine = Machine::without_docker();
     let expected = "Docker is not installed: install Docker Engine with its Compose plugin";
     machine.refuses(&["up", "--stack", "classic"], expected);
     machine.refuses(&["down", "--stack", "classic"], expected);
     machine.refuses(&["doctor"], expected);
-    let (code, said) = machine.stacks(&["down"]);
-    assert!(code == Some(0) && said.contains("nothing is running"), "{said}");
+    let (code, output) = machine.stacks(&["down"]);
+    assert!(code == Some(0) && output.contains("nothing is running"), "{output}");
 }
 
 #[test]
-fn an_engine_that_does_not_answer_or_a_compose_that_is_missing_or_old_is_told_with_the_remedy() {
+fn a_dead_engine_or_an_old_compose_is_reported_with_a_remedy() {
     let up = ["up", "--stack", "elk"];
     let dead = "info*) echo '{\"ServerErrors\":[\"Cannot connect to the Docker daemon\"]}';;";
     Machine::with_docker(dead).refuses(&up, "start it: `sudo systemctl start docker`, or Docker Desktop");
@@ -179,19 +179,19 @@ fn an_engine_that_does_not_answer_or_a_compose_that_is_missing_or_old_is_told_wi
 }
 
 #[test]
-fn a_stack_that_clashes_with_the_one_that_runs_is_refused_with_the_command_that_helps() {
+fn a_clash_of_stacks_is_refused_with_the_command_that_helps() {
     let classic = Machine::with_docker(&engine_with("jaeger"));
     classic.refuses(&["up", "--stack", "lgtm"], "`make down-classic` stops it, and its data stays");
     classic.refuses(&["up"], "Classic runs and uses the same ports; `make down-classic` stops it");
     classic.refuses(&["down", "--stack", "elk"], "ELK does not run");
-    let (_, said) = classic.stacks(&["doctor", "--stack", "lgtm"]);
-    assert!(said.contains("taken by Classic: `make down-classic` makes room"), "{said}");
+    let (_, output) = classic.stacks(&["doctor", "--stack", "lgtm"]);
+    assert!(output.contains("taken by Classic: `make down-classic` makes room"), "{output}");
     let lgtm = Machine::with_docker(&engine_with("tempo"));
     lgtm.refuses(&["up", "--stack", "classic"], "`make down-lgtm` stops it, and its data stays");
 }
 
 #[test]
-fn a_container_that_is_replaced_while_it_is_asked_for_is_waited_for() {
+fn up_waits_for_a_container_that_is_being_replaced() {
     let mut settings = plan::placeholders();
     let plan = Plan::new(&root(), &[Stack::Classic].into(), &settings).unwrap();
     let state = |name| format!(r#"{{"Service":"{name}","State":"running","Health":"healthy"}}"#) + "\n";
@@ -199,20 +199,20 @@ fn a_container_that_is_replaced_while_it_is_asked_for_is_waited_for() {
     let engine = engine_with("nothing");
     let (answers, _) = engine.split_once("*' ps '").unwrap();
     let machine = Machine::with_docker(&format!(
-        "{answers}*' ps '*) [ -e up ] || exit 0; [ -e asked ] || {{ : >asked; echo No such container >&2; exit 1; }}\n\
+        "{answers}*' ps '*) [ -e up ] || exit 0; [ -e called ] || {{ : >called; echo No such container >&2; exit 1; }}\n\
          while read -r line; do echo \"$line\"; done <states;;\n\
          *' pull '* | *' build') ;;\n*' up --detach '*) : >up;;"
     ));
     fs::write(machine.0.path().join("states"), states).unwrap();
     settings = plan.published().unwrap().into_iter().map(|(port, _)| (port.setting, free())).collect();
 
-    let (code, said) = machine.stacks_with(&["up", "--stack", "classic"], &settings);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(machine.0.path().join("asked").exists(), "the first question was not answered");
+    let (code, output) = machine.stacks_with(&["up", "--stack", "classic"], &settings);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(machine.0.path().join("called").exists(), "the failing `ps` was not called");
     let gateway = format!("curl -X POST http://{}/create-order", settings["GATEWAY_LISTEN"]);
-    assert!(said.contains(&gateway.replace("127.0.0.1", "localhost")), "{said}");
-    assert!(said.contains("user admin, password GRAFANA_PASSWORD in .env"), "{said}");
-    assert!(said.contains("make down-classic"), "{said}");
+    assert!(output.contains(&gateway.replace("127.0.0.1", "localhost")), "{output}");
+    assert!(output.contains("user admin, password GRAFANA_PASSWORD in .env"), "{output}");
+    assert!(output.contains("make down-classic"), "{output}");
 }
 
 fn free() -> String {

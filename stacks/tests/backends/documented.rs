@@ -1,4 +1,4 @@
-//! Backends whose servers were not at hand; see `tests/documented/README.md`.
+//! Backends against answers written by their documentation; see `tests/documented/README.md`.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ async fn log_lines_are_found_in_elasticsearch() {
     ];
     assert_eq!(lines, services.map(|(service, order)| line(service, order)));
 
-    let (path, login, body) = server.asked();
+    let (path, login, body) = server.last_request();
     assert_eq!(path, "/logs-omnitrace-*/_search?ignore_unavailable=true");
     assert_eq!(login, "Basic ZWxhc3RpYzpzZWNyZXQ=");
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -42,7 +42,7 @@ async fn log_lines_are_found_in_elasticsearch() {
 }
 
 #[tokio::test]
-async fn what_apm_server_makes_of_an_order_is_its_trace_again() {
+async fn apm_documents_of_an_order_make_its_whole_trace() {
     let server = Server::well("documented/elasticsearch-9.5/trace.json").await;
     let trace = elasticsearch(&server).trace(TRACE).await.unwrap().unwrap();
     assert_eq!((trace.id.as_str(), trace.spans.len()), (TRACE, 7));
@@ -52,7 +52,7 @@ async fn what_apm_server_makes_of_an_order_is_its_trace_again() {
 }
 
 #[tokio::test]
-async fn nothing_in_elasticsearch_is_no_trace_and_a_wrong_password_is_told() {
+async fn no_hits_in_elasticsearch_are_none_and_a_401_is_an_error() {
     let server = Server::well("documented/elasticsearch-9.5/nothing.json").await;
     assert_eq!(elasticsearch(&server).trace(TRACE).await.unwrap(), None);
     assert_eq!(elasticsearch(&server).lines(&[TRACE]).await.unwrap(), []);
@@ -64,9 +64,9 @@ async fn nothing_in_elasticsearch_is_no_trace_and_a_wrong_password_is_told() {
 }
 
 #[tokio::test]
-async fn emails_are_counted_by_mailpit() {
+async fn mailpit_counts_the_emails_of_an_order() {
     let server = Server::well("documented/mailpit-1.34/search.json").await;
     let mailpit = Mailpit::new(http::client().unwrap(), &server.url);
     assert_eq!(mailpit.emails(ORDER).await.unwrap(), 2);
-    assert_eq!(server.asked().0, format!("/api/v1/search?query={ORDER}&limit=1"));
+    assert_eq!(server.last_request().0, format!("/api/v1/search?query={ORDER}&limit=1"));
 }

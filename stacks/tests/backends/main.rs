@@ -1,7 +1,7 @@
-//! Each backend's module against what its server says: recorded from real ones, and where there was none, written as
-//! documented.
+//! The backends' modules against answers of their servers: recorded from a real one, or else written by the
+//! documentation.
 
-#![expect(clippy::unwrap_used, reason = "all of this crate is a test")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod documented;
 mod recorded;
@@ -9,7 +9,7 @@ mod server;
 
 use stacks::trace::{ORDER, Trace};
 
-/// The spans of an order, each below the one before, and nothing astray.
+/// Checks that each span of an order descends from the one before, and that none is an orphan.
 fn assert_whole(trace: &Trace) {
     assert!(trace.missing().is_empty(), "{:?} are missing in {trace:#?}", trace.missing());
     let path = ORDER.map(|named| trace.find(named).unwrap());

@@ -1,4 +1,4 @@
-//! Backends whose servers were run; see `tests/recorded/README.md`.
+//! Backends against recorded answers of real servers; see `tests/recorded/README.md`.
 
 use std::time::{Duration, SystemTime};
 
@@ -38,9 +38,9 @@ fn prometheus(server: &Server) -> Prometheus {
     Prometheus::new(http::client().unwrap(), &server.url)
 }
 
-/// The form that was sent, decoded as far as the tests need it.
+/// Path and form of the last request, with the escapes decoded that occur in these tests.
 fn form(server: &Server) -> String {
-    let (path, _, body) = server.asked();
+    let (path, _, body) = server.last_request();
     let decoded = [
         ("%7B", "{"),
         ("%7D", "}"),
@@ -60,11 +60,11 @@ async fn a_trace_is_read_from_the_local_trace_backend() {
     let trace = jaeger(&server).trace(&TRACE.to_uppercase()).await.unwrap().unwrap();
     assert_whole(&trace);
     assert_eq!(trace.spans.len(), 7);
-    assert_eq!(server.asked().0, format!("/api/traces/{TRACE}"));
+    assert_eq!(server.last_request().0, format!("/api/traces/{TRACE}"));
 }
 
 #[tokio::test]
-async fn a_trace_that_jaeger_does_not_know_is_none_and_an_id_that_is_none_is_refused() {
+async fn jaeger_has_none_for_an_unknown_id_and_refuses_a_bad_one() {
     let file = "recorded/jaeger-embedded/trace-not-found.txt";
     let server = Server::with(StatusCode::NOT_FOUND, file).await;
     assert_eq!(jaeger(&server).trace(TRACE).await.unwrap(), None);
@@ -76,13 +76,13 @@ async fn a_trace_that_jaeger_does_not_know_is_none_and_an_id_that_is_none_is_ref
 async fn a_counter_of_prometheus_is_the_sum_of_its_series() {
     let server = Server::well("recorded/prometheus-2.53.3/query.json").await;
     let total = prometheus(&server).total(&COUNTER).await.unwrap();
-    // One answer serves for the time of the sample and for its value.
+    // One recorded answer stands for two queries: the value is 5, and so is the time of the sample.
     assert_eq!((total.value, total.at), (5.0, SystemTime::UNIX_EPOCH + Duration::from_secs(5)));
     assert_eq!(form(&server), "/api/v1/query query=sum(orders_created_total{job=\"order-gateway\"})");
 }
 
 #[tokio::test]
-async fn a_counter_that_prometheus_lacks_and_a_query_it_can_not_read_are_told() {
+async fn a_missing_counter_and_a_bad_query_of_prometheus_are_errors() {
     let server = Server::well("recorded/prometheus-2.53.3/query-nothing.json").await;
     let error = prometheus(&server).total(&COUNTER).await.unwrap_err().to_string();
     assert!(error.contains("has no metric orders_created_total of order-gateway"), "{error}");
@@ -97,10 +97,10 @@ async fn exemplars_of_prometheus_lead_to_traces() {
     let server = Server::well("recorded/prometheus-2.53.3/query_exemplars.json").await;
     let traces = prometheus(&server).exemplars(&HISTOGRAM).await.unwrap();
     assert!(traces.len() > 1 && traces.contains("b2cb23aa9a3c16ae524c415ec8069247"), "{traces:?}");
-    let asked = form(&server);
+    let form = form(&server);
     let query =
         "query=http_request_duration_seconds_bucket{job=\"order-gateway\",route=\"/create-order\"}&start=";
-    assert!(asked.starts_with(&format!("/api/v1/query_exemplars {query}")), "{asked}");
+    assert!(form.starts_with(&format!("/api/v1/query_exemplars {query}")), "{form}");
 
     let server = Server::well("recorded/prometheus-2.53.3/query_exemplars-nothing.json").await;
     assert!(prometheus(&server).exemplars(&HISTOGRAM).await.unwrap().is_empty());
@@ -118,13 +118,13 @@ async fn lines_of_loki_carry_trace_service_and_order() {
         assert!(orders.len() >= 3, "{service}: {lines:?}");
         assert!(orders.contains(&Some("01a21001-e88f-7394-9703-c9086c01e75e")), "{service}: {lines:?}");
     }
-    let (path, _, body) = server.asked();
+    let (path, _, body) = server.last_request();
     assert_eq!(path, "/loki/api/v1/query_range");
     assert!(body.contains(&format!("{RECORDED}%7C{TRACE}")) && body.contains("limit=5000"), "{body}");
 }
 
 #[tokio::test]
-async fn loki_that_has_nothing_and_a_query_it_can_not_read_are_told_apart() {
+async fn no_lines_in_loki_are_none_and_a_bad_query_is_an_error() {
     let server = Server::well("recorded/loki-3.7.6/query_range-nothing.json").await;
     assert_eq!(loki(&server).lines(&[TRACE]).await.unwrap(), []);
 
@@ -134,19 +134,19 @@ async fn loki_that_has_nothing_and_a_query_it_can_not_read_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_trace_of_tempo_is_read_with_its_ids_as_everybody_else_writes_them() {
+async fn a_trace_of_tempo_is_read_with_hexadecimal_ids() {
     let server = Server::well("recorded/tempo-3.0.3/trace.json").await;
     let trace = tempo(&server).trace(TRACE).await.unwrap().unwrap();
     assert_whole(&trace);
     assert_eq!(trace.spans.len(), 7);
     assert!(trace.spans.iter().all(|span| span.id.len() == 16), "{trace:#?}");
     let process = trace.spans.iter().find(|span| span.kind == "consumer").unwrap();
-    assert_eq!(process.links, [process.parent.clone().unwrap()], "linked to what was published");
-    assert_eq!(server.asked().0, format!("/api/v2/traces/{TRACE}"));
+    assert_eq!(process.links, [process.parent.clone().unwrap()], "linked to the producer");
+    assert_eq!(server.last_request().0, format!("/api/v2/traces/{TRACE}"));
 }
 
 #[tokio::test]
-async fn a_trace_that_tempo_does_not_have_is_none_though_it_says_200() {
+async fn an_empty_200_of_tempo_is_no_trace() {
     let server = Server::well("recorded/tempo-3.0.3/trace-not-found.json").await;
     assert_eq!(tempo(&server).trace(TRACE).await.unwrap(), None);
 

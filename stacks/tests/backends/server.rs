@@ -1,4 +1,4 @@
-//! A server that has one answer for everything, and remembers what it was asked.
+//! A server with one answer to every request, which records the requests.
 
 use std::{
     path::Path,
@@ -12,12 +12,12 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-/// A question: the path with its query, the `Authorization`, the body.
-pub(crate) type Asked = (String, String, String);
+/// A request: the path with its query, the `Authorization`, the body.
+pub(crate) type Request = (String, String, String);
 
 pub(crate) struct Server {
     pub(crate) url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
@@ -25,26 +25,26 @@ impl Server {
     pub(crate) async fn with(status: StatusCode, file: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
         let answer = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let remembered = asked.clone();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let recorded = requests.clone();
         let answer = async move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let header = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
             let body = String::from_utf8(body.to_vec()).unwrap();
-            remembered.lock().unwrap().push((uri.to_string(), header.unwrap_or_default(), body));
+            recorded.lock().unwrap().push((uri.to_string(), header.unwrap_or_default(), body));
             (status, answer.clone())
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
-        Self { url, asked }
+        Self { url, requests }
     }
 
     pub(crate) async fn well(file: &str) -> Self {
         Self::with(StatusCode::OK, file).await
     }
 
-    /// The last question.
-    pub(crate) fn asked(&self) -> Asked {
-        self.asked.lock().unwrap().last().cloned().unwrap()
+    /// The last request.
+    pub(crate) fn last_request(&self) -> Request {
+        self.requests.lock().unwrap().last().cloned().unwrap()
     }
 }

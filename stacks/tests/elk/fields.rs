@@ -1,4 +1,4 @@
-//! The fields that Elasticsearch is told of.
+//! The fields of the index template, and what names them: roles, queries, the documentation.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ pub(crate) fn mapped() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Whether a data stream of this name gets the types and the retention of the index template.
+/// True if a data stream of this name gets the types and the retention of the index template.
 pub(crate) fn is_ours(data_stream: &str) -> bool {
     let template = json("elasticsearch/index-template.json");
     let patterns: Vec<_> = template["index_patterns"].as_array().unwrap().iter().collect();
     patterns.iter().any(|pattern| fits(pattern.as_str().unwrap(), data_stream))
 }
 
-/// Whether `name` fits a pattern with `*`, as Elasticsearch reads it.
+/// True if `name` fits a pattern with `*`, as Elasticsearch reads it.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -31,7 +31,7 @@ pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// The fields of a KQL query; ours are written `field : value`.
+/// The fields of a KQL query in the form `field : value`.
 pub(crate) fn of_query(query: &str) -> Vec<&str> {
     let words: Vec<&str> = query.split_whitespace().map(|word| word.trim_matches(['(', ')'])).collect();
     words
@@ -51,7 +51,7 @@ fn no_field_is_a_value_and_an_object_at_once() {
 }
 
 #[test]
-fn patterns_and_queries_are_read_as_they_are_meant() {
+fn patterns_and_queries_are_read_as_elastic_reads_them() {
     assert!(fits("logs-omnitrace.*-*", "logs-omnitrace.unparsed-default") && fits("a*c", "abcc"));
     assert!(!fits("logs-omnitrace-*", "logs-omnitrace.unparsed-default") && !fits("a", "ab"));
     assert_eq!(
@@ -68,10 +68,10 @@ fn ids_and_texts_have_the_types_that_searching_them_needs() {
         assert_eq!(of(id), Some("keyword"), "{id}");
     }
     assert_eq!(of("message"), Some("match_only_text"));
-    assert_eq!(of("@timestamp"), Some("date_nanos"), "lines within a millisecond would lose their order");
+    assert_eq!(of("@timestamp"), Some("date_nanos"), "with milliseconds, lines would lose their order");
     let timestamp =
         &json("elasticsearch/index-template.json")["template"]["mappings"]["properties"]["@timestamp"];
-    assert_eq!(timestamp["ignore_malformed"], false, "no data stream takes a time that may be malformed");
+    assert_eq!(timestamp["ignore_malformed"], false, "a data stream needs a valid time");
 }
 
 #[test]
@@ -84,12 +84,12 @@ fn the_documentation_asks_for_fields_that_exist() {
 }
 
 #[test]
-fn each_writer_may_write_what_it_writes_and_nothing_else() {
+fn each_writer_role_has_the_privileges_it_needs_and_no_other() {
     let writer = json("elasticsearch/logstash-writer.json");
     let [indices] = &writer["indices"].as_array().unwrap()[..] else { panic!("{writer}") };
     assert_eq!(indices["privileges"], serde_json::json!(["auto_configure", "create_doc"]));
     let template = json("elasticsearch/index-template.json");
-    assert_eq!(indices["names"], template["index_patterns"], "a role and a template of different streams");
+    assert_eq!(indices["names"], template["index_patterns"], "role and template name different streams");
     let writer = json("elasticsearch/apm-writer.json");
     let mut privileges: Vec<&str> = writer["indices"]
         .as_array()

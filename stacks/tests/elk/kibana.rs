@@ -1,4 +1,4 @@
-//! What is imported into Kibana: that its objects know each other and name fields that exist.
+//! The saved objects for Kibana: their references lead to each other, and their fields exist.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ fn named(object: &Value) -> String {
     format!("{} {}", object["type"].as_str().unwrap(), object["id"].as_str().unwrap())
 }
 
-/// JSON within JSON, as Kibana keeps it.
+/// JSON in a string, as Kibana stores it.
 fn within(object: &Value, pointer: &str) -> Value {
     let text = object.pointer(pointer).and_then(Value::as_str);
     serde_json::from_str(text.unwrap_or_else(|| panic!("{}: no {pointer}", named(object)))).unwrap()
@@ -43,7 +43,7 @@ fn queries(value: &Value, found: &mut Vec<String>) {
 fn fields_of(object: &Value) -> BTreeSet<String> {
     let mut fields = BTreeSet::new();
     let mut add = |field: &str| _ = fields.insert(field.to_owned());
-    let mut asked = Vec::new();
+    let mut kql = Vec::new();
     match object["type"].as_str().unwrap() {
         "index-pattern" => {
             add(object["attributes"]["timeFieldName"].as_str().unwrap());
@@ -56,7 +56,7 @@ fn fields_of(object: &Value) -> BTreeSet<String> {
             attributes["columns"].as_array().unwrap().iter().for_each(|field| add(field.as_str().unwrap()));
             attributes["sort"].as_array().unwrap().iter().for_each(|sort| add(sort[0].as_str().unwrap()));
             attributes["breakdownField"].as_str().into_iter().for_each(&mut add);
-            queries(&within(object, "/attributes/kibanaSavedObjectMeta/searchSourceJSON"), &mut asked);
+            queries(&within(object, "/attributes/kibanaSavedObjectMeta/searchSourceJSON"), &mut kql);
         }
         "lens" => {
             let state = &object["attributes"]["state"];
@@ -64,25 +64,29 @@ fn fields_of(object: &Value) -> BTreeSet<String> {
                 state["datasourceStates"]["formBased"]["layers"]["layer"]["columns"].as_object().unwrap();
             let sources = columns.values().map(|column| column["sourceField"].as_str().unwrap());
             sources.filter(|field| *field != "___records___").for_each(&mut add);
-            queries(state, &mut asked);
+            queries(state, &mut kql);
         }
-        "dashboard" => queries(&within(object, "/attributes/panelsJSON"), &mut asked),
-        other => panic!("{other}: which fields does it name?"),
+        "dashboard" => queries(&within(object, "/attributes/panelsJSON"), &mut kql),
+        other => panic!("the fields of a {other} are unknown"),
     }
-    for query in asked {
+    for query in kql {
         fields::of_query(&query).into_iter().for_each(|field| _ = fields.insert(field.to_owned()));
     }
     fields
 }
 
 #[test]
-fn every_object_is_there_once_and_says_from_which_version_it_is_migrated() {
+fn every_object_is_unique_and_names_its_migration_version() {
     let objects = objects();
     let names: BTreeSet<String> = objects.iter().map(named).collect();
     assert_eq!(names.len(), objects.len());
     for object in &objects {
         for version in ["coreMigrationVersion", "typeMigrationVersion"] {
-            assert!(object[version].is_string(), "{}: without {version} it is not migrated", named(object));
+            assert!(
+                object[version].is_string(),
+                "{} lacks {version}, so that Kibana does not migrate it",
+                named(object)
+            );
         }
         assert!(object["attributes"]["title"].as_str().is_some_and(|title| !title.is_empty()), "{object}");
     }
@@ -100,7 +104,7 @@ fn every_reference_leads_to_an_object() {
 }
 
 #[test]
-fn every_reference_is_used_by_its_name_and_every_name_has_its_reference() {
+fn references_and_used_names_are_the_same() {
     for object in objects() {
         let references: BTreeSet<&str> =
             object["references"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
@@ -129,7 +133,7 @@ fn every_reference_is_used_by_its_name_and_every_name_has_its_reference() {
 }
 
 #[test]
-fn every_field_that_kibana_is_to_show_has_a_type_in_elasticsearch() {
+fn every_field_of_kibana_has_a_type_in_elasticsearch() {
     let mapped = fields::mapped();
     let mut seen = 0;
     for object in objects() {
@@ -138,7 +142,7 @@ fn every_field_that_kibana_is_to_show_has_a_type_in_elasticsearch() {
             seen += 1;
         }
     }
-    assert!(seen > 30, "{seen} fields, which is too few to be true");
+    assert!(seen > 30, "{seen} fields are too few to be all");
 }
 
 #[test]
@@ -156,16 +160,16 @@ fn every_column_of_a_chart_is_ordered_and_shown() {
 }
 
 #[test]
-fn panels_lie_beside_each_other_on_a_grid_of_48_columns() {
+fn panels_fit_48_columns_without_overlap() {
     let objects = objects();
     let dashboard = objects.iter().find(|object| object["type"] == "dashboard").unwrap();
     let panels = within(dashboard, "/attributes/panelsJSON");
-    let mut taken = BTreeSet::new();
+    let mut cells = BTreeSet::new();
     for panel in panels.as_array().unwrap() {
         let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridData"][side].as_u64().unwrap());
         assert!(x + w <= 48, "{panel}");
         for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
-            assert!(taken.insert(cell), "something lies below {panel}");
+            assert!(cells.insert(cell), "{panel} overlaps another panel");
         }
     }
 }
@@ -192,7 +196,7 @@ fn a_trace_id_leads_to_its_waterfall_and_an_order_to_its_lines() {
     let view = objects.iter().find(|object| object["type"] == "index-pattern").unwrap();
     let formats = within(view, "/attributes/fieldFormatMap");
     let link = |field: &str| formats[field]["params"]["urlTemplate"].as_str().unwrap().to_owned();
-    // Relative: Kibana may be on another host or port.
+    // Relative, because host and port of Kibana are settings.
     assert!(link("trace.id").starts_with("/app/apm/link-to/trace/{{value}}"), "{}", link("trace.id"));
     let order = link("order.id");
     assert!(order.starts_with("/app/discover#/") && order.contains("order.id:{{value}}"), "{order}");

@@ -1,10 +1,10 @@
-//! The pipeline, beside what it gets from Filebeat and hands to Elasticsearch.
+//! The Logstash pipeline: its input from Filebeat and its output to Elasticsearch fit.
 
 use std::collections::BTreeSet;
 
 use crate::{fields, text};
 
-/// What the pipeline names and no document has.
+/// Fields that the pipeline names and no document keeps.
 const PASSING: [&str; 3] = ["@metadata._id", "error", "log.file"];
 
 fn pipeline() -> String {
@@ -34,7 +34,7 @@ fn references(pipeline: &str) -> BTreeSet<String> {
     references
 }
 
-/// `[name]` at the start of a text, and what follows it; a list of texts is no name.
+/// `[name]` at the start of a text, and the rest; a list of strings is no name.
 fn name(text: &str) -> Option<(&str, &str)> {
     let (name, after) = text.strip_prefix('[')?.split_once(']')?;
     name.chars().all(|c| c.is_ascii_alphanumeric() || "_@".contains(c)).then_some((name, after))
@@ -73,7 +73,7 @@ fn filebeat_reads_a_log_file_from_its_first_line_on() {
     let filebeat = text("filebeat/filebeat.yml");
     let length = filebeat.lines().find_map(|line| line.trim().strip_prefix("length: ")).unwrap();
     let length: usize = length.parse().unwrap();
-    // The start of the shortest line that a service can write; Filebeat takes no less than 64 bytes.
+    // The start of the shortest line that a service can write. Filebeat requires a fingerprint of at least 64 bytes.
     let line =
         r#"{"@timestamp":"2026-11-24T22:42:46Z","log.level":"info","message":"","ecs.version":"9.4.0""#;
     assert!((64..=line.len()).contains(&length), "{length}");

@@ -1,4 +1,4 @@
-//! A server that answers as Elasticsearch and Kibana are documented to, and keeps what it was asked.
+//! A server that answers as the documentation of Elasticsearch and Kibana says, and records the requests.
 
 use std::{
     collections::BTreeSet,
@@ -8,37 +8,37 @@ use std::{
 use axum::{
     Router,
     body::Bytes,
-    extract::State,
+    extract,
     http::{HeaderMap, Method, StatusCode, Uri, header::AUTHORIZATION},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// One request.
+/// A received request.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Received {
     pub(crate) line: String,
     pub(crate) authorization: String,
     pub(crate) body: String,
 }
 
-/// Answers one request instead of the server, when it has something to say to it.
+/// Answers some requests in place of the documented answer.
 type Objection = Box<dyn FnMut(&str) -> Option<(u16, Value)> + Send>;
 
 #[derive(Default)]
-struct Kept {
-    asked: Vec<Asked>,
-    there: BTreeSet<String>,
+struct State {
+    requests: Vec<Received>,
+    known: BTreeSet<String>,
     objection: Option<Objection>,
 }
 
 pub(crate) struct Server {
     pub(crate) url: String,
-    kept: Arc<Mutex<Kept>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl Server {
-    /// Serves until the runtime of the test ends.
+    /// Serves on a free port until the runtime of the test ends.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener)
@@ -46,36 +46,36 @@ impl Server {
 
     pub(crate) fn on(listener: TcpListener) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let kept = Arc::<Mutex<Kept>>::default();
-        let router = Router::new().fallback(answer).with_state(kept.clone());
+        let state = Arc::<Mutex<State>>::default();
+        let router = Router::new().fallback(answer).with_state(state.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, kept }
+        Self { url, state }
     }
 
     pub(crate) fn object(self, objection: impl FnMut(&str) -> Option<(u16, Value)> + Send + 'static) -> Self {
-        self.kept.lock().unwrap().objection = Some(Box::new(objection));
+        self.state.lock().unwrap().objection = Some(Box::new(objection));
         self
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.kept.lock().unwrap().asked.clone()
+    pub(crate) fn requests(&self) -> Vec<Received> {
+        self.state.lock().unwrap().requests.clone()
     }
 }
 
 async fn answer(
-    State(kept): State<Arc<Mutex<Kept>>>,
+    extract::State(state): extract::State<Arc<Mutex<State>>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, String) {
-    let mut kept = kept.lock().unwrap();
+    let mut state = state.lock().unwrap();
     let line = format!("{method} {uri}");
     let authorization = headers.get(AUTHORIZATION).map_or("", |value| value.to_str().unwrap()).to_owned();
     let body = String::from_utf8_lossy(&body).into_owned();
-    kept.asked.push(Asked { line: line.clone(), authorization, body: body.clone() });
-    let objection = kept.objection.as_mut().and_then(|object| object(&line));
-    let is_new = kept.there.insert(line.clone());
+    state.requests.push(Received { line: line.clone(), authorization, body: body.clone() });
+    let objection = state.objection.as_mut().and_then(|object| object(&line));
+    let is_new = state.known.insert(line.clone());
     let (status, answer) =
         objection.unwrap_or_else(|| documented(&line, is_new, headers.contains_key("kbn-xsrf"), &body));
     (StatusCode::from_u16(status).unwrap(), answer.to_string())
@@ -94,6 +94,6 @@ fn documented(line: &str, is_new: bool, has_xsrf: bool, body: &str) -> (u16, Val
             (200, json!({ "successCount": objects, "success": true, "warnings": [], "successResults": [] }))
         }
         "POST /api/data_views/default" if has_xsrf => (200, json!({ "acknowledged": true })),
-        _ => (404, json!({ "error": format!("nothing is documented for {line}") })),
+        _ => (404, json!({ "error": format!("no documented answer for {line}") })),
     }
 }

@@ -1,4 +1,4 @@
-//! The shipped routes, in a real Alertmanager: who is told what, and what is held back.
+//! The shipped routes in a real Alertmanager: which receiver gets an alert, and which alert is inhibited.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ const SHIPPED: &str = include_str!("../../alertmanager/alertmanager.yaml");
 
 const TOKEN: &str = "the-token-of-the-alert-log";
 
-/// What stands in for the gateway's alert log: keeps each notice whose token is right.
+/// The notices that a stand-in for the gateway's alert log accepted, by their token.
 type Notices = Arc<Mutex<Vec<Value>>>;
 
 struct Alertmanager {
@@ -35,15 +35,15 @@ struct Alertmanager {
 }
 
 impl Alertmanager {
-    /// With the shipped configuration, but for addresses, the place of the token, and shorter waits.
+    /// Starts it with the shipped configuration, changed in addresses, token file and waiting times.
     async fn start() -> Self {
         let (notices, mail) = (Notices::default(), SmtpServer::start().await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let log = listener.local_addr().unwrap();
-        let kept = notices.clone();
+        let accepted = notices.clone();
         let keep = async move |headers: HeaderMap, axum::Json(notice): axum::Json<Value>| {
             if headers["authorization"] == format!("Bearer {TOKEN}").as_str() {
-                kept.lock().unwrap().push(notice);
+                accepted.lock().unwrap().push(notice);
             }
         };
         tokio::spawn(async move { axum::serve(listener, Router::new().route("/alerts", post(keep))).await });
@@ -76,7 +76,7 @@ impl Alertmanager {
                 .kill_on_drop(true)
                 .spawn()
         };
-        // Debian calls it by another name than its makers.
+        // Debian renames the program.
         let process = start("prometheus-alertmanager").or_else(|_| start("alertmanager"));
         let process = process.expect("Alertmanager is missing: run `make test`");
         let (url, client) = (format!("http://{address}"), http::client().unwrap());
@@ -84,8 +84,8 @@ impl Alertmanager {
         Self { url, client, notices, mail, _process: process, _dir: dir }
     }
 
-    /// Tells it what Prometheus would: this alert fires from now on, or has ended.
-    async fn tell(&self, name: &str, service: &str, severity: &str, has_ended: bool) {
+    /// Posts an alert as Prometheus does: it fires, or it has ended.
+    async fn post(&self, name: &str, service: &str, severity: &str, has_ended: bool) {
         let now = OffsetDateTime::now_utc();
         let end = if has_ended { now } else { now + Duration::from_secs(300) };
         let alert = json!([{
@@ -98,8 +98,8 @@ impl Alertmanager {
         assert_eq!(answer.status(), 200);
     }
 
-    /// Status, name and service of each alert that the alert log was told of.
-    fn told(&self) -> Vec<(String, String, String)> {
+    /// Status, name and service of each alert in the alert log.
+    fn received(&self) -> Vec<(String, String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let notices = self.notices.lock().unwrap();
         let alerts = notices.iter().flat_map(|notice| notice["alerts"].as_array().unwrap().clone());
@@ -111,24 +111,24 @@ impl Alertmanager {
             .collect()
     }
 
-    async fn is_told(&self, status: &str, name: &str, service: &str) {
+    async fn receives(&self, status: &str, name: &str, service: &str) {
         let expected = (status.to_owned(), name.to_owned(), service.to_owned());
         eventually(&format!("{expected:?} in the alert log"), async || {
-            let told = self.told();
-            if told.contains(&expected) { Ok(()) } else { Err(format!("{told:?}")) }
+            let received = self.received();
+            if received.contains(&expected) { Ok(()) } else { Err(format!("{received:?}")) }
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn an_alert_reaches_the_alert_log_and_the_mailbox_and_so_does_its_end() {
+async fn an_alert_and_its_end_reach_the_alert_log_and_the_mailbox() {
     let alertmanager = Alertmanager::start().await;
     for (severity, service) in [("page", "order-gateway"), ("ticket", "payment-service")] {
-        alertmanager.tell("HighErrorRate", service, severity, false).await;
-        alertmanager.is_told("firing", "HighErrorRate", service).await;
-        alertmanager.tell("HighErrorRate", service, severity, true).await;
-        alertmanager.is_told("resolved", "HighErrorRate", service).await;
+        alertmanager.post("HighErrorRate", service, severity, false).await;
+        alertmanager.receives("firing", "HighErrorRate", service).await;
+        alertmanager.post("HighErrorRate", service, severity, true).await;
+        alertmanager.receives("resolved", "HighErrorRate", service).await;
     }
     let first = alertmanager.notices.lock().unwrap()[0].clone();
     assert_eq!((&first["version"], &first["receiver"]), (&json!("4"), &json!("on-call")));
@@ -145,17 +145,17 @@ async fn an_alert_reaches_the_alert_log_and_the_mailbox_and_so_does_its_end() {
 }
 
 #[tokio::test]
-async fn what_is_down_and_what_a_page_says_already_is_held_back() {
+async fn alerts_of_a_down_service_or_below_a_page_are_inhibited() {
     let alertmanager = Alertmanager::start().await;
-    alertmanager.tell("ServiceDown", "payment-service", "page", false).await;
-    alertmanager.tell("OrderErrorBudgetBurnFast", "order-gateway", "page", false).await;
-    alertmanager.is_told("firing", "ServiceDown", "payment-service").await;
-    alertmanager.is_told("firing", "OrderErrorBudgetBurnFast", "order-gateway").await;
-    alertmanager.tell("QueueProcessingFailures", "payment-service", "page", false).await;
-    alertmanager.tell("OrderErrorBudgetBurnSlow", "order-gateway", "ticket", false).await;
-    // Told last, and of another service: when it arrives, the two before it would have.
-    alertmanager.tell("HighErrorRate", "order-gateway", "page", false).await;
-    alertmanager.is_told("firing", "HighErrorRate", "order-gateway").await;
+    alertmanager.post("ServiceDown", "payment-service", "page", false).await;
+    alertmanager.post("OrderErrorBudgetBurnFast", "order-gateway", "page", false).await;
+    alertmanager.receives("firing", "ServiceDown", "payment-service").await;
+    alertmanager.receives("firing", "OrderErrorBudgetBurnFast", "order-gateway").await;
+    alertmanager.post("QueueProcessingFailures", "payment-service", "page", false).await;
+    alertmanager.post("OrderErrorBudgetBurnSlow", "order-gateway", "ticket", false).await;
+    // Posted last, for another service: when it has arrived, the two before it would have, too.
+    alertmanager.post("HighErrorRate", "order-gateway", "page", false).await;
+    alertmanager.receives("firing", "HighErrorRate", "order-gateway").await;
     let answer = alertmanager.client.get(alertmanager.url.clone() + "/api/v2/alerts").send().await.unwrap();
     let mut held: Vec<String> = answer
         .json::<Vec<Value>>()
@@ -167,9 +167,9 @@ async fn what_is_down_and_what_a_page_says_already_is_held_back() {
         .collect();
     held.sort();
     assert_eq!(held, ["OrderErrorBudgetBurnSlow", "QueueProcessingFailures"]);
-    let told = alertmanager.told();
-    assert!(told.iter().all(|(_, name, _)| !held.contains(name)), "{told:?}");
+    let received = alertmanager.received();
+    assert!(received.iter().all(|(_, name, _)| !held.contains(name)), "{received:?}");
 
-    alertmanager.tell("ServiceDown", "payment-service", "page", true).await;
-    alertmanager.is_told("firing", "QueueProcessingFailures", "payment-service").await;
+    alertmanager.post("ServiceDown", "payment-service", "page", true).await;
+    alertmanager.receives("firing", "QueueProcessingFailures", "payment-service").await;
 }

@@ -1,4 +1,4 @@
-//! Payment is away: orders are refused at once, operators are told, and the first moment it is back is noticed.
+//! The circuit breaker: without payment, orders are refused at once, and the first order after its return succeeds.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::harness::System;
 const OPEN: &str = "circuit_breaker_open";
 
 #[tokio::test]
-async fn while_payment_is_away_orders_are_refused_at_once_and_placed_as_soon_as_it_is_back() {
+async fn an_open_breaker_refuses_orders_until_payment_returns() {
     let mut system = System::start().await;
     system.place().await;
     assert_eq!(system.metrics(Gateway).await.get(OPEN), 0.0);
@@ -18,7 +18,7 @@ async fn while_payment_is_away_orders_are_refused_at_once_and_placed_as_soon_as_
 
     system.kill(Payment);
     eventually("the breaker to open", async || {
-        system.post(&[], None).await.assert_problem(503, "/problems/unavailable", "payment is away");
+        system.post(&[], None).await.assert_problem(503, "/problems/unavailable", "no payment service");
         let open = system.metrics(Gateway).await.get(OPEN);
         if open == 1.0 { Ok(()) } else { Err(format!("{OPEN} is {open}")) }
     })
@@ -29,19 +29,19 @@ async fn while_payment_is_away_orders_are_refused_at_once_and_placed_as_soon_as_
         refused.assert_problem(503, "/problems/unavailable", "the breaker is open");
         assert_eq!(refused.header("retry-after"), "1");
     }
-    // Each by itself would have tried for 300 ms.
+    // Without the breaker, each would retry for 300 ms.
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     let ready = system.get(Gateway, "/readyz").await;
     assert_eq!(ready.status, 200, "{ready:?}");
     assert!(ready.body["checks"]["payment"].as_str().unwrap().starts_with("degraded: "), "{ready:?}");
 
     system.restart(Payment).await;
-    let back = Instant::now();
+    let returned = Instant::now();
     eventually("an order to be placed", async || match system.post(&[], None).await.status {
         201 => Ok(()),
         status => Err(format!("{status}")),
     })
     .await;
-    assert!(back.elapsed() < Duration::from_secs(2), "noticed after {:?}", back.elapsed());
+    assert!(returned.elapsed() < Duration::from_secs(2), "the breaker closed after {:?}", returned.elapsed());
     assert_eq!(system.metrics(Gateway).await.get(OPEN), 0.0);
 }

@@ -1,5 +1,5 @@
-//! Drills on a local stack with the real Prometheus and Alertmanager: the alert arrives and is resolved, and whatever
-//! becomes of a drill, nothing stays broken.
+//! Drills on a local stack with the real Prometheus and Alertmanager: the alert is delivered and resolved, and a drill
+//! that is interrupted repairs its fault.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use testkit::wait::eventually;
 
 use crate::harness::{Answer, Program, System};
 
-/// Two waits of a drill, with room for a machine that has other work.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The time limit of a drill: both of its waits, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(300);
 
 async fn watched() -> System {
-    // As if it was not set: the other tests need neither.
+    // The harness turns alerts off; an empty value is the default.
     System::with(&[("ALERTS", "")]).await
 }
 
@@ -24,31 +24,35 @@ async fn simulation(system: &System) -> Value {
 }
 
 #[tokio::test]
-async fn an_alert_arrives_while_its_cause_lasts_and_is_resolved_afterwards() {
+async fn a_drill_sees_its_alert_delivered_and_resolved() {
     let system = watched().await;
     let arguments = ["drill", "--alert", "HighErrorRate"];
-    let drill = Program::start("stacks", &arguments, system.dir(), &[]).ended_within(PATIENCE).await;
+    let drill = Program::start("stacks", &arguments, system.dir(), &[]).ended_within(LIMIT).await;
     assert_eq!(drill.code, Some(0), "{}{}", drill.stdout, drill.stderr);
     for part in
         ["✓ break", "✓ wait for alert", "payment-service answers with errors", "✓ repair", "✓ wait for end"]
     {
         assert!(drill.stderr.contains(part), "`{part}` is not in {}", drill.stderr);
     }
-    let row = drill.stdout.lines().find(|line| line.starts_with("HighErrorRate ")).expect("a row of times");
+    let row = drill
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("HighErrorRate "))
+        .expect("a row with the times of the alert");
     assert_eq!(row.split_whitespace().filter(|word| *word == "s").count(), 2, "{row}");
     assert_eq!(simulation(&system).await["failureRate"], 0.0);
     let lines = system.log("order-gateway");
     for message in ["alert fires", "alert resolved"] {
-        let told =
+        let is_logged =
             |line: &&String| line.contains(message) && line.contains("\"rule.name\":\"HighErrorRate\"");
-        assert!(lines.iter().any(|line| told(&line)), "no line `{message}`");
+        assert!(lines.iter().any(|line| is_logged(&line)), "the gateway did not log `{message}`");
     }
     let rules = std::fs::read_to_string(system.dir().join("var/prometheus/rules/services.yaml")).unwrap();
-    assert!(rules.contains("for: 2m"), "the rules are not as shipped again");
+    assert!(rules.contains("for: 2m"), "the shipped rules are not restored");
 }
 
 #[tokio::test]
-async fn a_drill_that_is_interrupted_mends_what_it_broke() {
+async fn an_interrupted_drill_repairs_its_fault() {
     let system = watched().await;
     let before = simulation(&system).await;
     let drill = Program::start("stacks", &["drill", "--alert", "HighLatency"], system.dir(), &[]);
@@ -64,7 +68,7 @@ async fn a_drill_that_is_interrupted_mends_what_it_broke() {
 }
 
 #[tokio::test]
-async fn without_prometheus_there_is_no_drill_and_it_says_what_to_install() {
+async fn a_drill_without_prometheus_names_what_to_install() {
     let system = System::start().await;
     let ended = Program::start("stacks", &["drill"], system.dir(), &[]).ended().await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -72,14 +76,14 @@ async fn without_prometheus_there_is_no_drill_and_it_says_what_to_install() {
 }
 
 #[tokio::test]
-async fn an_incident_is_hidden_until_the_answer_tells_it_and_mends_it() {
+async fn an_incident_stays_hidden_until_the_answer_repairs_it() {
     let system = System::start().await;
     let before = simulation(&system).await;
     let run = async |arguments: &[&str]| Program::start("stacks", arguments, system.dir(), &[]).ended().await;
-    // The seed of something that payment simulates: nothing here may be stopped under the test's hands.
+    // This seed selects a fault that payment simulates: the harness must keep every process.
     let begun = run(&["incident", "--seed", "3"]).await;
     assert_eq!(begun.code, Some(0), "{begun:?}");
-    assert!(!(begun.stdout + &begun.stderr).contains("payment"), "it says what is wrong");
+    assert!(!(begun.stdout + &begun.stderr).contains("payment"), "the incident reveals its cause");
     assert_eq!(simulation(&system).await["latency"], "3s");
     for another in ["incident", "drill"] {
         let another = run(&[another]).await;
@@ -93,5 +97,5 @@ async fn an_incident_is_hidden_until_the_answer_tells_it_and_mends_it() {
         assert!(answer.stdout.contains(part), "`{part}` is not in {answer:?}");
     }
     assert_eq!(simulation(&system).await, before);
-    assert_eq!(run(&["answer"]).await.code, Some(1), "it is told once");
+    assert_eq!(run(&["answer"]).await.code, Some(1), "a second answer succeeded");
 }

@@ -1,5 +1,5 @@
-//! What was accepted is not lost and not done twice: services that crash, a broker that goes away, deliveries
-//! that repeat, messages that nobody can read.
+//! An accepted order is not lost and not processed twice: through crashes of services, an outage of the broker, repeated
+//! deliveries and unreadable messages.
 
 use serde_json::json;
 use stacks::{
@@ -15,7 +15,7 @@ const ACCEPTED: &str = "messaging_received_total{outcome=\"accepted\"}";
 const DUPLICATE: &str = "messaging_received_total{outcome=\"duplicate\"}";
 const PARKED: &str = "messaging_received_total{outcome=\"parked\"}";
 
-/// The names of the e-mails about these orders.
+/// The file names of the e-mails about these orders.
 fn files<'a>(orders: impl IntoIterator<Item = &'a Placed>) -> Vec<String> {
     let mut names: Vec<_> = orders.into_iter().map(|order| format!("{}.eml", order.id)).collect();
     names.sort();
@@ -23,17 +23,17 @@ fn files<'a>(orders: impl IntoIterator<Item = &'a Placed>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_order_outlives_a_crash_of_payment_during_an_outage_of_the_broker() {
+async fn an_order_survives_a_payment_crash_in_a_broker_outage() {
     let mut system = System::start().await;
     system.vhost.remove().await;
     system.reaches(Payment, "broker_connected", 0.0).await;
 
-    // The decision of the first has left the process before it dies; that of the second perhaps not.
+    // The span of the first decision has left the process before the kill; that of the second may be lost.
     let early = system.place().await;
     let decided = system.trace_with(&early.trace, &[SETTLE]).await;
     let late = system.place().await;
     system.kill(Payment);
-    assert_eq!(decided.find(ORDER[3]), None, "it was published during the outage");
+    assert_eq!(decided.find(ORDER[3]), None, "the event was published during the outage");
 
     system.vhost.restore().await;
     system.restart(Payment).await;
@@ -43,15 +43,22 @@ async fn an_order_outlives_a_crash_of_payment_during_an_outage_of_the_broker() {
     }
     let trace = system.trace(&early.trace).await;
     let producer = trace.find(ORDER[3]).unwrap();
-    assert_eq!(producer.parent.as_ref(), Some(&decided.find(SETTLE).unwrap().id), "the stored context");
+    assert_eq!(
+        producer.parent.as_ref(),
+        Some(&decided.find(SETTLE).unwrap().id),
+        "the producer has the stored context for its parent"
+    );
     let trace = system.trace_with(&late.trace, &ORDER[3..]).await;
-    assert!(trace.find(ORDER[3]).unwrap().parent.is_some(), "the stored context");
+    assert!(
+        trace.find(ORDER[3]).unwrap().parent.is_some(),
+        "the producer has the stored context for its parent"
+    );
     system.reaches(Mailer, SENT, 2.0).await;
     assert_eq!(system.emails(), files([&early, &late]));
 }
 
 #[tokio::test]
-async fn an_outage_of_the_broker_stops_no_order() {
+async fn a_broker_outage_stops_no_order() {
     let system = System::start().await;
     system.vhost.remove().await;
     system.reaches(Payment, "broker_connected", 0.0).await;
@@ -77,7 +84,7 @@ async fn an_outage_of_the_broker_stops_no_order() {
 }
 
 #[tokio::test]
-async fn emails_of_orders_placed_without_a_mailer_come_once_when_it_is_back() {
+async fn orders_without_a_mailer_get_one_email_when_it_returns() {
     let mut system = System::start().await;
     system.kill(Mailer);
     let mut orders = Vec::new();
@@ -94,24 +101,28 @@ async fn emails_of_orders_placed_without_a_mailer_come_once_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_mailer_that_crashes_while_it_sends_sends_again_and_once() {
+async fn a_mailer_that_crashes_while_sending_sends_once() {
     let mut system = System::with(&[("MAIL_LATENCY", "2s")]).await;
     let orders = [system.place().await, system.place().await];
     system.reaches(Mailer, ACCEPTED, 2.0).await;
     system.kill(Mailer);
-    assert_eq!(system.emails(), Vec::<String>::new(), "it was too fast to be killed on the way");
+    assert_eq!(system.emails(), Vec::<String>::new(), "an e-mail was sent before the kill");
 
     system.restart(Mailer).await;
     system.reaches(Mailer, "inbox_queued", 0.0).await;
     let samples = system.metrics(Mailer).await;
-    assert_eq!((samples.get(ACCEPTED), samples.get(DUPLICATE)), (0.0, 0.0), "they had been acknowledged");
+    assert_eq!(
+        (samples.get(ACCEPTED), samples.get(DUPLICATE)),
+        (0.0, 0.0),
+        "an acknowledged event was delivered again"
+    );
     assert_eq!((samples.get(SENT), system.emails()), (2.0, files(&orders)));
     let trace = system.trace_with(&orders[0].trace, &[ORDER[5]]).await;
     assert_eq!(trace.find(ORDER[5]).unwrap().attributes["email.attempt"], 2);
 }
 
 #[tokio::test]
-async fn a_gateway_that_crashes_forgets_nothing() {
+async fn a_crash_of_the_gateway_loses_no_order() {
     let mut system = System::start().await;
     let order = system.place().await;
     system.kill(Gateway);
@@ -122,7 +133,7 @@ async fn a_gateway_that_crashes_forgets_nothing() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_repeated_request_outlives_a_restart_of_payment() {
+async fn a_repeated_request_gets_its_answer_after_a_restart() {
     let mut system = System::start().await;
     let key = [("idempotency-key", "patient")];
     let first = system.post(&key, None).await;
@@ -137,7 +148,7 @@ async fn the_answer_to_a_repeated_request_outlives_a_restart_of_payment() {
     assert_eq!(
         system.metrics(Payment).await.sum("payment_processed_total", &[]),
         0.0,
-        "paid before the restart"
+        "the repetition was paid again"
     );
 }
 
@@ -153,7 +164,7 @@ async fn an_event_that_is_delivered_twice_becomes_one_email() {
     system.reaches(Mailer, SENT, 1.0).await;
     assert!(system.email(order).await.contains(&format!("Message-ID: <{id}@omnitrace.example>")));
 
-    // Also when it comes again long after, and in another process.
+    // A late repetition is a duplicate, too.
     system.vhost.publish("payment.succeeded", id, (&event.to_string(), "string")).await;
     system.reaches(Mailer, DUPLICATE, 2.0).await;
     system.reaches(Mailer, "inbox_queued", 0.0).await;
@@ -163,7 +174,7 @@ async fn an_event_that_is_delivered_twice_becomes_one_email() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_read_is_parked_as_it_came_and_holds_up_nothing() {
+async fn an_unreadable_message_is_parked_and_delays_no_order() {
     let system = System::start().await;
     let unreadable = [
         ("no JSON at all", "string"),
@@ -173,9 +184,9 @@ async fn what_nobody_can_read_is_parked_as_it_came_and_holds_up_nothing() {
     for message in unreadable {
         system.vhost.publish("payment.succeeded", "", message).await;
     }
-    // Longer than a frame, headers and body both: what a stranger may send, whatever was agreed with us.
+    // Headers and body each longer than the frame size that the mailer negotiates: a publisher negotiates its own.
     let (header, body) = ("h".repeat(60_000), "b".repeat(100_000));
-    let headers = json!({"headers": {"stranger": header}});
+    let headers = json!({"headers": {"long": header}});
     system.vhost.publish_with("payment.succeeded", headers, (&body, "string")).await;
     system.reaches(Mailer, PARKED, 4.0).await;
     let mut parked = Vec::new();

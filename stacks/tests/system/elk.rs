@@ -1,4 +1,4 @@
-//! What the services write, beside what Elasticsearch is told of it.
+//! The log lines of the services fit the index template and the saved objects of the ELK stack.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use testkit::wait::eventually;
 
 use crate::harness::System;
 
-/// Crates whose log lines are ours; the others are libraries, and name their fields as they like.
+/// The crates of this workspace. Other loggers are libraries, whose field names are theirs.
 const OURS: [&str; 6] = ["gateway", "mailer", "payment", "payment_api", "store", "telemetry"];
 
 /// Types by field, from the index template of the ELK stack.
@@ -18,11 +18,11 @@ fn mapped() -> BTreeMap<String, String> {
     properties.iter().map(|(field, it)| (field.clone(), it["type"].as_str().unwrap().to_owned())).collect()
 }
 
-/// The texts that Kibana's objects ask a field for, at whatever depth of JSON.
-fn asked_for(field: &str) -> BTreeSet<String> {
+/// The values that Kibana's saved objects query a field for, at any depth of JSON.
+fn queried(field: &str) -> BTreeSet<String> {
     let objects = include_str!("../../elk/kibana/objects.ndjson");
-    let asks = format!("{field} : ");
-    let texts = objects.split(&asks).skip(1).filter(|asked| asked.starts_with('\\'));
+    let start = format!("{field} : ");
+    let texts = objects.split(&start).skip(1).filter(|text| text.starts_with('\\'));
     texts.map(|text| text.trim_start_matches(['\\', '"']).split('\\').next().unwrap().to_owned()).collect()
 }
 
@@ -31,7 +31,7 @@ fn text(line: &str, field: &str) -> String {
     line[field].as_str().unwrap().to_owned()
 }
 
-/// Whether a value is what a type is for; a string that is taken for a number would be one only by luck.
+/// True if a value has the JSON type of a field type; a string with digits is no number.
 fn fits(value: &Value, kind: &str) -> bool {
     match kind {
         "long" => value.is_i64() || value.is_u64(),
@@ -41,10 +41,10 @@ fn fits(value: &Value, kind: &str) -> bool {
 }
 
 #[tokio::test]
-async fn log_lines_have_the_types_that_elasticsearch_is_told_and_say_what_kibana_asks_for() {
+async fn log_lines_fit_elasticsearch_types_and_kibana_queries() {
     let system = System::start().await;
     let order = system.place().await;
-    system.order("nobody").await;
+    system.order("unknown").await;
     let lines = eventually("the e-mail of the order in the log", async || {
         let lines: Vec<String> = ["order-gateway", "payment-service", "email-service"]
             .iter()
@@ -57,10 +57,13 @@ async fn log_lines_have_the_types_that_elasticsearch_is_told_and_say_what_kibana
     })
     .await;
     for field in ["message", "service.name"] {
-        let said: BTreeSet<String> = lines.iter().map(|line| text(line, field)).collect();
-        let asked = asked_for(field);
-        let never = asked.difference(&said).collect::<Vec<_>>();
-        assert!(asked.len() >= 3 && never.is_empty(), "{field}: Kibana asks for {never:?} of {asked:?}");
+        let logged: BTreeSet<String> = lines.iter().map(|line| text(line, field)).collect();
+        let queried = queried(field);
+        let missing = queried.difference(&logged).collect::<Vec<_>>();
+        assert!(
+            queried.len() >= 3 && missing.is_empty(),
+            "{field}: Kibana queries {missing:?} of {queried:?}, which no line has"
+        );
     }
     let mapped = mapped();
     for line in lines {
@@ -70,9 +73,9 @@ async fn log_lines_have_the_types_that_elasticsearch_is_told_and_say_what_kibana
         for (field, value) in &fields {
             let is_object = mapped.keys().any(|other| other.starts_with(&format!("{field}.")));
             match mapped.get(field) {
-                // Filebeat leaves out what is null.
+                // Filebeat omits null.
                 Some(kind) => assert!(value.is_null() || fits(value, kind), "{field} is no {kind}: {line}"),
-                // A text becomes a keyword; where an object is expected it would be refused, so Logstash renames `error`.
+                // A string becomes a keyword. Where an object is mapped it would be refused: Logstash renames `error`.
                 None => {
                     assert!(is_of_a_library && value.is_string(), "{field} has no type: {line}");
                     assert!(!is_object || field == "error", "{field} is an object in other lines: {line}");

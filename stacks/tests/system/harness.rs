@@ -1,5 +1,5 @@
-//! One system for one test: the three services and the trace backend on free ports, in a directory of their
-//! own, with a vhost of their own. Dropping it ends them all; after a failure the directory stays.
+//! The system under test: the three services and the trace backend on free ports, with a directory and a virtual host
+//! of their own. Dropping it ends them; after a failure the directory stays.
 
 mod answer;
 mod program;
@@ -35,7 +35,7 @@ pub(crate) use self::{
     tls::{Authority, Front},
 };
 
-/// The span of the decision: the only one of an order that crosses no border.
+/// The span of the decision: the only span of an order that crosses no process boundary.
 pub(crate) const SETTLE: (&str, &str, &str) = ("payment-service", "internal", "settle payment");
 
 pub(crate) struct System {
@@ -45,7 +45,7 @@ pub(crate) struct System {
     dir: TempDir,
 }
 
-/// What a client remembers of an order.
+/// The ids of a placed order.
 pub(crate) struct Placed {
     pub(crate) id: String,
     pub(crate) trace: String,
@@ -56,7 +56,7 @@ impl System {
         Self::with(&[]).await
     }
 
-    /// A system with these settings over the ones that make tests fast.
+    /// Starts a system with these settings over those that make tests fast.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let vhost = VirtualHost::create().await;
@@ -97,7 +97,7 @@ impl System {
         Placed::from(&answer)
     }
 
-    /// Places an order with a body of its own, or asks to.
+    /// Requests an order with this body.
     pub(crate) async fn place_with(&self, order: &Value, headers: &[(&str, &str)]) -> Answer {
         self.post(headers, Some(order)).await
     }
@@ -124,7 +124,7 @@ impl System {
         Answer::of(request.send().await.unwrap()).await
     }
 
-    /// What the mailer has given up, held or parked.
+    /// The dead letters of the mailer: given up, held or parked.
     pub(crate) async fn dead_letters(&self) -> Vec<Value> {
         let url = self.url(Component::Mailer) + "/dead-letters?limit=1000";
         let answer = self.client.get(url).bearer_auth(self.mailer_token()).send().await.unwrap();
@@ -136,7 +136,7 @@ impl System {
         url(self.stack.layout().listens(service)[0].0)
     }
 
-    /// Host and port of a service, as a target of Prometheus.
+    /// Host and port of a service.
     pub(crate) fn address(&self, service: Component) -> String {
         self.url(service).replace("http://", "")
     }
@@ -155,23 +155,23 @@ impl System {
         secrets::read(&self.dir().join(".env")).unwrap()[name].clone()
     }
 
-    /// The trace of an order that went all the way.
+    /// The complete trace of an order.
     pub(crate) async fn trace(&self, id: &str) -> Trace {
         let whole: Vec<_> = ORDER.into_iter().chain([SETTLE]).collect();
         self.trace_with(id, &whole).await
     }
 
-    /// A trace, as soon as it has these spans; one that is named twice must be there twice.
+    /// A trace, as soon as it has these spans, each as often as it is named.
     pub(crate) async fn trace_with(&self, id: &str, named: &[(&str, &str, &str)]) -> Trace {
         let jaeger = Jaeger::new(self.client.clone(), self.stack.jaeger_url().unwrap());
         eventually(&format!("trace {id}"), async || {
             let trace = jaeger.trace(id).await.map_err(|error| error.to_string())?;
-            let trace = trace.ok_or("nobody knows it yet")?;
-            let there = |name| {
+            let trace = trace.ok_or("it is unknown")?;
+            let found = |name| {
                 trace.spans.iter().filter(|span| (&*span.service, &*span.kind, &*span.name) == name).count()
             };
-            let wanted = |name| named.iter().filter(|other| **other == name).count();
-            match named.iter().find(|name| there(**name) < wanted(**name)) {
+            let expected = |name| named.iter().filter(|other| **other == name).count();
+            match named.iter().find(|name| found(**name) < expected(**name)) {
                 Some(missing) => Err(format!("the span {missing:?} is missing")),
                 None => Ok(trace),
             }
@@ -209,7 +209,7 @@ impl System {
         .await
     }
 
-    /// The e-mail about an order, as soon as it is there.
+    /// The e-mail about an order, as soon as it is written.
     pub(crate) async fn email(&self, order: &str) -> String {
         let file = self.mail_dir().join(format!("{order}.eml"));
         eventually(&format!("{}", file.display()), async || {
@@ -230,7 +230,7 @@ impl System {
         self.stack.mail_dir().unwrap()
     }
 
-    /// Waits until the gateway has logged so many orders of synthetic clients.
+    /// Waits until the gateway has logged this number of orders of synthetic clients.
     pub(crate) async fn marks_synthetic(&self, orders: usize) {
         eventually(&format!("{orders} marked orders in the log of the gateway"), async || {
             let mark = r#""user_agent.synthetic.type":"test""#;
@@ -240,7 +240,7 @@ impl System {
         .await;
     }
 
-    /// Every line that a service has logged.
+    /// The log lines of a service.
     pub(crate) fn log(&self, service: &str) -> Vec<String> {
         let text = fs::read_to_string(self.stack.log_dir().join(format!("{service}.log"))).unwrap();
         text.lines().map(str::to_owned).collect()
@@ -250,12 +250,12 @@ impl System {
 impl Drop for System {
     fn drop(&mut self) {
         for service in Component::SERVICES.into_iter().rev() {
-            // Draining is another test's business; here it would only take time.
+            // The tests of the lifecycle drain; here a kill saves time.
             let _ = self.stack.kill(service);
         }
         if std::thread::panicking() {
             self.dir.disable_cleanup(true);
-            eprintln!("what the services wrote stays in {}", self.dir.path().display());
+            eprintln!("the files of the services stay in {}", self.dir.path().display());
         }
     }
 }

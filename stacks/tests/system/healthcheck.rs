@@ -1,11 +1,11 @@
-//! The health check of a service's container: the service itself, asking.
+//! `--healthcheck`, the health check of a service's container.
 
 use stacks::{local::layout::Component, process::Signal};
 
 use crate::harness::{Program, System};
 
 #[tokio::test]
-async fn a_service_tells_whether_the_running_one_is_ready() {
+async fn healthcheck_reports_the_readiness_of_a_service() {
     let system = System::start().await;
     let url = system.stack.gateway_url();
     let settings =

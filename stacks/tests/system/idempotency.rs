@@ -1,4 +1,5 @@
-//! The same Idempotency-Key: the same answer, one payment, one e-mail. With another order: refused.
+//! The header Idempotency-Key: a repeated order gets the same answer, one payment and one e-mail; another order with the
+//! same key is refused.
 
 use stacks::local::layout::Component::{Gateway, Mailer, Payment};
 
@@ -16,7 +17,7 @@ async fn the_same_key_gets_the_same_answer_and_one_payment() {
     assert_eq!(first.body, second.body);
     assert_eq!(first.header("location"), second.header("location"));
     assert_eq!((first.header("idempotent-replayed"), second.header("idempotent-replayed")), ("", "true"));
-    assert_ne!(first.trace(), second.trace(), "the repetition is a request of its own");
+    assert_ne!(first.trace(), second.trace(), "each request has a trace of its own");
 
     system.email(first.text("orderId")).await;
     assert_eq!(system.metrics(Payment).await.get(PAID), 1.0);
@@ -39,7 +40,7 @@ async fn the_same_key_with_another_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_declined_order_is_declined_again_and_not_tried_again() {
+async fn a_declined_order_with_the_same_key_is_not_tried_again() {
     let system = System::start().await;
     let mut expensive = books("ada@example.org");
     expensive["items"][0]["unitPrice"] = "6000.00".into();
@@ -48,7 +49,7 @@ async fn a_declined_order_is_declined_again_and_not_tried_again() {
     let second = system.place_with(&expensive, &key).await;
     first.assert_problem(402, "/problems/payment-declined", "first");
     second.assert_problem(402, "/problems/payment-declined", "second");
-    assert_eq!(first.text("detail"), second.text("detail"), "it is about the same order");
+    assert_eq!(first.text("detail"), second.text("detail"), "both answers are about one order");
     assert_eq!(system.metrics(Payment).await.get("payment_processed_total{outcome=\"declined\"}"), 1.0);
 }
 
@@ -70,7 +71,7 @@ async fn twenty_requests_at_once_with_one_key_are_one_payment() {
     let id = last.text("orderId");
     assert_eq!((last.status, last.header("idempotent-replayed")), (201, "true"), "{last:?}");
     for answer in &answers {
-        // Who comes while the first is at work is told to come back.
+        // A request that arrives while the first is in flight gets 409.
         if answer.status == 409 {
             answer.assert_problem(409, "/problems/idempotency-in-progress", "at once");
             assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|s| s >= 1), "{answer:?}");

@@ -1,4 +1,4 @@
-//! Text that tries to be more than text: on its way into e-mails, over HTTP and AMQP, and into log files.
+//! Injected text, over HTTP and AMQP, into e-mails and log files.
 
 use std::{collections::BTreeSet, fs};
 
@@ -13,7 +13,7 @@ const SENT: &str = "emails_sent_total{outcome=\"sent\"}";
 const ACCEPTED: &str = "messaging_received_total{outcome=\"accepted\"}";
 const PARKED: &str = "messaging_received_total{outcome=\"parked\"}";
 
-/// Ends lines, ends e-mails, names other recipients, hides what it is, or is taken for code.
+/// Texts that end lines or e-mails, name other recipients, hide characters, or look like code.
 const CORPUS: [&str; 24] = [
     "\r\n.\r\nMAIL FROM:<eve@example.org>\r\nRCPT TO:<eve@example.org>\r\nDATA\r\n",
     "\n.\nMAIL FROM:<eve@example.org>\n",
@@ -41,7 +41,7 @@ const CORPUS: [&str; 24] = [
     "${jndi:ldap://example.org/a} {{7*7}} <script>alert(1)</script> '; DROP TABLE inbox; --",
 ];
 
-/// Each text of the corpus alone, before, within and after something good.
+/// Each text of the corpus alone, before, within and after a good value.
 fn around(good: &str) -> Vec<String> {
     let (before, after) = good.split_at(good.len() / 2);
     let mut texts: Vec<String> = CORPUS
@@ -59,7 +59,7 @@ fn around(good: &str) -> Vec<String> {
     texts
 }
 
-/// Every value of one field after the other, in a copy of `good`.
+/// Copies of `good`, each with one injected text in one field.
 fn variations(good: &Value, pointers: &[&str]) -> Vec<Value> {
     let vary = |pointer: &&str| {
         let text = good.pointer(pointer).unwrap().as_str().unwrap();
@@ -73,14 +73,14 @@ fn variations(good: &Value, pointers: &[&str]) -> Vec<Value> {
     pointers.iter().flat_map(vary).collect()
 }
 
-/// The mail server has had as many e-mails as it should, each to one recipient whom somebody has named.
+/// Checks that the mail server got this number of e-mails, each with its usual headers and to one of these recipients.
 fn assert_clean(server: &SmtpServer, emails: usize, recipients: &BTreeSet<String>) {
-    let taken = server.accepted();
-    assert_eq!((taken.len(), server.offered().len()), (emails, emails));
-    for email in &taken {
+    let accepted = server.accepted();
+    assert_eq!((accepted.len(), server.offered().len()), (emails, emails));
+    for email in &accepted {
         assert_eq!(email.from, "checkout@omnitrace.example");
         let [recipient] = &email.to[..] else { panic!("not one recipient: {email:?}") };
-        assert!(recipients.contains(recipient), "nobody has named {recipient}: {email:?}");
+        assert!(recipients.contains(recipient), "no order names {recipient}: {email:?}");
         let (head, _) = email.text.split_once("\r\n\r\n").unwrap();
         let mut names: Vec<&str> = head.lines().map(|line| line.split_once(": ").unwrap().0).collect();
         names.sort_unstable();
@@ -104,7 +104,7 @@ fn assert_clean(server: &SmtpServer, emails: usize, recipients: &BTreeSet<String
 }
 
 #[tokio::test]
-async fn what_customers_write_becomes_one_email_to_one_recipient_or_none() {
+async fn an_order_with_injected_text_makes_one_email_or_none() {
     let server = SmtpServer::start().await.unwrap();
     let system = System::with(&[("SMTP_URL", &server.url()), ("GATEWAY_RATE_LIMIT", "0")]).await;
     let fields = ["/customer/email", "/items/0/sku", "/items/0/unitPrice", "/currency"];
@@ -120,13 +120,13 @@ async fn what_customers_write_becomes_one_email_to_one_recipient_or_none() {
             _ => answer.assert_problem(422, "/problems/validation", &order.to_string()),
         }
     }
-    assert!(accepted > 0, "a dot is a good sku");
+    assert!(accepted > 0, "no order was accepted, though a dot is a valid sku");
     system.reaches(Mailer, SENT, f64::from(accepted)).await;
     assert_clean(&server, usize::try_from(accepted).unwrap(), &recipients);
 }
 
 #[tokio::test]
-async fn what_is_in_an_event_becomes_one_email_to_one_recipient_or_none() {
+async fn an_event_with_injected_text_makes_one_email_or_none() {
     let server = SmtpServer::start().await.unwrap();
     let system = System::with(&[("SMTP_URL", &server.url())]).await;
     let mut event = paid("ada@example.org");
@@ -148,7 +148,7 @@ async fn what_is_in_an_event_becomes_one_email_to_one_recipient_or_none() {
         recipients.insert(event["data"]["customer"]["email"].as_str().unwrap().to_owned());
         system.vhost.publish("payment.declined", &id, (&event.to_string(), "string")).await;
     }
-    // The last word: when it has arrived, everything before it has.
+    // The queue keeps its order: when this order has arrived, the events before it have, too.
     let order = system.place().await;
     recipients.insert("customer@example.com".to_owned());
     let all = (events.len() + 1) as f64;
@@ -163,25 +163,25 @@ async fn what_is_in_an_event_becomes_one_email_to_one_recipient_or_none() {
     })
     .await;
     assert!(accepted > 1.0 && parked > 0.0, "{accepted} and {parked}");
-    let settled = async |outcome: &str| {
+    let ended = async |outcome: &str| {
         system.metrics(Mailer).await.get(&format!("emails_sent_total{{outcome=\"{outcome}\"}}"))
     };
-    // An address may look like one and still be none that mail can go to.
+    // The mailer gives up addresses that look valid and cannot be sent to.
     eventually("the end of every e-mail", async || {
-        let (sent, dead) = (settled("sent").await, settled("dead").await);
+        let (sent, dead) = (ended("sent").await, ended("dead").await);
         if sent + dead == accepted { Ok(()) } else { Err(format!("{sent} and {dead}")) }
     })
     .await;
-    assert_clean(&server, settled("sent").await as usize, &recipients);
+    assert_clean(&server, ended("sent").await as usize, &recipients);
     assert!(server.accepted().iter().any(|email| email.text.contains(&order.id)));
 }
 
 #[tokio::test]
-async fn whatever_is_sent_a_log_line_is_one_object() {
+async fn a_log_line_about_injected_text_is_one_object() {
     let system = System::with(&[("GATEWAY_RATE_LIMIT", "0")]).await;
     let gateway = system.stack.layout().gateway;
     for evil in CORPUS {
-        // What no header can hold is refused there; the rest is somebody's to log.
+        // A header cannot hold control characters.
         let header: String = evil.chars().filter(|c| !c.is_control()).collect();
         for name in [
             "user-agent",
@@ -221,6 +221,6 @@ async fn whatever_is_sent_a_log_line_is_one_object() {
             phrases.insert(line["message"].as_str().unwrap().to_owned());
         }
     }
-    // What is said is ours alone, and does not grow with what is sent.
+    // Messages are constants: their number does not grow with the input.
     assert!(phrases.len() < CORPUS.len() && !phrases.contains("forged"), "{phrases:?}");
 }

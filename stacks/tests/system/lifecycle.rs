@@ -1,5 +1,5 @@
-//! How a service stops: what is in flight is finished, what is recorded leaves, and the exit code is 0. When that
-//! takes too long, it stops all the same, and the exit code is 3.
+//! The stop of a service: it finishes requests in flight, exports its spans, and exits with code 0. Past its deadline it
+//! exits with code 3.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ use testkit::wait::eventually;
 use crate::harness::{Connection, SETTLE, System, books};
 
 const BOTH: [Signal; 2] = [Signal::TERM, Signal::INT];
-/// Spans leave in batches, and here the next batch is so far away that only a flush can be why they arrive.
-const HOARD: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "600000");
+/// The next batch of spans is so late that only a flush exports them in time.
+const LATE_BATCHES: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "600000");
 
 impl System {
-    /// Asks a service to stop, and waits until it takes no more connections.
+    /// Signals a service to stop, and waits until it refuses connections.
     async fn ask_to_stop(&self, service: Component, signal: Signal) {
-        self.stack.process(service).expect("it runs").signal(signal);
+        self.stack.process(service).expect("the service runs").signal(signal);
         let address = self.stack.layout().listens(service)[0].0;
         eventually(&format!("{service} to close {address}"), async || {
             tokio::net::TcpStream::connect(address).await.is_err()
@@ -28,12 +28,12 @@ impl System {
         .await;
     }
 
-    /// Waits until a service that was asked to stop has ended, well.
+    /// Waits until a stopping service has exited with code 0.
     async fn stopped(&mut self, service: Component) {
         self.ended(service, 0).await;
     }
 
-    /// Waits until a service that was asked to stop has ended, with this exit code.
+    /// Waits until a stopping service has exited with this code.
     async fn ended(&mut self, service: Component, code: i32) {
         eventually(&format!("the end of {service}"), async || {
             self.stack.process(service).map_or(Ok(()), |process| Err(format!("pid {} runs", process.pid)))
@@ -46,9 +46,9 @@ impl System {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_asked_to_stop_answers_what_is_in_flight() {
+async fn a_stopping_gateway_answers_requests_in_flight() {
     for signal in BOTH {
-        let mut system = System::with(&[HOARD]).await;
+        let mut system = System::with(&[LATE_BATCHES]).await;
         let body = books("ada@example.org").to_string();
         let head = format!(
             "POST /create-order HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
@@ -81,9 +81,9 @@ async fn a_gateway_that_is_asked_to_stop_answers_what_is_in_flight() {
 }
 
 #[tokio::test]
-async fn a_payment_that_is_asked_to_stop_settles_and_publishes_what_is_in_flight() {
+async fn a_stopping_payment_settles_and_publishes_requests_in_flight() {
     for signal in BOTH {
-        let mut system = System::with(&[HOARD]).await;
+        let mut system = System::with(&[LATE_BATCHES]).await;
         let order = uuid::Uuid::now_v7().to_string();
         let mut payment = books("ada@example.org");
         payment["orderId"] = json!(order);
@@ -109,9 +109,9 @@ async fn a_payment_that_is_asked_to_stop_settles_and_publishes_what_is_in_flight
 }
 
 #[tokio::test]
-async fn a_mailer_that_is_asked_to_stop_sends_what_it_has_begun() {
+async fn a_stopping_mailer_sends_the_emails_it_has_begun() {
     for signal in BOTH {
-        let mut system = System::with(&[HOARD, ("MAIL_LATENCY", "1s")]).await;
+        let mut system = System::with(&[LATE_BATCHES, ("MAIL_LATENCY", "1s")]).await;
         let order = system.place().await;
         system.reaches(Mailer, "messaging_received_total{outcome=\"accepted\"}", 1.0).await;
         system.ask_to_stop(Mailer, signal).await;
@@ -122,7 +122,7 @@ async fn a_mailer_that_is_asked_to_stop_sends_what_it_has_begun() {
 }
 
 #[tokio::test]
-async fn a_client_that_only_holds_its_connection_does_not_hold_up_a_stop() {
+async fn an_idle_connection_does_not_delay_a_stop() {
     let mut system = System::start().await;
     let mut idle = Connection::to(system.stack.layout().gateway).await;
     idle.send(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
@@ -130,11 +130,11 @@ async fn a_client_that_only_holds_its_connection_does_not_hold_up_a_stop() {
     let begun = Instant::now();
     system.ask_to_stop(Gateway, Signal::TERM).await;
     system.stopped(Gateway).await;
-    assert!(begun.elapsed().as_secs() < 10, "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 10, "the stop took {:?}", begun.elapsed());
 }
 
 #[tokio::test]
-async fn one_deadline_counts_for_all_of_the_stop_and_the_exit_code_tells_what_was_not_finished() {
+async fn a_stop_past_its_one_deadline_exits_with_code_3() {
     let mut system = System::with(&[("SHUTDOWN_DEADLINE", "3s")]).await;
     system.vhost.remove().await;
     system.place().await;
@@ -163,24 +163,28 @@ async fn one_deadline_counts_for_all_of_the_stop_and_the_exit_code_tells_what_wa
         system.ask_to_stop(service, Signal::TERM).await;
         system.ended(service, 3).await;
         let took = begun.elapsed();
-        assert!(took >= Duration::from_secs(2), "{service} did not wait for what was in flight: {took:?}");
-        assert!(took < Duration::from_secs(5), "{service} took one deadline after the other: {took:?}");
+        assert!(took >= Duration::from_secs(2), "{service} did not wait for the request in flight: {took:?}");
+        assert!(took < Duration::from_secs(5), "{service} used more than one deadline: {took:?}");
     }
-    let said = |service, text: &str| system.log(service).iter().any(|line| line.contains(text));
+    let logged = |service, text: &str| system.log(service).iter().any(|line| line.contains(text));
     for service in ["order-gateway", "payment-service"] {
-        assert!(said(service, "requests were still in flight"), "{service}: {:?}", system.log(service));
-        assert!(said(service, "spans were not taken in time"), "{service}: {:?}", system.log(service));
+        assert!(logged(service, "requests were still in flight"), "{service}: {:?}", system.log(service));
+        assert!(logged(service, "spans were not taken in time"), "{service}: {:?}", system.log(service));
     }
-    assert!(said("payment-service", "events are left in the outbox"), "{:?}", system.log("payment-service"));
+    assert!(
+        logged("payment-service", "events are left in the outbox"),
+        "{:?}",
+        system.log("payment-service")
+    );
 }
 
 #[tokio::test]
-async fn who_asks_a_second_time_does_not_wait() {
+async fn a_second_signal_ends_a_stop_at_once() {
     let mut system = System::with(&[("SHUTDOWN_DEADLINE", "5m"), ("GATEWAY_BODY_DEADLINE", "5m")]).await;
     let mut connection = Connection::to(system.stack.layout().gateway).await;
     connection.begin("POST /create-order HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n").await;
     system.ask_to_stop(Gateway, Signal::INT).await;
-    system.stack.process(Gateway).expect("it waits for what is in flight").signal(Signal::INT);
+    system.stack.process(Gateway).expect("the gateway waits for the request in flight").signal(Signal::INT);
     system.ended(Gateway, 3).await;
     let lines = system.log("order-gateway");
     assert!(lines.iter().any(|line| line.contains("requests were still in flight")), "{lines:?}");

@@ -1,5 +1,5 @@
-//! Log lines: JSON with the names of the Elastic Common Schema, each of a request with its trace, in the file
-//! and on stdout alike.
+//! Log lines: JSON with the names of the Elastic Common Schema, with the trace of their request, the same in the file and
+//! on stdout.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::harness::{Placed, Program, System, books, serving};
 
-/// What the services say about an order that goes all the way.
-const SAID: [(&str, &[&str]); 3] = [
+/// The messages of each service about a successful order.
+const MESSAGES: [(&str, &[&str]); 3] = [
     ("order-gateway", &["payment answered", "order placed", "request answered"]),
     ("payment-service", &["payment settled", "request answered", "event published"]),
     ("email-service", &["event received", "sending e-mail", "e-mail sent"]),
 ];
 
-/// A JSON object as written: in order, with what occurs twice.
+/// A JSON object as written: in order, with repeated names.
 struct Written(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Written {
@@ -51,16 +51,16 @@ impl Written {
     }
 }
 
-/// Checks what every line of every service has in common.
+/// Checks the fields that every line of every service has.
 fn assert_ecs(line: &str, service: &str) -> Written {
     let written = Written::parse(line);
     let keys: Vec<&str> = written.0.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys[..4], ["@timestamp", "log.level", "message", "ecs.version"], "{line}");
     let distinct: BTreeSet<&str> = keys.iter().copied().collect();
     assert_eq!(distinct.len(), keys.len(), "a name occurs twice in {line}");
-    // ECS spells objects with dots, and whoever unfolds them has no room for `a` beside `a.b`.
-    let torn = keys.iter().find(|key| keys.iter().any(|other| other.starts_with(&format!("{key}."))));
-    assert_eq!(torn, None, "a value and an object at once in {line}");
+    // ECS spells objects with dots: unfolded, `a` and `a.b` exclude each other.
+    let conflict = keys.iter().find(|key| keys.iter().any(|other| other.starts_with(&format!("{key}."))));
+    assert_eq!(conflict, None, "a value and an object at once in {line}");
     let time = OffsetDateTime::parse(written.text("@timestamp").unwrap(), &Rfc3339);
     let age = OffsetDateTime::now_utc() - time.unwrap_or_else(|error| panic!("{error}: {line}"));
     assert!((0..300).contains(&age.whole_seconds()), "{age} old: {line}");
@@ -71,15 +71,15 @@ fn assert_ecs(line: &str, service: &str) -> Written {
     written
 }
 
-/// The lines of one trace, as soon as a service has said all that it has to say.
-async fn said(system: &System, service: &str, trace: &str, messages: &[&str]) -> Vec<Written> {
+/// The lines of a service in one trace, as soon as they contain these messages.
+async fn lines_of(system: &System, service: &str, trace: &str, messages: &[&str]) -> Vec<Written> {
     eventually(&format!("{messages:?} of {service} in trace {trace}"), async || {
         let lines = system.log(service).into_iter().map(|line| assert_ecs(&line, service));
         let lines: Vec<Written> = lines.filter(|line| line.text("trace.id") == Some(trace)).collect();
-        let said: Vec<&str> = lines.iter().filter_map(|line| line.text("message")).collect();
-        let missing = messages.iter().find(|message| !said.contains(*message));
+        let found: Vec<&str> = lines.iter().filter_map(|line| line.text("message")).collect();
+        let missing = messages.iter().find(|message| !found.contains(*message));
         match missing {
-            Some(missing) => Err(format!("`{missing}` is not among {said:?}")),
+            Some(missing) => Err(format!("`{missing}` is not among {found:?}")),
             None => Ok(lines),
         }
     })
@@ -92,8 +92,8 @@ async fn every_line_of_an_order_carries_its_trace() {
     let order = Placed::from(&system.place_with(&books("ada.secret@example.org"), &[]).await);
     let trace = system.trace(&order.trace).await;
     let spans: BTreeSet<&str> = trace.spans.iter().map(|span| span.id.as_str()).collect();
-    for (service, messages) in SAID {
-        let lines = said(&system, service, &order.trace, messages).await;
+    for (service, messages) in MESSAGES {
+        let lines = lines_of(&system, service, &order.trace, messages).await;
         for line in &lines {
             let span = line.text("span.id").unwrap();
             assert!(spans.contains(span), "{service}: no span {span} in the trace");
@@ -103,7 +103,7 @@ async fn every_line_of_an_order_carries_its_trace() {
             let line = lines.iter().find(|line| line.text("message") == Some(message)).unwrap();
             assert_eq!(line.text("order.id"), Some(about.as_str()), "{service}: {message}");
         }
-        // The other way round: what names the order belongs to its trace.
+        // Every line that names the order has its trace.
         for line in system.log(service).iter().filter(|line| line.contains(&order.id)) {
             assert!(line.contains(&order.trace), "{service}: without its trace: {line}");
         }
@@ -114,10 +114,10 @@ async fn every_line_of_an_order_carries_its_trace() {
 }
 
 #[tokio::test]
-async fn a_refused_request_is_logged_with_the_trace_that_it_was_answered_with() {
+async fn a_refused_request_is_logged_with_the_trace_of_its_answer() {
     let system = System::start().await;
-    let answer = system.order("nobody").await;
-    let lines = said(&system, "order-gateway", answer.trace(), &["request answered"]).await;
+    let answer = system.order("unknown").await;
+    let lines = lines_of(&system, "order-gateway", answer.trace(), &["request answered"]).await;
     let line = lines.iter().find(|line| line.text("message") == Some("request answered")).unwrap();
     let number =
         |key: &str| line.0.iter().find(|(name, _)| name == key).and_then(|(_, value)| value.as_u64());
@@ -125,7 +125,7 @@ async fn a_refused_request_is_logged_with_the_trace_that_it_was_answered_with() 
     assert!(number("event.duration").is_some_and(|nanoseconds| nanoseconds > 0));
     assert_eq!(line.text("http.request.method"), Some("GET"));
     assert_eq!(line.text("http.route"), Some("/orders/{order_id}"));
-    assert_eq!(line.text("url.path"), Some("/orders/nobody"));
+    assert_eq!(line.text("url.path"), Some("/orders/unknown"));
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn stdout_has_the_same_lines_as_the_file() {
     let listen = address.to_string();
     let settings = [
         ("GATEWAY_LISTEN", listen.as_str()),
-        ("PAYMENT_TOKEN", "a token that nobody knows"),
+        ("PAYMENT_TOKEN", "a token of this test"),
         ("OTEL_TRACES_EXPORTER", "none"),
     ];
     let gateway = Program::start("gateway", &[], dir.path(), &settings);

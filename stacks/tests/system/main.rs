@@ -1,7 +1,7 @@
-//! The system as its users and its operators see it: the real binaries, a real broker, a stack for each test.
-//! `make test` lends the broker; every test has its own vhost, ports and directory, and leaves none of them.
+//! System tests: the real binaries and a real broker. Each test has a virtual host, ports and a directory of its own, and
+//! removes them at its end. `make test` lends the broker.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "all of this crate is a test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod harness;
 
@@ -9,28 +9,28 @@ mod alertmanager;
 mod bad_input;
 mod bad_messages;
 mod breaker;
-mod canaries;
 mod drill;
 mod durability;
 mod elk;
 mod healthcheck;
 mod idempotency;
 mod injection;
-mod journey;
 mod lifecycle;
 mod load;
 mod logs;
 mod metrics;
 mod openmetrics;
-mod outage;
+mod order;
+mod otlp_outage;
+mod overload;
 mod payment;
 mod prove;
+mod queries;
 mod replicas;
+mod secrets;
 mod settings;
 mod simulation;
 mod smtp;
 mod tls;
-mod too_much;
 mod trace;
 mod up;
-mod watched;

@@ -1,4 +1,4 @@
-//! Metrics: they grow by what happened and by nothing else, and a scraper can read them.
+//! Metrics: counters grow by the orders of the test and by nothing else, and promtool accepts the pages.
 
 use std::process::Stdio;
 
@@ -14,7 +14,7 @@ const NAMES: [(Component, &str); 3] =
 #[tokio::test]
 async fn counters_grow_by_what_happened() {
     let system = System::start().await;
-    // One of each before, so that every series is there.
+    // One order of each outcome first, so that every series exists.
     let mut expensive = books("ada@example.org");
     expensive["items"][0]["unitPrice"] = json!("6000.00");
     system.place().await;
@@ -71,7 +71,7 @@ async fn counters_grow_by_what_happened() {
 }
 
 #[tokio::test]
-async fn every_service_tells_who_it_is_and_how_its_process_is() {
+async fn every_service_has_build_and_process_metrics() {
     let system = System::start().await;
     system.place().await;
     for (service, name) in NAMES {
@@ -112,7 +112,7 @@ async fn durations_are_measured_by_route_and_never_by_raw_path() {
 }
 
 #[tokio::test]
-async fn promtool_has_nothing_to_say_about_the_metrics() {
+async fn promtool_has_no_objection_to_the_metrics() {
     let system = System::start().await;
     let order = system.place().await;
     system.email(&order.id).await;
@@ -129,7 +129,8 @@ async fn promtool_has_nothing_to_say_about_the_metrics() {
         stdin.write_all(system.metrics_text(service).await.as_bytes()).await.unwrap();
         drop(stdin);
         let output = promtool.wait_with_output().await.unwrap();
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-        assert!(output.status.success() && said.is_empty(), "{name}: {said}");
+        let objections =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert!(output.status.success() && objections.is_empty(), "{name}: {objections}");
     }
 }

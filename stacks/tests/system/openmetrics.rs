@@ -1,5 +1,5 @@
-//! OpenMetrics, judged by those it is for: a parser that is not ours, and a Prometheus that stores exemplars. And the
-//! documents, judged by what the services say.
+//! The OpenMetrics pages against the parser of prometheus_client and a real Prometheus, and the documents against the
+//! pages.
 
 use std::{collections::BTreeSet, path::Path, process::Stdio};
 
@@ -15,8 +15,8 @@ use crate::harness::{Placed, Prometheus, System};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The families of an order's way, and who has them.
-const WAY: [(Component, &str); 6] = [
+/// The histograms that an order fills, and their services.
+const HISTOGRAMS: [(Component, &str); 6] = [
     (Gateway, "http_request_duration_seconds"),
     (Gateway, "http_client_request_duration_seconds"),
     (Payment, "http_request_duration_seconds"),
@@ -25,7 +25,7 @@ const WAY: [(Component, &str); 6] = [
     (Mailer, "messaging_process_duration_seconds"),
 ];
 
-/// Reads a page from stdin, and says the type, unit and exemplars of each family.
+/// Reads a page from stdin and prints type, unit and exemplars of each family.
 const PARSER: &str = "
 import json, sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as families
@@ -42,7 +42,7 @@ async fn openmetrics(system: &System, service: Component) -> String {
     answer.text().await.unwrap()
 }
 
-/// What the parser of prometheus_client makes of a page.
+/// The families of a page, parsed by prometheus_client.
 async fn parsed(page: &str) -> Map<String, Value> {
     let hint = "needs the parser of python3-prometheus-client: run `make test`";
     let debian = "/usr/bin/python3";
@@ -56,7 +56,7 @@ async fn parsed(page: &str) -> Map<String, Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// An order that went all its way, and is measured everywhere.
+/// Places an order and waits until every histogram contains it.
 async fn measured(system: &System) -> Placed {
     let order = system.place().await;
     for outcome in [
@@ -71,10 +71,10 @@ async fn measured(system: &System) -> Placed {
 }
 
 #[tokio::test]
-async fn a_parser_that_is_not_ours_reads_every_page_and_finds_the_trace_of_an_order() {
+async fn prometheus_client_finds_the_trace_of_an_order_on_every_page() {
     let system = System::start().await;
     let order = measured(&system).await;
-    for (service, name) in WAY {
+    for (service, name) in HISTOGRAMS {
         let families = parsed(&openmetrics(&system, service).await).await;
         assert_eq!(
             (&families[name]["type"], &families[name]["unit"]),
@@ -102,12 +102,12 @@ fn prometheus(system: &System) -> Prometheus {
 }
 
 #[tokio::test]
-async fn prometheus_leads_from_every_histogram_to_a_span_in_the_trace_backend() {
+async fn prometheus_leads_from_every_histogram_to_a_span() {
     let system = System::start().await;
     let order = measured(&system).await;
     let trace = system.trace(&order.trace).await;
     let prometheus = prometheus(&system);
-    for (_, family) in WAY {
+    for (_, family) in HISTOGRAMS {
         for (id, span) in prometheus.exemplars_of(family, &order.trace).await {
             assert_eq!(id, order.trace, "{family}: there is only one order");
             assert!(
@@ -118,7 +118,7 @@ async fn prometheus_leads_from_every_histogram_to_a_span_in_the_trace_backend() 
     }
 }
 
-/// What stands between backticks and looks like a metric.
+/// The names between backticks that look like a metric.
 fn named(document: &str) -> BTreeSet<&str> {
     const ENDS: [&str; 8] =
         ["_total", "_seconds", "_bytes", "_info", "_requests", "_queued", "_pending", "_connected"];
@@ -127,7 +127,7 @@ fn named(document: &str) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn the_documents_name_every_metric_and_none_that_does_not_exist() {
+async fn the_documents_name_every_metric_and_no_other() {
     let system = System::start().await;
     let mut pages = String::new();
     for service in Component::SERVICES {
@@ -142,7 +142,7 @@ async fn the_documents_name_every_metric_and_none_that_does_not_exist() {
     ];
     for (file, document) in documents {
         let missing: Vec<_> = named(document).into_iter().filter(|name| !there.contains(name)).collect();
-        assert!(missing.is_empty(), "{file} names what no service has: {missing:?}");
+        assert!(missing.is_empty(), "{file} names metrics that no service has: {missing:?}");
     }
     let ours = there.iter().filter(|name| !name.starts_with("process_"));
     let listed = |name: &str| documents[1..].iter().any(|(_, text)| text.contains(&format!("| `{name}` |")));

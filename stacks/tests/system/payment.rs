@@ -1,4 +1,4 @@
-//! Payment's own door: closed to everyone without the token, and suspicious of those who have it.
+//! Payment's own API: it refuses requests without its token, and bad bodies with it.
 
 use serde_json::{Value, json};
 use stacks::local::layout::Component::{Mailer, Payment};
@@ -11,7 +11,7 @@ const MALFORMED: &str = "/problems/malformed-json";
 const MEDIA_TYPE: &str = "/problems/unsupported-media-type";
 const KEY: &str = "/problems/idempotency-key-invalid";
 
-/// Nothing was settled, announced or sent.
+/// Checks that nothing was settled, published or sent.
 async fn assert_untouched(system: &System) {
     let samples = system.metrics(Payment).await;
     assert_eq!(samples.sum("payment_processed_total", &[]), 0.0);
@@ -22,7 +22,7 @@ async fn assert_untouched(system: &System) {
 }
 
 #[tokio::test]
-async fn payment_lets_nobody_in_without_its_token() {
+async fn payment_refuses_every_request_without_its_token() {
     let system = System::start().await;
     let payment = system.stack.layout().payment;
     let token = system.payment_token();
@@ -34,7 +34,7 @@ async fn payment_lets_nobody_in_without_its_token() {
         ("a wrong token", bear(&format!("Bearer {}", "0".repeat(token.len())))),
         ("the token of another service", bear(&format!("Bearer {}", system.mailer_token()))),
         ("the beginning of the token", bear(&format!("Bearer {}", &token[..token.len() - 1]))),
-        ("the token and a little more", bear(&format!("Bearer {token}0"))),
+        ("the token and one more character", bear(&format!("Bearer {token}0"))),
         ("the token twice", bear(&format!("Bearer {token}, Bearer {token}"))),
         ("the token in upper case", bear(&format!("Bearer {}", token.to_uppercase()))),
         ("the token in quotes", bear(&format!("Bearer \"{token}\""))),
@@ -47,14 +47,14 @@ async fn payment_lets_nobody_in_without_its_token() {
         ("a good token after a bad one", bear("Bearer 0") + &good),
         ("a bad token after a good one", good.clone() + &bear("Bearer 0")),
         ("the token in another header", format!("x-authorization: Bearer {token}\r\n")),
-        ("the word of a proxy", "x-forwarded-for: 127.0.0.1\r\nx-real-ip: 127.0.0.1\r\n".to_owned()),
+        ("headers of a proxy", "x-forwarded-for: 127.0.0.1\r\nx-real-ip: 127.0.0.1\r\n".to_owned()),
     ] {
         let headers = format!("{JSON}idempotency-key: k\r\n{authorization}");
         for line in ["POST /process-payment", "GET /payments/01890000-0000-7000-8000-000000000001"] {
             let answer = ask(payment, &request(line, &headers, body.as_bytes())).await;
             answer.assert_problem(401, "/problems/unauthorized", &format!("{name}: {line}"));
             assert_eq!(answer.header("www-authenticate"), "Bearer", "{name}");
-            // As much for a wrong token as for none: nobody learns from the answer how near it was.
+            // The same for a wrong token as for none: the answer does not tell how close a guess is.
             assert_eq!(answer.text("detail"), "A valid bearer token is needed.", "{name}");
         }
     }
@@ -78,7 +78,7 @@ fn new_payment() -> Value {
     })
 }
 
-/// A valid payment, in which one field has another value.
+/// A valid payment with another value in one field.
 fn with(pointer: &str, value: Value) -> Vec<u8> {
     let mut body = new_payment();
     *body.pointer_mut(pointer).unwrap() = value;
@@ -128,7 +128,7 @@ async fn payment_answers_bad_bodies_with_problems_of_its_own() {
         ("a negative amount", &keyed, with("/amount", json!("-1")), 422, VALIDATION, &["/amount"]),
         ("no amount", &keyed, with("/amount", json!("0.00")), 422, VALIDATION, &["/amount"]),
         ("an amount that is no number", &keyed, with("/amount", json!("NaN")), 422, VALIDATION, &["/amount"]),
-        // What the mailer could not write to must not be paid for.
+        // The mailer cannot send to these addresses, so the order must not be paid.
         (
             "two recipients",
             &keyed,
@@ -137,11 +137,18 @@ async fn payment_answers_bad_bodies_with_problems_of_its_own() {
             VALIDATION,
             &["/customer/email"],
         ),
-        ("nobody", &keyed, with("/customer/email", json!("nobody")), 422, VALIDATION, &["/customer/email"]),
+        (
+            "no address",
+            &keyed,
+            with("/customer/email", json!("no-address")),
+            422,
+            VALIDATION,
+            &["/customer/email"],
+        ),
         ("an empty order", &keyed, with("/items", json!([])), 422, VALIDATION, &["/items"]),
         ("a line in a sku", &keyed, with("/items/0/sku", json!("A\nB")), 422, VALIDATION, &["/items/0/sku"]),
         (
-            "nothing of it",
+            "a quantity of zero",
             &keyed,
             with("/items/0/quantity", json!(0)),
             422,
@@ -169,7 +176,7 @@ async fn payment_answers_bad_bodies_with_problems_of_its_own() {
     }
     assert_untouched(&system).await;
 
-    // The contract grows by additions: a newer gateway may say more than payment knows.
+    // The contract grows by additions: payment accepts fields of a newer gateway.
     let mut newer = new_payment();
     newer["note"] = json!("hi");
     let answer = ask(payment, &request(line, &keyed, newer.to_string().as_bytes())).await;

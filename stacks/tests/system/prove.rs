@@ -1,4 +1,4 @@
-//! `stacks prove` on the local stack: what is whole is proven, and whatever is broken is named.
+//! `stacks prove` on the local stack: it proves a whole system, and names each defect of another.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl System {
         Program::start("stacks", &[&common[..], arguments].concat(), self.dir(), settings).ended().await
     }
 
-    /// The same where something is broken: the checks that say so, by name, and what each of them misses.
+    /// Runs `stacks prove` on a system with a defect: the failed checks, and what each of them misses.
     async fn disproves(&self, settings: &[(&str, &str)]) -> Vec<(String, Value)> {
         let ended = self.prove(&["--within", "4", "--json"], settings).await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -36,7 +36,7 @@ impl System {
     }
 }
 
-/// The checks that failed, and the reasons of the only one of this name.
+/// The reasons of the failed check of this name.
 fn reasons<'a>(broken: &'a [(String, Value)], name: &str) -> Vec<&'a str> {
     let missing = &broken.iter().find(|(check, _)| check == name).unwrap_or_else(|| panic!("{broken:?}")).1;
     missing.as_object().unwrap().keys().map(String::as_str).collect()
@@ -60,10 +60,10 @@ async fn the_local_stack_is_proven_whole() {
 }
 
 #[tokio::test]
-async fn what_prometheus_has_scraped_is_proven_where_it_is_part_of_the_stack() {
+async fn prometheus_is_proven_where_the_stack_has_it() {
     let system = System::with(&[("ALERTS", "")]).await;
     assert!(system.stack.prometheus_url().is_some(), "prometheus is missing: run `make test`");
-    // An order of earlier must count for nothing.
+    // Earlier orders must not count.
     system.place().await;
     system.reaches(Component::Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
     assert_whole(&system.prove(&[], &[]).await);
@@ -90,7 +90,7 @@ fn assert_whole(ended: &Ended) {
     }
 }
 
-/// A system in which one service has been started again with another setting.
+/// A system with one service restarted under another setting.
 async fn with_setting(service: Component, key: &str, value: &str) -> System {
     let mut system = System::start().await;
     system.kill(service);
@@ -103,7 +103,7 @@ async fn with_setting(service: Component, key: &str, value: &str) -> System {
 async fn a_service_with_its_exporter_off_is_named() {
     let system = with_setting(Component::Mailer, "OTEL_TRACES_EXPORTER", "none").await;
     let broken = system.disproves(&[]).await;
-    // Without spans there are no ids, and nothing that could be an exemplar.
+    // Without spans, lines have no trace id and histograms no exemplar.
     let expected = ["trace, whole", "log lines of all three", "exemplar of email-service"];
     assert_eq!(names(&broken), expected, "{broken:?}");
     let consumer = "no span email-service consumer `process checkout:payment.succeeded:mailer.payments`";
@@ -112,12 +112,12 @@ async fn a_service_with_its_exporter_off_is_named() {
         ["no span email-service client `send email`", consumer],
         "{broken:?}"
     );
-    // Every order is named with what it lacks.
+    // The report lists every order that lacks this span.
     assert_eq!(broken[0].1[consumer].as_array().unwrap().len(), ORDERS, "{broken:?}");
 }
 
 #[tokio::test]
-async fn spans_that_never_arrive_are_named_and_so_are_the_children_they_leave() {
+async fn missing_spans_and_their_orphans_are_named() {
     let nowhere = "http://127.0.0.1:9/v1/traces";
     let system = with_setting(Component::Payment, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", nowhere).await;
     let broken = system.disproves(&[]).await;
@@ -166,14 +166,14 @@ async fn exemplars_that_lead_nowhere_are_named() {
     assert!(reasons[0].starts_with(part), "{reasons:?}");
 }
 
-/// Mailpit's search, answered out of what our mail server has taken.
+/// Mailpit's search, over the e-mails that the fake mail server accepted.
 async fn mailpit(server: &SmtpServer) -> String {
     #[derive(serde::Deserialize)]
-    struct Asked {
+    struct Search {
         query: String,
     }
-    let search = async |State(server): State<Arc<SmtpServer>>, Query(asked): Query<Asked>| {
-        let found = server.accepted().into_iter().filter(|email| email.text.contains(&asked.query)).count();
+    let search = async |State(server): State<Arc<SmtpServer>>, Query(search): Query<Search>| {
+        let found = server.accepted().into_iter().filter(|email| email.text.contains(&search.query)).count();
         Json(json!({"messages_count": found}))
     };
     let pages = Router::new().route("/api/v1/search", get(search)).with_state(Arc::new(server.clone()));
@@ -184,7 +184,7 @@ async fn mailpit(server: &SmtpServer) -> String {
 }
 
 #[tokio::test]
-async fn an_email_that_is_sent_twice_is_named_and_one_that_is_sent_once_is_not() {
+async fn only_an_email_that_is_sent_twice_is_named() {
     for (bug, count) in [("", 1), ("mailer.sends_twice", 2)] {
         let server = SmtpServer::start().await.unwrap();
         let (smtp, web) = (server.url(), mailpit(&server).await);
@@ -203,7 +203,7 @@ async fn an_email_that_is_sent_twice_is_named_and_one_that_is_sent_once_is_not()
 }
 
 #[tokio::test]
-async fn a_stack_that_does_not_run_is_said_with_the_command_that_starts_it() {
+async fn a_stopped_stack_is_reported_with_the_command_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let prove = ["prove", "--stack", "local"];
     let ended = Program::start("stacks", &prove, dir.path(), &[]).ended().await;

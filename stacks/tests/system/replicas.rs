@@ -1,4 +1,4 @@
-//! Two of every service on one PostgreSQL database and one broker: they share the work, and nothing is done twice.
+//! Two replicas of every service on one PostgreSQL database and one broker share the work, and do nothing twice.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use testkit::{exposition::Samples, wait::eventually};
 
 use crate::harness::{Answer, Program, System, database, serving};
 
-/// A second one of each service, beside those of the system.
+/// A second replica of each service of a system.
 struct Second {
     payment: SocketAddr,
     mailer: SocketAddr,
@@ -74,7 +74,7 @@ async fn two_of_every_service_share_the_work_and_do_nothing_twice() {
         assert_eq!(answer.status, 201, "{answer:?}");
         orders.push(format!("{}.eml", answer.text("orderId")));
     }
-    // Whoever has settled it, the other one knows.
+    // Either replica knows the payments of the other.
     let repeated = place(&gateways[1], "key-0").await;
     assert_eq!((repeated.status, repeated.header("idempotent-replayed")), (201, "true"), "{repeated:?}");
     assert_eq!(format!("{}.eml", repeated.text("orderId")), orders[0]);
@@ -100,7 +100,7 @@ async fn two_of_every_service_share_the_work_and_do_nothing_twice() {
         if sent == 20.0 { Ok(()) } else { Err(format!("{sent} are")) }
     })
     .await;
-    let settled = metrics(second.payment).await.get("payment_processed_total{outcome=\"succeeded\"}");
-    assert_eq!(settled, 10.0, "each has done its half");
+    let share = metrics(second.payment).await.get("payment_processed_total{outcome=\"succeeded\"}");
+    assert_eq!(share, 10.0, "each replica settles half");
     assert_eq!(system.published(repeated.text("orderId")).await["status"], "paid");
 }

@@ -1,4 +1,4 @@
-//! Settings: all of them are listed, a bad one is named before anything starts, and `.env` comes second.
+//! Settings: `--help` lists them all, a bad one is named before the service starts, and the environment wins over `.env`.
 
 use std::{fs, net::TcpListener, path::Path};
 
@@ -7,11 +7,11 @@ use stacks::{address, process::Signal};
 use crate::harness::{Program, serving};
 
 const SERVICES: [&str; 3] = ["gateway", "payment", "mailer"];
-const TOKEN: &str = "token-that-nobody-may-see";
-const BROKER: &str = "amqp://user:password-that-nobody-may-see@127.0.0.1:1/%2f";
-const SMTP: &str = "smtp://user:password-that-nobody-may-see@127.0.0.1:1";
+const TOKEN: &str = "token-to-keep-secret";
+const BROKER: &str = "amqp://user:password-to-keep-secret@127.0.0.1:1/%2f";
+const SMTP: &str = "smtp://user:password-to-keep-secret@127.0.0.1:1";
 
-/// Settings with which each service would start; `with` goes over them, and no value means none at all.
+/// Settings with which each service starts, changed by `with`; `None` removes one.
 fn settings<'a>(with: &[(&'a str, Option<&'a str>)]) -> Vec<(&'a str, &'a str)> {
     let mut settings = vec![
         ("GATEWAY_LISTEN", "127.0.0.1:0"),
@@ -30,8 +30,8 @@ fn settings<'a>(with: &[(&'a str, Option<&'a str>)]) -> Vec<(&'a str, &'a str)> 
     settings
 }
 
-fn assert_silent(said: &str, case: &str) {
-    assert!(!said.contains("nobody-may-see"), "{case} prints a secret: {said}");
+fn assert_silent(output: &str, case: &str) {
+    assert!(!output.contains("to-keep-secret"), "{case} prints a secret: {output}");
 }
 
 fn entries(dir: &Path) -> Vec<String> {
@@ -96,24 +96,27 @@ async fn help_lists_every_setting_with_its_variable_and_default() {
         for variable in own.iter().chain(&shared) {
             assert!(ended.stdout.contains(&format!("[env: {variable}")), "{service} --help lacks {variable}");
         }
-        // A setting begins with its flag; what is said about it goes on to the next one.
+        // A setting begins with its flag, and its text ends at the next flag.
         let listed: Vec<&str> = ended.stdout.split("      --").skip(1).collect();
         assert!(listed.len() > own.len() + shared.len(), "{}", ended.stdout);
         for setting in listed {
             let flag = setting.split([' ', '\n']).next().unwrap();
             let variable = flag.to_ascii_uppercase().replace('-', "_");
-            // These do something else than to start the service, and only when somebody says so.
+            // These flags do not start the service, and have no variable.
             if ["help", "version", "healthcheck"].contains(&flag) {
                 continue;
             }
             assert!(setting.contains(&format!("[env: {variable}")), "{service}: --{setting}");
-            let needs_none = ["PAYMENT_TOKEN", "MAILER_TOKEN", "ALERTS_TOKEN", "AMQP_URL", "SMTP_URL"]
+            let has_no_default = ["PAYMENT_TOKEN", "MAILER_TOKEN", "ALERTS_TOKEN", "AMQP_URL", "SMTP_URL"]
                 .contains(&variable.as_str());
-            assert!(needs_none || setting.contains("[default: "), "{service}: --{setting}");
+            assert!(has_no_default || setting.contains("[default: "), "{service}: --{setting}");
             let meaning = setting.split_once('\n').map_or("", |(_, text)| text).trim();
-            assert!(setting.contains(". ") || meaning.len() > 10, "{service}: --{setting} says nothing");
+            assert!(
+                setting.contains(". ") || meaning.len() > 10,
+                "{service}: --{setting} has no description"
+            );
         }
-        assert_eq!(entries(dir.path()), Vec::<String>::new(), "{service} --help left something behind");
+        assert_eq!(entries(dir.path()), Vec::<String>::new(), "{service} --help wrote a file");
     }
 }
 
@@ -130,24 +133,24 @@ async fn a_bad_value_is_named_before_anything_starts() {
         (&["gateway"], "GATEWAY_TRACE_CONTEXT", "trust"),
         (&SERVICES, "BAGGAGE_ALLOWED", "a b"),
         (&["payment"], "PAYMENT_LISTEN", "localhost"),
-        (&["payment"], "PAYMENT_TOKEN", "nobody-may-see"),
+        (&["payment"], "PAYMENT_TOKEN", "to-keep-secret"),
         (&["gateway", "payment"], "PAYMENT_TOKEN", "changeme-changeme"),
         (&["gateway"], "ALERTS_TOKEN", "changeme-changeme"),
         (&["mailer"], "MAILER_TOKEN", "passwordpassword"),
-        (&["mailer"], "MAILER_TOKEN", "nobody-may-see"),
+        (&["mailer"], "MAILER_TOKEN", "to-keep-secret"),
         (&["mailer"], "MAIL_UNCERTAIN", "hope"),
         (&["mailer"], "MAIL_DEADLINE", "tomorrow"),
-        (&["payment"], "PAYMENT_DATABASE_URL", "mysql://user:password-that-nobody-may-see@localhost/db"),
+        (&["payment"], "PAYMENT_DATABASE_URL", "mysql://user:password-to-keep-secret@localhost/db"),
         (&["payment"], "PAYMENT_LATENCY", "500"),
         (&["payment"], "PAYMENT_DECLINE_RATE", "1.5"),
         (&["payment"], "PAYMENT_FAILURE_RATE", "NaN"),
         (&["payment"], "PAYMENT_LIMIT", "-1"),
-        (&["payment", "mailer"], "AMQP_URL", "http://user:password-that-nobody-may-see@localhost"),
-        (&["payment", "mailer"], "AMQP_URL", "amqp://user:password-that-nobody-may-see@localhost:port/%2f"),
+        (&["payment", "mailer"], "AMQP_URL", "http://user:password-to-keep-secret@localhost"),
+        (&["payment", "mailer"], "AMQP_URL", "amqp://user:password-to-keep-secret@localhost:port/%2f"),
         (&["mailer"], "MAILER_LISTEN", "127.0.0.1:70000"),
-        (&["mailer"], "MAILER_DATABASE_URL", "mysql://user:password-that-nobody-may-see@localhost/db"),
-        (&["mailer"], "SMTP_URL", "http://user:password-that-nobody-may-see@localhost"),
-        (&["mailer"], "MAIL_FROM", "nobody"),
+        (&["mailer"], "MAILER_DATABASE_URL", "mysql://user:password-to-keep-secret@localhost/db"),
+        (&["mailer"], "SMTP_URL", "http://user:password-to-keep-secret@localhost"),
+        (&["mailer"], "MAIL_FROM", "no-address"),
         (&["mailer"], "MAIL_LATENCY", "-1s"),
         (&SERVICES, "SHUTDOWN_DEADLINE", "ten"),
         (&SERVICES, "OTEL_TRACES_EXPORTER", "jaeger"),
@@ -168,9 +171,9 @@ async fn a_bad_value_is_named_before_anything_starts() {
             let settings = settings(&[(variable, Some(bad))]);
             let ended = Program::start(service, &[], dir.path(), &settings).ended().await;
             assert!(ended.code.is_some_and(|code| code != 0), "{case}: {ended:?}");
-            assert!(ended.stderr.contains(variable), "{case} does not name it: {ended:?}");
+            assert!(ended.stderr.contains(variable), "{case}: the variable is not named: {ended:?}");
             assert_silent(&format!("{}{}", ended.stdout, ended.stderr), &case);
-            assert_eq!(entries(dir.path()), Vec::<String>::new(), "{case} has started something");
+            assert_eq!(entries(dir.path()), Vec::<String>::new(), "{case} wrote a file");
         }
     }
 }
@@ -196,8 +199,8 @@ async fn a_missing_secret_is_named() {
 
 #[tokio::test]
 async fn a_busy_port_is_named_and_ends_the_service() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
     for (service, variable) in
         [("gateway", "GATEWAY_LISTEN"), ("payment", "PAYMENT_LISTEN"), ("mailer", "MAILER_LISTEN")]
     {
@@ -206,13 +209,13 @@ async fn a_busy_port_is_named_and_ends_the_service() {
         let ended = Program::start(service, &[], dir.path(), &settings).ended().await;
         assert!(ended.code.is_some_and(|code| code != 0), "{service}: {ended:?}");
         assert!(ended.stderr.contains("in use"), "{service}: {ended:?}");
-        assert!(ended.stderr.contains(&address), "{service} does not say which port: {ended:?}");
+        assert!(ended.stderr.contains(&address), "{service} does not name the port: {ended:?}");
         assert_silent(&ended.stderr, service);
     }
 }
 
 #[tokio::test]
-async fn dot_env_is_read_and_the_environment_goes_over_it() {
+async fn the_environment_overrides_dot_env() {
     let dir = tempfile::tempdir().unwrap();
     let (file, environment) = (address::free().unwrap(), address::free().unwrap());
     let text = format!("GATEWAY_LISTEN={file}\nPAYMENT_TOKEN={TOKEN}\nOTEL_TRACES_EXPORTER=none\n");

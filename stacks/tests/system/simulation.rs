@@ -1,4 +1,4 @@
-//! The switches of simulated trouble: behind a token, suspicious of what they are told, and gone after a restart.
+//! The simulation routes: they need a token, refuse bad values, and lose their state in a restart.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,15 +24,15 @@ async fn send(system: &System, service: Component, method: Method, body: Option<
     Answer::of(request.send().await.unwrap()).await
 }
 
-async fn simulate(system: &System, service: Component, wanted: &Value) -> Value {
-    let answer = send(system, service, Method::PUT, Some(wanted)).await;
+async fn simulate(system: &System, service: Component, simulation: &Value) -> Value {
+    let answer = send(system, service, Method::PUT, Some(simulation)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(send(system, service, Method::GET, None).await.body, answer.body);
     answer.body
 }
 
 #[tokio::test]
-async fn what_is_simulated_happens_and_what_is_left_out_is_as_the_settings_say() {
+async fn a_simulation_happens_and_omitted_fields_are_as_configured() {
     let mut system = System::with(&[("PAYMENT_LATENCY", "1ms")]).await;
     let usual = json!({"latency": "1ms", "declineRate": 0.0, "failureRate": 0.0});
     assert_eq!(send(&system, Payment, Method::GET, None).await.body, usual);
@@ -47,7 +47,7 @@ async fn what_is_simulated_happens_and_what_is_left_out_is_as_the_settings_say()
     assert_eq!(system.post(&[], None).await.status, 402);
     assert_eq!(simulate(&system, Payment, &json!({})).await, usual);
 
-    // A decline is written about, too.
+    // A declined order has an e-mail, too.
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
     let before = system.emails();
     let paused = simulate(&system, Mailer, &json!({"paused": true})).await;
@@ -55,10 +55,9 @@ async fn what_is_simulated_happens_and_what_is_left_out_is_as_the_settings_say()
     let placed = system.place().await;
     system.reaches(Mailer, "inbox_queued", 1.0).await;
     assert_eq!(system.emails(), before);
-    let line = eventually("the log line about it", async || {
+    let line = eventually("the log line about the simulation", async || {
         let lines = system.log("email-service");
-        let line = lines.into_iter().find(|line| line.contains("simulation changed"));
-        line.ok_or_else(|| "there is none yet".to_owned())
+        lines.into_iter().find(|line| line.contains("simulation changed"))
     })
     .await;
     assert!(line.contains("\"simulation.paused\":true") && line.contains("\"trace.id\":"), "{line}");
@@ -69,7 +68,7 @@ async fn what_is_simulated_happens_and_what_is_left_out_is_as_the_settings_say()
 }
 
 #[tokio::test]
-async fn a_simulation_that_is_none_is_refused_and_changes_nothing() {
+async fn an_invalid_simulation_is_refused_and_changes_nothing() {
     let system = System::start().await;
     for service in [Payment, Mailer] {
         let address = system.stack.layout().listens(service)[0].0;
@@ -94,7 +93,7 @@ async fn a_simulation_that_is_none_is_refused_and_changes_nothing() {
             ("a latency without unit", &json, r#"{"latency": "5"}"#, 422, VALIDATION, &["/latency"]),
             ("a latency without end", &json, r#"{"latency": "1h"}"#, 422, VALIDATION, &["/latency"]),
             (
-                "two things at once",
+                "two bad fields",
                 &json,
                 r#"{"latency": "soon", "failureRate": 1.5}"#,
                 422,

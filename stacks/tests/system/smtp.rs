@@ -1,11 +1,11 @@
-//! The e-mail over SMTP: it arrives, is tried again after a "later", and given up after a "never".
+//! E-mails over SMTP: a temporary refusal is retried, and a permanent one makes a dead letter.
 
 use stacks::{local::layout::Component::Mailer, trace::ORDER};
 use testkit::smtp::{Behavior, SmtpServer};
 
 use crate::harness::{Placed, System, books};
 
-/// A system and its mail server, which gives these answers to the first e-mails.
+/// A system and its mail server, which has these behaviors towards the first e-mails.
 async fn system(behaviors: &[Behavior]) -> (System, SmtpServer) {
     let server = SmtpServer::start().await.unwrap();
     server.script(behaviors);
@@ -37,14 +37,14 @@ async fn an_email_arrives_over_smtp_in_its_envelope() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_later_is_asked_again_and_gets_the_email_once() {
+async fn a_temporary_refusal_is_retried_until_one_email_arrives() {
     let (system, server) = system(&[Behavior::Refuse("451 later"), Behavior::Refuse("421 busy")]).await;
     let order = system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
     assert_eq!(server.accepted().len(), 1);
     let ids: Vec<_> = server.offered().iter().map(|(email, _)| message_id(&email.text)).collect();
     assert_eq!(ids.len(), 3);
-    assert!(ids.iter().all(|id| *id == ids[0]), "every attempt is the same e-mail: {ids:?}");
+    assert!(ids.iter().all(|id| *id == ids[0]), "an attempt has another Message-ID: {ids:?}");
     assert_eq!(attempts(&system).await, [1.0, 2.0, 0.0]);
 
     let trace = system.trace_with(&order.trace, &[ORDER[5]; 3]).await;
@@ -56,7 +56,7 @@ async fn a_server_that_says_later_is_asked_again_and_gets_the_email_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_never_makes_a_dead_letter_and_the_next_email_arrives() {
+async fn a_permanent_refusal_makes_a_dead_letter_and_delays_no_other() {
     let (system, server) = system(&[Behavior::Refuse("550 no such customer")]).await;
     system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"dead\"}", 1.0).await;
@@ -65,11 +65,7 @@ async fn a_server_that_says_never_makes_a_dead_letter_and_the_next_email_arrives
 
     system.place().await;
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
-    assert_eq!(
-        (server.offered().len(), server.accepted().len()),
-        (2, 1),
-        "the dead letter is not tried again"
-    );
+    assert_eq!((server.offered().len(), server.accepted().len()), (2, 1), "the dead letter was tried again");
     assert_eq!(attempts(&system).await, [1.0, 0.0, 1.0]);
 }
 

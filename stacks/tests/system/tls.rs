@@ -1,5 +1,5 @@
-//! TLS towards broker, mail server and trace backend: spoken where the URL asks for it, with whom the authority
-//! vouches for, and with nobody else. In that case nothing is said at all.
+//! TLS to broker, mail server, trace backend and database: used where the URL asks for it, and only with a server whose
+//! certificate the authority has signed. Any other server gets no byte of content.
 
 use reqwest::Url;
 use stacks::{address, local::layout::Component::Mailer, secrets, trace::ORDER};
@@ -11,7 +11,7 @@ const HERE: &str = "127.0.0.1";
 /// `AUTH PLAIN` of ada with the password s3same.
 const LOGIN: &str = "AUTH PLAIN AGFkYQBzM3NhbWU=";
 
-/// `AMQP_URL` of the same vhost through a front.
+/// The `AMQP_URL` of a virtual host through a front.
 fn amqps(vhost: &VirtualHost, front: &Front) -> String {
     let url: Url = vhost.amqp_url().parse().unwrap();
     let password = url.password().unwrap();
@@ -25,7 +25,7 @@ async fn broker_front(vhost: &VirtualHost, authority: &Authority, name: &str) ->
 }
 
 #[tokio::test]
-async fn an_order_goes_all_its_way_over_tls() {
+async fn an_order_completes_over_tls() {
     let authority = Authority::new();
     let vhost = VirtualHost::create().await;
     let broker = broker_front(&vhost, &authority, HERE).await;
@@ -55,7 +55,7 @@ async fn an_order_goes_all_its_way_over_tls() {
 }
 
 #[tokio::test]
-async fn a_mail_server_that_has_to_change_over_to_tls_gets_login_and_email_after_that() {
+async fn starttls_comes_before_login_and_email() {
     let authority = Authority::new();
     let server = SmtpServer::start().await.unwrap();
     let front = Front::with_starttls(server.address(), authority.acceptor(HERE)).await;
@@ -70,13 +70,13 @@ async fn a_mail_server_that_has_to_change_over_to_tls_gets_login_and_email_after
 }
 
 #[tokio::test]
-async fn a_mail_server_that_can_not_be_trusted_gets_neither_login_nor_email() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
+async fn an_untrusted_mail_server_gets_neither_login_nor_email() {
+    let (authority, unknown_authority) = (Authority::new(), Authority::new());
     let plain = SmtpServer::start().await.unwrap();
     let wrong_name = Front::with_starttls(plain.address(), authority.acceptor("mail.example.org")).await;
-    let unknown = Front::before(plain.address(), stranger.acceptor(HERE)).await;
+    let unknown = Front::before(plain.address(), unknown_authority.acceptor(HERE)).await;
     for url in [
-        // Somebody on the way has taken the offer of STARTTLS out.
+        // An attacker has removed the offer of STARTTLS.
         format!("smtp://ada:s3same@{}?tls=required", plain.address()),
         format!("smtp://ada:s3same@{}?tls=required", wrong_name.address),
         format!("smtps://ada:s3same@{}", unknown.address),
@@ -84,7 +84,7 @@ async fn a_mail_server_that_can_not_be_trusted_gets_neither_login_nor_email() {
     ] {
         let system = System::with(&[("SSL_CERT_FILE", &authority.file()), ("SMTP_URL", &url)]).await;
         system.place().await;
-        eventually("the e-mail to be put off", async || {
+        eventually("a retry of the e-mail", async || {
             let samples = system.metrics(Mailer).await;
             samples.get("emails_sent_total{outcome=\"retried\"}") > 0.0
         })
@@ -97,12 +97,12 @@ async fn a_mail_server_that_can_not_be_trusted_gets_neither_login_nor_email() {
 }
 
 #[tokio::test]
-async fn a_broker_or_trace_backend_that_can_not_be_trusted_hears_nothing() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
+async fn an_untrusted_broker_or_trace_backend_gets_nothing() {
+    let (authority, unknown_authority) = (Authority::new(), Authority::new());
     let vhost = VirtualHost::create().await;
-    for (vouching, name) in [(&stranger, HERE), (&authority, "broker.example.org")] {
-        let broker = broker_front(&vhost, vouching, name).await;
-        let traces = Front::before(broker.address, vouching.acceptor(name)).await;
+    for (signer, name) in [(&unknown_authority, HERE), (&authority, "broker.example.org")] {
+        let broker = broker_front(&vhost, signer, name).await;
+        let traces = Front::before(broker.address, signer.acceptor(name)).await;
         let dir = tempfile::tempdir().unwrap();
         let listen = address::free().unwrap();
         let payment = Program::start(
@@ -115,11 +115,11 @@ async fn a_broker_or_trace_backend_that_can_not_be_trusted_hears_nothing() {
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{}", traces.address)),
                 ("OTEL_BSP_SCHEDULE_DELAY", "50"),
                 ("PAYMENT_LISTEN", &listen.to_string()),
-                ("PAYMENT_TOKEN", "a token that nobody knows"),
+                ("PAYMENT_TOKEN", "a token of this test"),
             ],
         );
         serving(listen).await;
-        // Makes a span, which wants to leave.
+        // Makes a span to export.
         reqwest::get(format!("http://{listen}/payments/1")).await.unwrap();
         for front in [&broker, &traces] {
             eventually("a refusal", async || front.refused() > 0).await;
@@ -130,14 +130,14 @@ async fn a_broker_or_trace_backend_that_can_not_be_trusted_hears_nothing() {
 }
 
 #[tokio::test]
-async fn with_nobody_to_trust_a_service_says_what_to_do() {
+async fn a_missing_certificate_file_is_named_with_its_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let settings = [
         ("SSL_CERT_FILE", "no-such-file.pem"),
         ("AMQP_URL", "amqps://user:password@127.0.0.1:1/%2f"),
         ("OTEL_TRACES_EXPORTER", "none"),
         ("PAYMENT_LISTEN", "127.0.0.1:0"),
-        ("PAYMENT_TOKEN", "a token that nobody knows"),
+        ("PAYMENT_TOKEN", "a token of this test"),
     ];
     let ended = Program::start("payment", &[], dir.path(), &settings).ended().await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -145,8 +145,8 @@ async fn with_nobody_to_trust_a_service_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_database_is_spoken_to_over_tls_or_not_at_all() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
+async fn a_database_with_an_untrusted_certificate_is_refused() {
+    let (authority, unknown_authority) = (Authority::new(), Authority::new());
     let database: Url = database().parse().unwrap();
     let server = format!("{HERE}:{}", database.port().unwrap()).parse().unwrap();
     let front = Front::with_ssl_request(server, authority.acceptor(HERE)).await;
@@ -164,7 +164,7 @@ async fn a_database_is_spoken_to_over_tls_or_not_at_all() {
 
     let accepted = front.accepted();
     let mut env = secrets::read(&system.dir().join(".env")).unwrap();
-    env.extend(settings(&stranger).map(|(key, value)| (key.to_owned(), value)));
+    env.extend(settings(&unknown_authority).map(|(key, value)| (key.to_owned(), value)));
     env.insert("AMQP_URL".to_owned(), system.vhost.amqp_url());
     let env: Vec<(&str, &str)> = env.iter().map(|(key, value)| (&**key, &**value)).collect();
     let refused = Program::start("payment", &[], system.dir(), &env).ended().await;

@@ -1,4 +1,4 @@
-//! One order is one trace: which spans it has, who is whose parent, and what each of them says.
+//! One order is one trace: its spans, their parents and their attributes.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ fn path(trace: &Trace) -> [&Span; 7] {
     [gateway, call, payment, SETTLE, publish, process, email].map(|named| trace.find(named).unwrap())
 }
 
-/// The attributes must include these.
-fn assert_says(span: &Span, expected: &[(&str, &str)]) {
+/// Checks that the attributes of a span include these.
+fn assert_attributes(span: &Span, expected: &[(&str, &str)]) {
     for (key, value) in expected {
         let found = span.attributes.get(*key).map(plain);
         assert_eq!(found.as_deref(), Some(*value), "{key} of `{}`: {:?}", span.name, span.attributes);
@@ -48,7 +48,7 @@ async fn an_order_is_one_trace() {
 }
 
 #[tokio::test]
-async fn an_order_of_a_synthetic_client_is_marked_in_its_span_and_its_line_and_no_other_is() {
+async fn only_orders_of_synthetic_clients_are_marked() {
     let system = System::start().await;
     let key = "user_agent.synthetic.type";
     for (agent, expected) in [("omnitrace-prove/0.1.0 (synthetic)", Some("test")), ("curl/8.0", None)] {
@@ -64,14 +64,14 @@ async fn an_order_of_a_synthetic_client_is_marked_in_its_span_and_its_line_and_n
 }
 
 #[tokio::test]
-async fn spans_over_http_say_what_the_conventions_ask() {
+async fn http_spans_follow_the_semantic_conventions() {
     let system = System::start().await;
     let order = system.place().await;
     let trace = system.trace(&order.trace).await;
     let [gateway, call, payment, settle, ..] = path(&trace);
     let layout = system.stack.layout();
-    let (own, its) = (layout.gateway.port().to_string(), layout.payment.port().to_string());
-    assert_says(
+    let (gateway_port, payment_port) = (layout.gateway.port().to_string(), layout.payment.port().to_string());
+    assert_attributes(
         gateway,
         &[
             ("http.request.method", "POST"),
@@ -80,13 +80,13 @@ async fn spans_over_http_say_what_the_conventions_ask() {
             ("url.path", "/create-order"),
             ("url.scheme", "http"),
             ("server.address", "127.0.0.1"),
-            ("server.port", &own),
+            ("server.port", &gateway_port),
             ("client.address", "127.0.0.1"),
             ("network.protocol.version", "1.1"),
             ("order.id", &order.id),
         ],
     );
-    assert_says(
+    assert_attributes(
         call,
         &[
             ("http.request.method", "POST"),
@@ -94,10 +94,10 @@ async fn spans_over_http_say_what_the_conventions_ask() {
             ("url.full", &format!("{}/process-payment", system.stack.payment_url())),
             ("url.template", "/process-payment"),
             ("server.address", "127.0.0.1"),
-            ("server.port", &its),
+            ("server.port", &payment_port),
         ],
     );
-    assert_says(
+    assert_attributes(
         payment,
         &[
             ("http.request.method", "POST"),
@@ -105,14 +105,14 @@ async fn spans_over_http_say_what_the_conventions_ask() {
             ("http.response.status_code", "200"),
             ("url.path", "/process-payment"),
             ("server.address", "127.0.0.1"),
-            ("server.port", &its),
+            ("server.port", &payment_port),
         ],
     );
-    assert_says(settle, &[("order.id", &order.id), ("payment.outcome", "succeeded")]);
+    assert_attributes(settle, &[("order.id", &order.id), ("payment.outcome", "succeeded")]);
 }
 
 #[tokio::test]
-async fn spans_over_the_broker_say_what_the_conventions_ask() {
+async fn messaging_spans_follow_the_semantic_conventions() {
     let system = System::start().await;
     let order = system.place().await;
     let trace = system.trace(&order.trace).await;
@@ -125,8 +125,8 @@ async fn spans_over_the_broker_say_what_the_conventions_ask() {
         ("messaging.message.id", message.as_str()),
         ("order.id", order.id.as_str()),
     ];
-    assert_says(publish, &shared);
-    assert_says(
+    assert_attributes(publish, &shared);
+    assert_attributes(
         publish,
         &[
             ("messaging.operation.name", "publish"),
@@ -134,8 +134,8 @@ async fn spans_over_the_broker_say_what_the_conventions_ask() {
             ("messaging.destination.name", "checkout:payment.succeeded"),
         ],
     );
-    assert_says(process, &shared);
-    assert_says(
+    assert_attributes(process, &shared);
+    assert_attributes(
         process,
         &[
             ("messaging.operation.name", "process"),
@@ -143,7 +143,7 @@ async fn spans_over_the_broker_say_what_the_conventions_ask() {
             ("messaging.destination.name", "checkout:payment.succeeded:mailer.payments"),
         ],
     );
-    assert_says(
+    assert_attributes(
         email,
         &[
             ("email.transport", "file"),
@@ -166,7 +166,7 @@ async fn no_span_carries_personal_data() {
 }
 
 #[tokio::test]
-async fn a_clients_own_trace_is_continued() {
+async fn the_trace_of_a_client_is_continued() {
     let system = System::start().await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let answer = system.post(&[("traceparent", &format!("00-{trace}-{CLIENT}-01"))], None).await;
@@ -207,11 +207,11 @@ async fn a_malformed_traceparent_starts_a_new_trace_and_fails_nothing() {
         assert_eq!(trace.find(ORDER[0]).unwrap().parent, None, "{bad}");
         traces.insert(answer.trace());
     }
-    assert_eq!(traces.len(), answers.len(), "every order has a trace of its own");
+    assert_eq!(traces.len(), answers.len(), "two orders share a trace");
 }
 
 #[tokio::test]
-async fn of_what_a_client_sends_along_only_what_is_listed_reaches_the_broker() {
+async fn only_allowed_baggage_and_trace_state_reach_the_broker() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let parent = format!("00-{trace}-{CLIENT}-01");
     let long = vec!["a=1"; 33].join(",");
@@ -232,15 +232,15 @@ async fn of_what_a_client_sends_along_only_what_is_listed_reaches_the_broker() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_faces_strangers_links_to_their_trace_and_starts_its_own() {
+async fn the_setting_link_starts_a_trace_linked_to_the_client() {
     let system = System::with(&[("GATEWAY_TRACE_CONTEXT", "link")]).await;
     system.vhost.copy_to("copies").await;
-    let theirs = "4bf92f3577b34da6a3ce929d0e0e4736";
-    // Not recorded there; that is no reason not to record it here.
-    let sent = [("traceparent", &*format!("00-{theirs}-{CLIENT}-00")), ("tracestate", "vendor=1")];
+    let client_trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    // The client's trace is not sampled; the gateway samples its own.
+    let sent = [("traceparent", &*format!("00-{client_trace}-{CLIENT}-00")), ("tracestate", "vendor=1")];
     let answer = system.post(&sent, None).await;
     assert_eq!(answer.status, 201, "{answer:?}");
-    assert_ne!(answer.trace(), theirs);
+    assert_ne!(answer.trace(), client_trace);
     let trace = system.trace(answer.trace()).await;
     let gateway = path(&trace)[0];
     assert_eq!((gateway.parent.as_deref(), &gateway.links[..]), (None, &[CLIENT.to_owned()][..]));

@@ -1,5 +1,5 @@
-//! The command `stacks` as the Makefile calls it: `up` proves one order, a second `up` changes nothing, `down`
-//! stops exactly what was started.
+//! `stacks up` and `down` as the Makefile calls them: `up` proves one order, a second `up` changes nothing, and `down`
+//! stops exactly the processes that were started.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -13,7 +13,7 @@ use testkit::{rabbitmq::VirtualHost, wait::eventually};
 
 use crate::harness::{Ended, Program};
 
-/// A directory that a stack is started in; whatever happens, nothing of it stays.
+/// The directory of a stack. Dropping it kills the processes of the stack.
 struct Root(TempDir);
 
 impl Root {
@@ -53,7 +53,7 @@ fn assert_well(ended: &Ended) {
 #[tokio::test]
 async fn up_proves_one_order_and_down_leaves_nothing() {
     let root = Root::new();
-    // Without AMQP_URL it brings a broker of its own.
+    // Without AMQP_URL, `up` starts a broker.
     let up = root.stacks(&["up", "--free-ports"], &[]).await;
     assert_well(&up);
     let processes = root.processes();
@@ -82,7 +82,7 @@ async fn up_proves_one_order_and_down_leaves_nothing() {
         up.stdout.split_whitespace().find(|word| word.starts_with(&link)).expect("a link to the trace");
     let page = http::client().unwrap().get(link).send().await.unwrap();
     assert_eq!(page.status(), 200);
-    assert!(page.text().await.unwrap().contains("Jaeger UI"), "{link} is not Jaeger's");
+    assert!(page.text().await.unwrap().contains("Jaeger UI"), "{link} is no page of Jaeger");
 
     let again = root.stacks(&["up", "--free-ports"], &[]).await;
     assert_well(&again);
@@ -103,7 +103,7 @@ async fn up_proves_one_order_and_down_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_order_can_be_looked_up_with_a_broker_of_the_users_and_after_a_restart() {
+async fn an_order_is_found_with_a_given_broker_and_after_a_restart() {
     let (root, vhost) = (Root::new(), VirtualHost::create().await);
     let amqp = vhost.amqp_url();
     let settings = [("AMQP_URL", amqp.as_str()), ("MAIL_LATENCY", "0ms"), ("PAYMENT_LATENCY", "0ms")];
@@ -123,7 +123,7 @@ async fn an_order_can_be_looked_up_with_a_broker_of_the_users_and_after_a_restar
         assert!(logs.stdout.contains(service), "{service} is not in {}", logs.stdout);
     }
 
-    // What has ended is started again, at its old place; the rest stays.
+    // Only the killed process is started again, on its old port.
     let before = root.processes();
     before[&Component::Payment].kill();
     assert_ne!(root.stacks(&["status"], &settings).await.code, Some(0));
@@ -146,8 +146,8 @@ async fn an_order_can_be_looked_up_with_a_broker_of_the_users_and_after_a_restar
 #[tokio::test]
 async fn a_busy_port_is_named_before_anything_is_started() {
     let (root, vhost) = (Root::new(), VirtualHost::create().await);
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
     let amqp = vhost.amqp_url();
     let up = root.stacks(&["up", "--free-ports"], &[("AMQP_URL", &amqp), ("GATEWAY_LISTEN", &address)]).await;
     assert_eq!(up.code, Some(1), "{}", up.stderr);
@@ -159,10 +159,10 @@ async fn a_busy_port_is_named_before_anything_is_started() {
 }
 
 #[tokio::test]
-async fn without_prometheus_it_comes_up_all_the_same_and_says_what_is_missing() {
+async fn up_without_prometheus_succeeds_and_names_what_is_missing() {
     let (root, vhost) = (Root::new(), VirtualHost::create().await);
     let amqp = vhost.amqp_url();
-    // A machine on which nothing is installed; ours are found beside `stacks`.
+    // With an empty search path nothing is installed; the services are found beside `stacks`.
     let settings = [("AMQP_URL", amqp.as_str()), ("MAIL_LATENCY", "0ms"), ("PATH", "/nowhere")];
     let up = root.stacks(&["up", "--free-ports"], &settings).await;
     assert_well(&up);

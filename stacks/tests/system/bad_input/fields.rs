@@ -1,4 +1,4 @@
-//! JSON that is no order: whichever field is wrong is named.
+//! JSON that is no order: the answer names each wrong field.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{Case, JSON, Problem, books, order};
 
 const WRONG: super::Expected = Problem(422, "/problems/validation");
 
-/// A valid order, in which one field has another value.
+/// A valid order with another value in one field.
 fn field(pointer: &'static str, wrong: Value, blamed: &'static str) -> Case {
     let mut body = books("ada@example.org");
     let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -32,7 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn shapes() -> Vec<Case> {
     let several =
-        json!({"customer": {"email": "nobody"}, "items": [{"sku": "A", "quantity": 0}], "note": "hi"});
+        json!({"customer": {"email": "no-address"}, "items": [{"sku": "A", "quantity": 0}], "note": "hi"});
     let several = order("several fields", JSON, several.to_string().as_bytes(), WRONG).blames(&[
         "/currency",
         "/customer/email",

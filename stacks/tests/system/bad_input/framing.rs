@@ -1,4 +1,4 @@
-//! What is no HTTP, or ends where it should not.
+//! Requests that are no HTTP, or end too early.
 
 use super::{Case, Empty, Harmless, JSON, Problem, raw};
 
@@ -79,10 +79,10 @@ fn heads() -> Vec<Case> {
             Empty(400),
         ),
         raw("a method that is none", "G(T / HTTP/1.1\r\nhost: a\r\n\r\n", Empty(400)),
-        // actix takes both, and RFC 9112 allows it: a lone line feed ends a line, and there is no host that is ours
-        // alone. No proxy stands before the gateway that could read the same bytes differently.
+        // RFC 9112 allows a lone line feed as the end of a line, and the gateway has no host name of its own. No proxy
+        // stands before it that could read the same bytes differently.
         raw("line feeds alone", "GET /nothing HTTP/1.1\nhost: a\n\n", nothing()),
-        raw("somebody else's host", "GET /nothing HTTP/1.1\r\nhost: example.org\r\n\r\n", nothing()),
+        raw("a foreign host", "GET /nothing HTTP/1.1\r\nhost: example.org\r\n\r\n", nothing()),
     ]
 }
 

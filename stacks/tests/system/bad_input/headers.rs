@@ -1,4 +1,4 @@
-//! Headers: what the body is said to be, what the answer should be, and keys.
+//! Headers: content type and encoding, Accept, idempotency keys, trace context.
 
 use super::{Case, Harmless, JSON, MALFORMED, Problem, books, case, order, raw};
 
@@ -67,7 +67,7 @@ fn answers() -> Vec<Case> {
         accept("application/xml, text/*;q=0.5"),
         accept("application/json;q=0"),
         case(
-            "accept on the way to an order",
+            "accept for an order",
             "GET /orders/7",
             "accept: image/png\r\n",
             b"",
@@ -85,7 +85,7 @@ fn answers() -> Vec<Case> {
     ]
 }
 
-/// A request that is refused for its body alone, with headers that must not make it worse.
+/// Requests that are refused for their body; their headers must not change the answer.
 fn harmless() -> Vec<Case> {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let baggage = (0..200).map(|index| format!("k{index}=v")).collect::<Vec<_>>().join(",");
@@ -100,13 +100,13 @@ fn harmless() -> Vec<Case> {
         ("10 KiB of trace state", tracestate),
         ("200 pieces of baggage", format!("baggage: {baggage}\r\n")),
         (
-            "said to be forwarded",
+            "forwarding headers",
             "x-forwarded-for: 1.2.3.4\r\nx-forwarded-host: a\r\nforwarded: for=b\r\n".to_owned(),
         ),
-        ("a token that nobody asked for", "authorization: Bearer nonsense\r\n".to_owned()),
+        ("a token that is not needed", "authorization: Bearer nonsense\r\n".to_owned()),
         ("a foreign origin", "origin: https://example.org\r\n".to_owned()),
-        ("a strange agent", "user-agent: ${jndi:ldap://example.org} \u{202e} '; --\r\n".to_owned()),
-        ("what is accepted has a bad weight", "accept: */*;q=many\r\n".to_owned()),
+        ("an agent with markup", "user-agent: ${jndi:ldap://example.org} \u{202e} '; --\r\n".to_owned()),
+        ("Accept with a bad weight", "accept: */*;q=many\r\n".to_owned()),
     ];
     let refused = |(name, headers): (&str, String)| {
         order(name, &format!("{JSON}{headers}"), b"{", Problem(400, MALFORMED))

@@ -1,4 +1,4 @@
-//! Bodies that are no JSON, or not what may be in one.
+//! Bodies that are no JSON, or too large.
 
 use super::{Case, JSON, MALFORMED, Problem, books, order, raw};
 

@@ -1,7 +1,7 @@
-//! Bad input over a real socket: each gets its problem document, with the field and the trace, and none of it
+//! Bad input over a real socket: each request gets its problem document, with the field and the trace, and none
 //! reaches payment.
 //!
-//! What an order doesn't have is not in the tables: card data, dates, signed webhooks, somebody else's orders.
+//! The tables leave out what an order does not have: card data, dates, signed webhooks, access to orders of others.
 
 mod fields;
 mod framing;
@@ -19,23 +19,22 @@ use crate::harness::{Answer, Connection, System, ask, books, request};
 const JSON: &str = "content-type: application/json\r\n";
 const MALFORMED: &str = "/problems/malformed-json";
 
-/// A request that is wrong, and what must become of it.
+/// A bad request and its expected answer.
 struct Case {
     name: String,
     request: Vec<u8>,
     expected: Expected,
     pointers: Vec<&'static str>,
-    /// Whether the connection must be closed after the answer; else it must take another request.
+    /// True if the connection must close after the answer; otherwise it must accept another request.
     closes: bool,
 }
 
 enum Expected {
     /// A problem document of this type.
     Problem(u16, &'static str),
-    /// The one exception: what is no HTTP never gets as far as the application, and actix answers by itself,
-    /// with an empty body.
+    /// An empty body: actix itself answers a request that is no HTTP, before the application sees it.
     Empty(u16),
-    /// An ordinary answer: what is strange about the request does no harm.
+    /// An ordinary answer: the request is unusual but valid.
     Harmless(u16),
 }
 use Expected::{Empty, Harmless, Problem};
@@ -75,8 +74,8 @@ impl Case {
     }
 }
 
-/// What moves downstream when a request gets through; there must be none of it.
-async fn moved(system: &System) -> [f64; 5] {
+/// Requests, payments, events and e-mails behind the gateway: zero unless a request got through.
+async fn downstream(system: &System) -> [f64; 5] {
     let (payment, mailer) = (system.metrics(Payment).await, system.metrics(Mailer).await);
     [
         payment.sum("http_request_duration_seconds_count", &[("route", "/process-payment")]),
@@ -88,10 +87,10 @@ async fn moved(system: &System) -> [f64; 5] {
 }
 
 #[tokio::test]
-async fn bad_input_gets_its_problem_document_and_nothing_reaches_payment() {
+async fn bad_input_gets_a_problem_document_and_reaches_no_payment() {
     let system = System::with(&[("GATEWAY_BODY_DEADLINE", "500ms"), ("GATEWAY_RATE_LIMIT", "0")]).await;
     let gateway = system.stack.layout().gateway;
-    assert_eq!(moved(&system).await, [0.0; 5]);
+    assert_eq!(downstream(&system).await, [0.0; 5]);
     let cases: Vec<Case> =
         [json::cases(), fields::cases(), headers::cases(), routing::cases(), framing::cases()]
             .into_iter()
@@ -109,11 +108,11 @@ async fn bad_input_gets_its_problem_document_and_nothing_reaches_payment() {
             assert_eq!(connection.answer().await.status, 200, "after {}", case.name);
         }
     }
-    assert_eq!(moved(&system).await, [0.0; 5], "something got through");
+    assert_eq!(downstream(&system).await, [0.0; 5], "a bad request got through");
 
     let placed = system.place().await;
     system.email(&placed.id).await;
-    assert_eq!(moved(&system).await, [1.0, 1.0, 0.0, 1.0, 1.0], "and a good order still does");
+    assert_eq!(downstream(&system).await, [1.0, 1.0, 0.0, 1.0, 1.0], "a good order gets through");
 }
 
 #[tokio::test]
@@ -122,19 +121,19 @@ async fn a_thousand_bad_requests_make_no_new_series() {
     let pair = |index: usize| {
         let agent = format!("user-agent: agent-{index}\r\n");
         let nowhere = request(&format!("GET /nowhere-{index}?q={index}"), &agent, b"");
-        let unheard = request(&format!("BREW{index} /create-order"), &agent, b"");
-        [nowhere, unheard].concat()
+        let unknown = request(&format!("BREW{index} /create-order"), &agent, b"");
+        [nowhere, unknown].concat()
     };
     let mut connection = Connection::to(system.stack.layout().gateway).await;
     let mut series = 0;
     for index in 0..500 {
-        // The answers come in the order of the requests, however many of these are sent at once.
+        // Answers keep the order of pipelined requests.
         if index % 50 == 0 {
             let batch: Vec<u8> = (index..index + 50).flat_map(pair).collect();
             connection.send(&batch).await;
         }
         connection.answer().await.assert_problem(404, "/problems/not-found", "nowhere");
-        connection.answer().await.assert_problem(405, "/problems/method-not-allowed", "unheard-of");
+        connection.answer().await.assert_problem(405, "/problems/method-not-allowed", "unknown method");
         if index == 0 {
             series = system.metrics(Gateway).await.len();
         }
@@ -143,7 +142,7 @@ async fn a_thousand_bad_requests_make_no_new_series() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_one() {
+async fn a_wrong_method_is_answered_with_the_allowed_ones() {
     let system = System::start().await;
     let Layout { gateway, payment, mailer, .. } = *system.stack.layout();
     for (address, line, allow) in [
@@ -165,7 +164,7 @@ async fn a_wrong_method_is_told_the_right_one() {
 async fn head_is_answered_like_get_without_a_body() {
     let system = System::start().await;
     let id = system.place().await.id;
-    // Else what it is about may change between the two answers.
+    // Until its event is published, the state of the order may change between the two answers.
     system.published(&id).await;
     let mut connection = Connection::to(system.stack.layout().gateway).await;
     for path in ["/", "/openapi.json", &format!("/orders/{id}"), "/livez", "/orders/7"] {

@@ -1,4 +1,4 @@
-//! Messages as anybody with access to the broker could send them.
+//! Messages that a program with access to the broker could send.
 
 use serde_json::{Value, json};
 use testkit::event::paid;
@@ -11,7 +11,7 @@ pub(super) struct Message {
     /// `string`, or `base64` for other bytes.
     pub(super) encoding: &'static str,
     pub(super) order: String,
-    /// How the reason begins that it is parked for.
+    /// The start of the reason for parking it.
     pub(super) reason: &'static str,
 }
 
@@ -67,7 +67,7 @@ fn without(pointer: &str) -> Message {
     .parked(NO_EVENT)
 }
 
-/// None of them may become an e-mail.
+/// Messages that must be parked.
 pub(super) fn unreadable() -> Vec<Message> {
     let missing = [
         "/specversion",
@@ -130,7 +130,7 @@ fn envelopes() -> Vec<Message> {
     vec![
         field("/specversion", json!("2.0"), version),
         field("/specversion", json!("0.3"), version),
-        field("/source", json!("/somebody-else"), "no event of payment: source is not /payment-service"),
+        field("/source", json!("/another-service"), "no event of payment: source is not /payment-service"),
         field("/type", json!("payment.refunded"), NO_EVENT),
         field("/id", json!("7"), NO_EVENT),
         field("/id", json!(Uuid::new_v4()), ID),
@@ -172,7 +172,7 @@ fn texts() -> Vec<Message> {
     let reason = "not what the contract allows: /data/reason is not a line of text";
     vec![
         email(""),
-        email("nobody"),
+        email("no-address"),
         email("ada@example.org\r\nBcc: eve@example.org"),
         email("ada@example.org>\r\nRCPT TO:<eve@example.org"),
         email("ada@example.org,eve@example.org"),
@@ -209,7 +209,7 @@ fn amounts() -> Vec<Message> {
     ]
 }
 
-/// Strange, but events: each becomes its e-mail.
+/// Unusual events that must become e-mails.
 pub(super) fn harmless() -> Vec<Message> {
     let headers = |name: &str, headers: Value| event(name, |_| {}).with("headers", headers);
     let many: serde_json::Map<String, Value> = (0..1000).map(|n| (format!("h{n}"), json!(n))).collect();
@@ -219,13 +219,13 @@ pub(super) fn harmless() -> Vec<Message> {
         headers("a traceparent of lists", json!({"traceparent": ["00"], "tracestate": {"a": {"b": []}}})),
         headers("a thousand headers", Value::Object(many)),
         headers("10 KB of trace state", json!({"tracestate": format!("a={}", "b".repeat(10_000))})),
-        event("said to be text", |_| {}).with("content_type", json!("text/plain; charset=utf-16")),
-        event("said to be compressed", |_| {}).with("content_encoding", json!("gzip")),
+        event("labelled as text", |_| {}).with("content_type", json!("text/plain; charset=utf-16")),
+        event("labelled as compressed", |_| {}).with("content_encoding", json!("gzip")),
         event("urgent", |_| {}).with("priority", json!(255)),
         event("soon to expire", |_| {}).with("expiration", json!("60000")),
-        event("said to be of another type", |_| {}).with("type", json!("payment.declined")),
+        event("labelled as another type", |_| {}).with("type", json!("payment.declined")),
         event("from the year 2100", |_| {}).with("timestamp", json!(4_102_444_800_u64)),
-        event("who wants an answer", |_| {}).with("reply_to", json!("somewhere")),
+        event("with reply_to", |_| {}).with("reply_to", json!("somewhere")),
         event("new fields", |event| {
             event["subject"] = json!("new");
             event["data"]["note"] = json!({"deep": [[[[[[]]]]]]});

@@ -1,5 +1,5 @@
-//! Bad messages on the real exchange: each is parked with its bytes and a reason, and its neighbours become
-//! e-mails as if it had not been there.
+//! Bad messages on the real exchange: each is parked with its bytes and a reason, and the events between them become
+//! e-mails.
 
 mod cases;
 
@@ -21,7 +21,7 @@ async fn publish(system: &System, message: &Message) {
 }
 
 #[tokio::test]
-async fn what_is_no_event_of_payment_is_parked_with_its_bytes_and_a_reason() {
+async fn an_unreadable_message_is_parked_with_bytes_and_reason() {
     let system = System::start().await;
     let (unreadable, harmless) = (unreadable(), harmless());
     assert!(unreadable.len() >= 20, "{} messages", unreadable.len());
@@ -56,7 +56,7 @@ async fn what_is_no_event_of_payment_is_parked_with_its_bytes_and_a_reason() {
         let letter = letters.iter().find(is_it).unwrap_or_else(|| panic!("{name}: {reason}: {letters:#?}"));
         assert_eq!(letter["state"], "parked", "{name}");
     }
-    // Whatever was delivered was delivered once: nothing goes round in circles.
+    // Each message was delivered once.
     let samples = system.metrics(Mailer).await;
     let received = [PARKED, ACCEPTED, DUPLICATE].map(|series| samples.get(series));
     assert_eq!(received, [unreadable.len() as f64, sent, 0.0]);
@@ -75,7 +75,7 @@ async fn what_is_no_event_of_payment_is_parked_with_its_bytes_and_a_reason() {
 }
 
 #[tokio::test]
-async fn what_expires_before_the_mailer_is_back_is_parked_and_says_so() {
+async fn an_expired_message_is_parked_with_that_reason() {
     let mut system = System::start().await;
     system.kill(Mailer);
     let message = event("late", |event| event["time"] = "2026-01-02T03:04:05Z".into());

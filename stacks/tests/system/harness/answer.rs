@@ -1,4 +1,4 @@
-//! An answer over HTTP, whole.
+//! A complete HTTP answer.
 
 use reqwest::{Response, header::HeaderMap};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    /// Null where the answer is not JSON.
+    /// Null if the answer is not JSON.
     pub(crate) body: Value,
 }
 
@@ -18,7 +18,7 @@ impl Answer {
         Self { status, headers, body: serde_json::from_slice(&body).unwrap_or_default() }
     }
 
-    /// A header, or nothing where it is absent.
+    /// A header, empty if it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -39,13 +39,13 @@ impl Answer {
         }
     }
 
-    /// Where the problem document says that the body is wrong.
+    /// The fields of the body that the problem document names.
     pub(crate) fn pointers(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_array().map_or(&[][..], Vec::as_slice);
         errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
     }
 
-    /// Checks what every problem document has in common.
+    /// Checks the members that every problem document has.
     pub(crate) fn assert_problem(&self, status: u16, kind: &str, case: &str) {
         assert_eq!((self.status, self.body["type"].as_str()), (status, Some(kind)), "{case}: {self:?}");
         assert_eq!(self.header("content-type"), "application/problem+json", "{case}");

@@ -1,4 +1,4 @@
-//! A binary run by hand: what it says, how it ends, and never longer than its test.
+//! A binary that a test runs: its output and its exit code. It ends with its test.
 
 use std::{
     collections::BTreeMap,
@@ -20,9 +20,9 @@ use tokio::{
     time::timeout,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
-/// Where the binaries lie: beside `stacks`.
+/// The directory of the binaries.
 pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_stacks")).parent().unwrap().to_owned()
 }
@@ -42,7 +42,7 @@ pub(crate) fn database() -> String {
     format!("{}/{name}", server.rsplit_once('/').unwrap().0)
 }
 
-/// What any program needs, and no setting of ours.
+/// The variables that any program needs, without settings of a service.
 pub(crate) fn environment() -> BTreeMap<String, String> {
     ["PATH", "HOME"].into_iter().filter_map(|key| Some((key.to_owned(), inherited(key)?))).collect()
 }
@@ -76,17 +76,17 @@ impl Program {
         Process::of(self.child.id().unwrap()).unwrap().signal(signal);
     }
 
-    /// Waits for its end; what it has said by then.
+    /// Waits for its end.
     pub(crate) async fn ended(self) -> Ended {
-        self.ended_within(PATIENCE).await
+        self.ended_within(LIMIT).await
     }
 
-    /// The same for one that takes its time.
-    pub(crate) async fn ended_within(self, patience: Duration) -> Ended {
+    /// Waits this long for its end.
+    pub(crate) async fn ended_within(self, limit: Duration) -> Ended {
         let Self { name, child } = self;
-        let ended = timeout(patience, child.wait_with_output()).await;
+        let ended = timeout(limit, child.wait_with_output()).await;
         let Output { status, stdout, stderr } =
-            ended.unwrap_or_else(|_| panic!("{name} still runs after {} s", patience.as_secs())).unwrap();
+            ended.unwrap_or_else(|_| panic!("{name} still runs after {} s", limit.as_secs())).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }
@@ -95,7 +95,7 @@ impl Program {
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// None where a signal ended it.
+    /// `None` if a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,

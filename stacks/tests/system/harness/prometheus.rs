@@ -1,4 +1,4 @@
-//! A real Prometheus: the one that Debian has.
+//! A real Prometheus.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one with this configuration and its data in a directory.
+    /// Starts it with this configuration, and its data in a directory.
     pub(crate) fn start(dir: &Path, address: SocketAddr, config: &Value) -> Self {
         let file = dir.join("prometheus.yml");
         // JSON is YAML.

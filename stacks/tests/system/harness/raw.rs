@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: what no well-behaved client would send, and requests that stop half-way.
+//! HTTP/1.1 by bytes, for requests that an HTTP client would not send, or that stop half-way.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,16 +12,16 @@ use tokio::{
 
 use super::Answer;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
-/// A request whose body has the length that it says; every header line ends with CR LF.
+/// A request with the right content length; every line in `headers` ends with CR LF.
 pub(crate) fn request(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("{line} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n");
     [head.as_bytes(), body].concat()
 }
 
-/// Sends bytes to a fresh connection; the first answer.
+/// The first answer to bytes on a new connection.
 pub(crate) async fn ask(address: SocketAddr, request: &[u8]) -> Answer {
     let mut connection = Connection::to(address).await;
     connection.send(request).await;
@@ -38,30 +38,30 @@ impl Connection {
         Self { stream: TcpStream::connect(address).await.unwrap(), received: Vec::new() }
     }
 
-    /// Sends bytes; whoever has heard enough may have closed already, and the answer tells why.
+    /// Sends bytes. An error is ignored: a server that closes early has sent its answer.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
 
-    /// Reads until the other side has ended the connection; what it still said.
+    /// Reads until the server closes the connection; the bytes since the last answer.
     pub(crate) async fn closed(&mut self) -> String {
         let read =
             async { while self.stream.read_buf(&mut self.received).await.is_ok_and(|read| read > 0) {} };
-        timeout(PATIENCE, read).await.expect("the connection is still open after 20 s");
+        timeout(LIMIT, read).await.expect("the connection is still open after 20 s");
         String::from_utf8_lossy(&self.received).into_owned()
     }
 
-    /// Sends bytes as often as the other side lets it, and reads nothing, until the connection has ended.
+    /// Sends bytes again and again, with this pause, and reads nothing, until the server closes the connection.
     pub(crate) async fn flood(&mut self, bytes: &[u8], each: Duration) {
         let write = async {
             while self.stream.write_all(bytes).await.is_ok() {
                 tokio::time::sleep(each).await;
             }
         };
-        timeout(PATIENCE, write).await.expect("the connection is still open after 20 s");
+        timeout(LIMIT, write).await.expect("the connection is still open after 20 s");
     }
 
-    /// Sends the head of a request and waits until its handler asks for the body: it is in flight then.
+    /// Sends the head of a request and waits until its handler asks for the body, so that it is in flight.
     pub(crate) async fn begin(&mut self, head: &str) {
         self.send(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).await;
         assert_eq!(self.head().await.trim_end(), "HTTP/1.1 100 Continue");
@@ -79,7 +79,7 @@ impl Connection {
         Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or_default() }
     }
 
-    /// The next answer, to a HEAD: nothing follows its headers.
+    /// The next answer to a HEAD, which has no body.
     pub(crate) async fn answer_to_head(&mut self) -> Answer {
         let (status, headers) = self.status_and_headers().await;
         Answer { status, headers, body: Value::Null }
@@ -110,7 +110,7 @@ impl Connection {
     }
 
     async fn receive(&mut self) {
-        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await;
+        let read = timeout(LIMIT, self.stream.read_buf(&mut self.received)).await;
         let read =
             read.expect("no answer within 20 s").expect("the connection broke before the answer was whole");
         assert!(

@@ -1,4 +1,4 @@
-//! A certificate authority for a test, and TLS in front of servers that have none.
+//! A certificate authority for a test, and TLS before servers that have none.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer},
 };
 
-/// The first byte of everything that a TLS client sends first.
+/// The first byte that a TLS client sends.
 const HANDSHAKE: u8 = 22;
 
 pub(crate) struct Authority {
@@ -38,12 +38,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), dir }
     }
 
-    /// The file for `SSL_CERT_FILE`.
+    /// The certificate file, for `SSL_CERT_FILE`.
     pub(crate) fn file(&self) -> String {
         self.dir.path().join("ca.pem").to_str().unwrap().to_owned()
     }
 
-    /// What makes a server one that this authority vouches for, under this name or address.
+    /// A server configuration with a certificate of this authority for a name or address.
     pub(crate) fn acceptor(&self, name: &str) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -60,10 +60,10 @@ impl Authority {
     }
 }
 
-/// What comes before TLS.
+/// The exchange before TLS.
 #[derive(Clone, Copy, PartialEq)]
-enum Beginning {
-    AtOnce,
+enum Preamble {
+    None,
     StartTls,
     SslRequest,
 }
@@ -75,7 +75,7 @@ struct Seen {
     plain: AtomicUsize,
 }
 
-/// A port that speaks TLS and passes on what is inside to a port that does not.
+/// A port with TLS before a port without it.
 pub(crate) struct Front {
     pub(crate) address: SocketAddr,
     seen: Arc<Seen>,
@@ -84,20 +84,20 @@ pub(crate) struct Front {
 impl Front {
     /// Serves until the runtime of the test ends.
     pub(crate) async fn before(target: SocketAddr, acceptor: TlsAcceptor) -> Self {
-        Self::serve(target, acceptor, Beginning::AtOnce).await
+        Self::serve(target, acceptor, Preamble::None).await
     }
 
-    /// The same for a mail server, where TLS begins once the client has asked for it.
+    /// Before a mail server, whose clients begin with STARTTLS.
     pub(crate) async fn with_starttls(target: SocketAddr, acceptor: TlsAcceptor) -> Self {
-        Self::serve(target, acceptor, Beginning::StartTls).await
+        Self::serve(target, acceptor, Preamble::StartTls).await
     }
 
-    /// The same for a PostgreSQL server, whose clients ask before anything else.
+    /// Before a PostgreSQL server, whose clients begin with an SSLRequest.
     pub(crate) async fn with_ssl_request(target: SocketAddr, acceptor: TlsAcceptor) -> Self {
-        Self::serve(target, acceptor, Beginning::SslRequest).await
+        Self::serve(target, acceptor, Preamble::SslRequest).await
     }
 
-    async fn serve(target: SocketAddr, acceptor: TlsAcceptor, beginning: Beginning) -> Self {
+    async fn serve(target: SocketAddr, acceptor: TlsAcceptor, preamble: Preamble) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let front = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
         let seen = front.seen.clone();
@@ -105,10 +105,10 @@ impl Front {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, seen) = (acceptor.clone(), seen.clone());
                 tokio::spawn(async move {
-                    let stream = match beginning {
-                        Beginning::AtOnce => stream,
-                        Beginning::StartTls => change_over(stream).await?,
-                        Beginning::SslRequest => agree(stream).await?,
+                    let stream = match preamble {
+                        Preamble::None => stream,
+                        Preamble::StartTls => starttls(stream).await?,
+                        Preamble::SslRequest => ssl_request(stream).await?,
                     };
                     let mut first = [0];
                     if stream.peek(&mut first).await? > 0 && first[0] != HANDSHAKE {
@@ -118,8 +118,8 @@ impl Front {
                         Ok(mut inside) => {
                             seen.accepted.fetch_add(1, Ordering::Relaxed);
                             let mut target = BufReader::new(TcpStream::connect(target).await?);
-                            if beginning == Beginning::StartTls {
-                                // The client has been greeted already.
+                            if preamble == Preamble::StartTls {
+                                // The client has its greeting already.
                                 target.read_line(&mut String::new()).await?;
                             }
                             copy_bidirectional(&mut inside, &mut target).await?;
@@ -133,24 +133,24 @@ impl Front {
         front
     }
 
-    /// Connections that got as far as to say something inside.
+    /// The number of connections with a completed handshake.
     pub(crate) fn accepted(&self) -> usize {
         self.seen.accepted.load(Ordering::Relaxed)
     }
 
-    /// Connections that the client gave up, or that did not begin with TLS.
+    /// The number of connections with a failed handshake, or without one.
     pub(crate) fn refused(&self) -> usize {
         self.seen.refused.load(Ordering::Relaxed)
     }
 
-    /// Connections that did not begin with TLS.
+    /// The number of connections that did not begin with TLS.
     pub(crate) fn plain(&self) -> usize {
         self.seen.plain.load(Ordering::Relaxed)
     }
 }
 
-/// The part of SMTP that comes before TLS.
-async fn change_over(stream: TcpStream) -> std::io::Result<TcpStream> {
+/// The part of SMTP before TLS.
+async fn starttls(stream: TcpStream) -> std::io::Result<TcpStream> {
     let mut stream = BufReader::new(stream);
     stream.write_all(b"220 test ESMTP\r\n").await?;
     loop {
@@ -160,7 +160,7 @@ async fn change_over(stream: TcpStream) -> std::io::Result<TcpStream> {
         }
         let reply: &[u8] = match line.trim_end().to_ascii_uppercase().as_str() {
             "STARTTLS" => {
-                stream.write_all(b"220 go on\r\n").await?;
+                stream.write_all(b"220 ready\r\n").await?;
                 return Ok(stream.into_inner());
             }
             hello if hello.starts_with("EHLO") => b"250-test\r\n250 STARTTLS\r\n",
@@ -170,8 +170,8 @@ async fn change_over(stream: TcpStream) -> std::io::Result<TcpStream> {
     }
 }
 
-/// The part of PostgreSQL's protocol that comes before TLS: eight bytes that ask for it, and a yes.
-async fn agree(mut stream: TcpStream) -> std::io::Result<TcpStream> {
+/// The part of PostgreSQL's protocol before TLS: a request of eight bytes, answered with `S`.
+async fn ssl_request(mut stream: TcpStream) -> std::io::Result<TcpStream> {
     let mut request = [0; 8];
     stream.read_exact(&mut request).await?;
     if request != [0, 0, 0, 8, 4, 210, 22, 47] {

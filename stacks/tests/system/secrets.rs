@@ -1,5 +1,5 @@
-//! Secrets and addresses that are recognised wherever they come up: everything is done with them that can go well
-//! or wrong, and they must be in no signal, no answer and no complaint; in the e-mail alone.
+//! Secrets and personal data are in no signal, no answer and no error message. Every address and secret contains a
+//! marker; good and failing requests use them all, and the marker may appear in the e-mails alone.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::harness::{Answer, Program, System, ask, books, request};
 
-/// It is in every address of a customer, and in every secret that is not random.
+/// The marker in every address of a customer, and in every secret that is not random.
 const CANARY: &str = "canary";
 const TOKEN: &str = "canary-82f5b1d60e3c97a4";
 const SMTP_REFUSALS: [Behavior; 3] = [
@@ -27,14 +27,14 @@ const SMTP_REFUSALS: [Behavior; 3] = [
     Behavior::Refuse("550 5.7.1 RCPT TO:<canary-good@example.org> refused"),
 ];
 
-/// What was answered or written somewhere, with a name for it.
+/// Answers and files, each with a name, and the texts that none of them may contain.
 struct Artifacts {
     needles: Vec<String>,
     found: Vec<(String, String)>,
 }
 
 impl Artifacts {
-    /// Nothing yet; in the end, neither a canary nor one of these secrets may be in any.
+    /// No artifacts yet; none may contain the marker or one of these secrets.
     fn new(secrets: &[&str]) -> Self {
         let needles = secrets.iter().chain(&[CANARY]).map(|needle| (*needle).to_owned()).collect();
         Self { needles, found: Vec::new() }
@@ -61,7 +61,7 @@ impl Artifacts {
 }
 
 #[tokio::test]
-async fn no_secret_and_no_address_is_in_any_signal_answer_or_complaint() {
+async fn no_secret_or_address_is_in_any_signal_or_answer() {
     let (sink, server) = (OtlpSink::start(), SmtpServer::start().await.unwrap());
     server.script(&SMTP_REFUSALS);
     let system = System::with(&[
@@ -74,11 +74,11 @@ async fn no_secret_and_no_address_is_in_any_signal_answer_or_complaint() {
         Artifacts::new(&[system.vhost.password(), &system.payment_token(), &system.mailer_token()]);
 
     orders(&system, &mut artifacts).await;
-    doors(&system, &mut artifacts).await;
+    tokens(&system, &mut artifacts).await;
     outage(&system, &mut artifacts).await;
     dead_letters(&system, &mut artifacts).await;
 
-    // The one place where an address belongs, and the proof that it came all the way.
+    // The e-mail contains an address, which shows that the marker went through the whole system.
     assert!(server.accepted().iter().any(|email| email.to == ["canary-good@example.org"]));
     for (service, name) in [(Gateway, "gateway"), (Payment, "payment"), (Mailer, "mailer")] {
         artifacts.add(&format!("the metrics of {name}"), system.metrics_text(service).await);
@@ -96,7 +96,7 @@ async fn no_secret_and_no_address_is_in_any_signal_answer_or_complaint() {
     artifacts.add("the spans", spans);
     for file in fs::read_dir(system.stack.log_dir()).unwrap() {
         let path = file.unwrap().path();
-        // What a service has written last is kept beside its log, among bytes that are no text.
+        // The spool beside the log holds bytes that are no text.
         let bytes = fs::read(&path).unwrap();
         artifacts.add(&path.display().to_string(), String::from_utf8_lossy(&bytes).into_owned());
     }
@@ -108,7 +108,7 @@ fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
 }
 
-/// Good ones, bad ones, declined ones and repeated ones.
+/// Places good, bad, declined and repeated orders.
 async fn orders(system: &System, artifacts: &mut Artifacts) {
     let good = books("canary-good@example.org");
     let mut expensive = good.clone();
@@ -145,17 +145,17 @@ async fn orders(system: &System, artifacts: &mut Artifacts) {
     artifacts.answer("an order that breaks off", 400, &answer);
 }
 
-/// Payment and the mailer, with wrong tokens, and with good ones and bad bodies.
-async fn doors(system: &System, artifacts: &mut Artifacts) {
+/// Calls payment and the mailer with wrong tokens, and payment with a good token and bad bodies.
+async fn tokens(system: &System, artifacts: &mut Artifacts) {
     let layout = system.stack.layout();
-    let (its, other) = (system.payment_token(), system.mailer_token());
-    for token in ["canary-wrong", &its[1..], &other] {
-        let answer = ask(layout.payment, &request("POST /process-payment", &bearer(token), b"")).await;
+    let (token, other) = (system.payment_token(), system.mailer_token());
+    for wrong in ["canary-wrong", &token[1..], &other] {
+        let answer = ask(layout.payment, &request("POST /process-payment", &bearer(wrong), b"")).await;
         artifacts.answer("payment with a wrong token", 401, &answer);
     }
-    let answer = ask(layout.mailer, &request("GET /dead-letters", &bearer(&its), b"")).await;
+    let answer = ask(layout.mailer, &request("GET /dead-letters", &bearer(&token), b"")).await;
     artifacts.answer("the mailer with a wrong token", 401, &answer);
-    let headers = bearer(&its);
+    let headers = bearer(&token);
     let headers = format!("{headers}content-type: application/json\r\nidempotency-key: canary-key\r\n");
     let payment = json!({
         "orderId": Uuid::new_v4(),
@@ -174,7 +174,7 @@ async fn doors(system: &System, artifacts: &mut Artifacts) {
     }
 }
 
-/// Without a broker, and with one again.
+/// Removes the broker, and restores it.
 async fn outage(system: &System, artifacts: &mut Artifacts) {
     system.vhost.remove().await;
     system.reaches(Payment, "broker_connected", 0.0).await;
@@ -194,7 +194,7 @@ async fn outage(system: &System, artifacts: &mut Artifacts) {
     system.reaches(Payment, "outbox_pending", 0.0).await;
 }
 
-/// Refused by the mail server or unreadable from the beginning, listed, and put back.
+/// Lists and replays e-mails that the mail server refused and messages that cannot be read.
 async fn dead_letters(system: &System, artifacts: &mut Artifacts) {
     for message in [
         "{\"to\":\"canary-parked@example.org\"}",
@@ -203,7 +203,7 @@ async fn dead_letters(system: &System, artifacts: &mut Artifacts) {
     ] {
         system.vhost.publish("payment.succeeded", "", (message, "string")).await;
     }
-    // Two refused for good and three that can't be read.
+    // Two permanent refusals and three unreadable messages.
     let letters = eventually("five dead letters", async || {
         let letters = system.dead_letters().await;
         if letters.len() == 5 { Ok(letters) } else { Err(format!("there are {letters:?}")) }
@@ -235,7 +235,7 @@ fn settings<'a>(amqp: &'a str, with: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a
 }
 
 #[tokio::test]
-async fn no_secret_is_in_what_a_program_says_when_it_does_not_run() {
+async fn no_secret_is_in_the_output_of_a_failed_start() {
     const AMQP: &str = "amqp://canary-user:canary-password@127.0.0.1:1/%2f";
     let mut artifacts = Artifacts::new(&[]);
     for (services, arguments, variable, value) in [
@@ -269,17 +269,17 @@ async fn no_secret_is_in_what_a_program_says_when_it_does_not_run() {
 }
 
 #[tokio::test]
-async fn a_broker_that_refuses_the_password_is_not_told_on() {
+async fn a_password_that_the_broker_refuses_is_not_printed() {
     let vhost = VirtualHost::create().await;
     let amqp = vhost.amqp_url().replace(vhost.password(), "canary-password");
     let mut artifacts = Artifacts::new(&[vhost.password()]);
     for (service, log) in [("payment", "payment-service.log"), ("mailer", "email-service.log")] {
         let dir = tempfile::tempdir().unwrap();
         let program = Program::start(service, &[], dir.path(), &settings(&amqp, &[("LOG_LEVEL", "debug")]));
-        let log = dir.path().join("logs").join(log);
-        eventually(&format!("a refusal of {service} in {}", log.display()), async || {
-            let said = fs::read_to_string(&log).map_err(|error| error.to_string())?;
-            if said.contains("ACCESS_REFUSED") { Ok(()) } else { Err(said) }
+        let path = dir.path().join("logs").join(log);
+        eventually(&format!("a refusal of {service} in {}", path.display()), async || {
+            let log = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            if log.contains("ACCESS_REFUSED") { Ok(()) } else { Err(log) }
         })
         .await;
         program.signal(Signal::TERM);

@@ -1,4 +1,4 @@
-//! Too much: the gateway says so, and when to come back, before it has done any work for it.
+//! Overload: the gateway refuses with 429 or 503 and `Retry-After` before it does any work.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use crate::harness::{Connection, System};
 const PROCESSED: &str = "payment_processed_total";
 
 #[tokio::test]
-async fn a_client_that_asks_too_often_is_told_when_to_come_back() {
+async fn a_client_over_its_rate_gets_429_with_retry_after() {
     let system = System::with(&[("GATEWAY_RATE_LIMIT", "1")]).await;
     system.place().await;
     let mut refused = None;
-    // The first second may end in between, but not with every request.
+    // The second of the limit may end between two requests, but not between all five.
     for _ in 0..5 {
         refused = Some(system.post(&[], None).await).filter(|answer| answer.status != 201);
         if refused.is_some() {
             break;
         }
     }
-    let refused = refused.expect("five requests in a row were all let through");
-    refused.assert_problem(429, "/problems/rate-limited", "one each second");
+    let refused = refused.expect("five requests in a row were accepted");
+    refused.assert_problem(429, "/problems/rate-limited", "one request a second");
     assert!(refused.header("retry-after").parse::<u64>().is_ok_and(|s| s >= 1), "{refused:?}");
-    assert_eq!(system.get(Gateway, "/livez").await.status, 200, "probes pass");
+    assert_eq!(system.get(Gateway, "/livez").await.status, 200, "the limit applies to probes");
     let samples = (system.metrics(Gateway).await, system.metrics(Payment).await);
     let placed = samples.0.get("orders_created_total");
     assert_eq!(samples.1.sum(PROCESSED, &[]), placed, "a refused request reached payment");
 }
 
 #[tokio::test]
-async fn more_than_can_be_in_flight_is_refused_until_there_is_room() {
+async fn requests_over_the_limit_in_flight_get_503() {
     let system = System::with(&[("GATEWAY_MAX_IN_FLIGHT", "1")]).await;
     let mut connection = Connection::to(system.stack.layout().gateway).await;
     let head = "POST /create-order HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n";
     connection.begin(head).await;
 
     let refused = system.post(&[], None).await;
-    refused.assert_problem(503, "/problems/unavailable", "one at a time");
+    refused.assert_problem(503, "/problems/unavailable", "one request in flight");
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(system.metrics(Payment).await.sum(PROCESSED, &[]), 0.0);
 
@@ -48,7 +48,7 @@ async fn more_than_can_be_in_flight_is_refused_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_end_is_given_up() {
+async fn a_body_without_end_gets_408() {
     let system = System::with(&[("GATEWAY_BODY_DEADLINE", "300ms")]).await;
     let mut connection = Connection::to(system.stack.layout().gateway).await;
     let head = "POST /create-order HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n";
@@ -63,15 +63,15 @@ async fn a_body_that_does_not_end_is_given_up() {
     assert_eq!(system.metrics(Payment).await.sum(PROCESSED, &[]), 0.0);
 }
 
-/// A request that is answered at once and leaves the connection open.
+/// A request that keeps its connection open after the answer.
 const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const ORDER_HEAD: &[u8] = b"POST /create-order HTTP/1.1\r\nhost: localhost\r\n\
     content-type: application/json\r\ncontent-length: 1000\r\n\r\n";
-/// Of those who send a little now and then.
+/// The pause between two bytes of a slow client.
 const DRIBBLE: Duration = Duration::from_millis(500);
 
 #[tokio::test]
-async fn a_connection_that_is_held_on_to_is_cut_off_and_others_are_served_meanwhile() {
+async fn a_held_connection_is_closed_and_delays_no_other_client() {
     let system = System::with(&[("GATEWAY_BODY_DEADLINE", "10s")]).await;
     let gateway = system.stack.layout().gateway;
     let payment = system.stack.layout().payment;
@@ -118,11 +118,11 @@ async fn a_connection_that_is_held_on_to_is_cut_off_and_others_are_served_meanwh
         connection.begin(&head).await;
         assert!(connection.closed().await.starts_with("HTTP/1.1 408 "));
     };
-    let deaf = async {
+    let never_reads = async {
         let metrics = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
         connect().await.flood(&metrics.repeat(100), Duration::ZERO).await;
     };
-    let honest = async {
+    let ordinary = async {
         for _ in 0..20 {
             system.place().await;
             sleep(DRIBBLE).await;
@@ -135,17 +135,17 @@ async fn a_connection_that_is_held_on_to_is_cut_off_and_others_are_served_meanwh
         dribbled_body,
         silent_body,
         silent_body_to_payment,
-        deaf,
-        honest
+        never_reads,
+        ordinary
     );
 }
 
 #[tokio::test]
-async fn an_expectation_that_nobody_knows_is_refused() {
+async fn an_unknown_expectation_is_refused() {
     let system = System::start().await;
     let mut connection = Connection::to(system.stack.layout().gateway).await;
     let head =
-        "POST /create-order HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nexpect: a-miracle\r\n\r\n";
+        "POST /create-order HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nexpect: a-surprise\r\n\r\n";
     connection.send(head.as_bytes()).await;
-    connection.answer().await.assert_problem(417, "/problems/expectation-failed", "a miracle");
+    connection.answer().await.assert_problem(417, "/problems/expectation-failed", "an unknown expectation");
 }

@@ -1,5 +1,5 @@
-//! Rules and dashboards, asked of a real Prometheus that scrapes the real services and the real broker: each query that
-//! is shipped finds something.
+//! The queries of all rules and dashboards, against a real Prometheus that scrapes the real services and broker: each
+//! finds data.
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 
@@ -20,7 +20,7 @@ use testkit::wait::eventually;
 
 use crate::harness::{Prometheus, System, books, inherited};
 
-/// What Grafana puts in place of its variables.
+/// Values for the variables that Grafana replaces.
 const VARIABLES: [(&str, &str); 2] = [("$__rate_interval", "30s"), ("$__range", "5m")];
 
 fn root() -> &'static Path {
@@ -34,10 +34,10 @@ fn tree() -> Tree {
     tree
 }
 
-/// The shipped configuration and rules of Classic, with the addresses of this system and in a hurry.
-fn hurried(system: &System, own: SocketAddr) -> Value {
+/// The shipped configuration and rules of Classic, with the addresses of this system and intervals of 1 s.
+fn config(system: &System, own: SocketAddr) -> Value {
     let broker = inherited("RABBITMQ_METRICS_URL").expect("names no broker's metrics: run `make test`");
-    let places = BTreeMap::from([
+    let addresses = BTreeMap::from([
         ("gateway:3000", system.address(Gateway)),
         ("payment:3001", system.address(Payment)),
         ("mailer:3002", system.address(Mailer)),
@@ -50,43 +50,43 @@ fn hurried(system: &System, own: SocketAddr) -> Value {
     let scrapes = config["scrape_configs"].as_array_mut().unwrap();
     scrapes.retain_mut(|scrape| {
         let target = &mut scrape["static_configs"][0]["targets"][0];
-        let place = places.get(target.as_str().unwrap());
-        place.inspect(|place| *target = json!(place)).is_some()
+        let address = addresses.get(target.as_str().unwrap());
+        address.inspect(|address| *target = json!(address)).is_some()
     });
     assert_eq!(scrapes.len(), 6, "{scrapes:?}");
     let folder = system.dir().join("rules");
     fs::create_dir(&folder).unwrap();
     for entry in fs::read_dir(root().join("stacks/prometheus/rules")).unwrap() {
         let path = entry.unwrap().path();
-        let hurry = |line: &str| match line.trim_start().split_once(": ") {
+        let quicken = |line: &str| match line.trim_start().split_once(": ") {
             Some((key @ ("interval" | "for"), _)) => {
                 format!("{}{key}: 1s\n", &line[..line.len() - line.trim_start().len()])
             }
             _ => format!("{line}\n"),
         };
-        let text: String = fs::read_to_string(&path).unwrap().lines().map(hurry).collect();
+        let text: String = fs::read_to_string(&path).unwrap().lines().map(quicken).collect();
         fs::write(folder.join(path.file_name().unwrap()), text).unwrap();
     }
     config["rule_files"] = json!([folder.join("*.yaml")]);
     config
 }
 
-/// Everything that leaves a mark: orders that succeed, are declined, wrong and refused, and a message that can't be read.
+/// Fills every metric: orders that succeed, are declined, invalid and refused, and a message that cannot be read.
 async fn eventful(system: &mut System) {
     for _ in 0..5 {
         system.place().await;
     }
-    let mut dear = books("ada@example.com");
-    dear["items"][0]["unitPrice"] = json!("99999.00");
-    assert_eq!(system.place_with(&dear, &[]).await.status, 402);
-    let mut wrong = books("ada@example.com");
-    wrong["currency"] = json!("usd");
-    assert_eq!(system.place_with(&wrong, &[]).await.status, 422);
+    let mut expensive = books("ada@example.com");
+    expensive["items"][0]["unitPrice"] = json!("99999.00");
+    assert_eq!(system.place_with(&expensive, &[]).await.status, 402);
+    let mut invalid = books("ada@example.com");
+    invalid["currency"] = json!("usd");
+    assert_eq!(system.place_with(&invalid, &[]).await.status, 422);
     system.vhost.publish("payment.succeeded", "unreadable", ("no event", "string")).await;
     system.kill(Payment);
     assert_eq!(system.post(&[], None).await.status, 503);
     system.restart(Payment).await;
-    eventually("an order that is placed again", async || match system.post(&[], None).await.status {
+    eventually("an order after the restart", async || match system.post(&[], None).await.status {
         201 => Ok(()),
         status => Err(format!("the answer is {status}")),
     })
@@ -102,11 +102,11 @@ async fn finds(prometheus: &Prometheus, place: &str, expression: &str) {
 }
 
 #[tokio::test]
-async fn every_rule_alert_and_panel_finds_what_it_asks_for() {
+async fn every_rule_alert_and_panel_finds_data() {
     let mut system = System::start().await;
     let own = address::free().unwrap();
-    let prometheus = Prometheus::start(system.dir(), own, &hurried(&system, own));
-    // What happens before the first look of Prometheus shows in no rate.
+    let prometheus = Prometheus::start(system.dir(), own, &config(&system, own));
+    // A rate needs a sample from before the event.
     finds(&prometheus, "the services", "sum(up) > 5").await;
     eventful(&mut system).await;
 
@@ -120,7 +120,7 @@ async fn every_rule_alert_and_panel_finds_what_it_asks_for() {
             None => drop(prometheus.values(&expr).await.unwrap()),
         }
     }
-    // The message that can't be read is one that somebody has to look at.
+    // The unreadable message is parked, which must fire this alert.
     finds(
         &prometheus,
         "an alert",

@@ -1,5 +1,5 @@
-//! The receiver of spans and log lines is dead, silent or busy, and services are killed meanwhile: every span and
-//! every line of every accepted order arrives, and no order waits for them.
+//! An outage of the OTLP receiver, while services are killed: every span and log line of every accepted order arrives
+//! afterwards, and no order waits for the receiver.
 
 use std::{
     collections::HashSet,
@@ -23,29 +23,29 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::harness::{Answer, Placed, SETTLE, System};
 
 const CLIENTS: usize = 4;
-/// Between two orders of a client: a load, and no test of what the machine can bear.
-const PACE: Duration = Duration::from_millis(25);
-/// A `kill -9` can take what had ended a moment ago, and breaks what had not; orders that were about are told apart.
-const AROUND: Duration = Duration::from_secs(1);
-/// How many orders a window has at least.
-const ORDERS: usize = 50;
-/// What waits in one service while its receiver is well, under this load.
+/// The pause between two orders of a client.
+const PAUSE: Duration = Duration::from_millis(25);
+/// A `kill -9` may take spans that have just ended. Orders within this time of a kill may be incomplete.
+const MARGIN: Duration = Duration::from_secs(1);
+/// The least number of orders in a window.
+const MIN_ORDERS: usize = 50;
+/// The queue of one service under this load, with a working receiver.
 const BACKLOG: f64 = 256.0;
-/// How often the receiver goes away, and whether it is dead then or silent.
-const ABSENCES: [bool; 3] = [true, false, true];
-/// How long each phase of the outage lasts; `OUTAGE_SECONDS` makes it as long as one likes.
+/// The outages of the receiver: true if it is closed, false if it never answers.
+const OUTAGES: [bool; 3] = [true, false, true];
+/// The length of each phase; `OUTAGE_SECONDS` sets another total.
 const PHASE: Duration = Duration::from_secs(2);
 const SERVICES: [(Component, &str); 3] =
     [(Gateway, "order-gateway"), (Payment, "payment-service"), (Mailer, "email-service")];
 
-/// An order that was accepted, and when it was asked for and answered.
+/// An accepted order, with the times of request and answer.
 struct Accepted {
     order: Placed,
-    asked: Instant,
+    requested: Instant,
     answered: Instant,
 }
 
-/// Clients who place orders until they are stopped.
+/// Clients that place orders until the load stops.
 struct Load {
     accepted: Arc<Mutex<Vec<Accepted>>>,
     is_over: Arc<AtomicBool>,
@@ -63,22 +63,26 @@ impl Load {
             let client = reqwest::Client::new();
             clients.spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
-                    let asked = Instant::now();
-                    // A gateway that is dead at the moment accepts nothing.
+                    let requested = Instant::now();
+                    // A killed gateway accepts nothing.
                     if let Ok(answer) = client.post(&url).send().await
                         && answer.status() == 201
                     {
                         let order = Placed::from(&Answer::of(answer).await);
-                        accepted.lock().unwrap().push(Accepted { order, asked, answered: Instant::now() });
+                        accepted.lock().unwrap().push(Accepted {
+                            order,
+                            requested,
+                            answered: Instant::now(),
+                        });
                     }
-                    sleep(PACE).await;
+                    sleep(PAUSE).await;
                 }
             });
         }
         Self { accepted, is_over, clients }
     }
 
-    /// The order that was accepted last.
+    /// The id of the last accepted order.
     fn newest(&self) -> String {
         self.accepted.lock().unwrap().last().expect("no order was accepted").order.id.clone()
     }
@@ -90,34 +94,34 @@ impl Load {
     }
 }
 
-/// Orders that were asked for and answered within some windows of time.
-struct Answers(Vec<Duration>);
+/// Sorted durations of the orders that began and ended within some windows of time.
+struct Latencies(Vec<Duration>);
 
-impl Answers {
+impl Latencies {
     fn within(orders: &[Accepted], windows: &[(Instant, Instant)]) -> Self {
         let is_within = |order: &&Accepted| {
-            windows.iter().any(|(from, to)| *from <= order.asked && order.answered <= *to)
+            windows.iter().any(|(from, to)| *from <= order.requested && order.answered <= *to)
         };
         let mut took: Vec<_> =
-            orders.iter().filter(is_within).map(|order| order.answered - order.asked).collect();
-        assert!(took.len() >= ORDERS, "{} orders are too few to tell", took.len());
+            orders.iter().filter(is_within).map(|order| order.answered - order.requested).collect();
+        assert!(took.len() >= MIN_ORDERS, "{} orders are too few to compare", took.len());
         took.sort();
         Self(took)
     }
 
-    /// How long all but this share of them took at most.
+    /// The longest duration without this share of the slowest.
     fn all_but(&self, share: f64) -> Duration {
         self.0[((self.0.len() - 1) as f64 * (1.0 - share)) as usize]
     }
 }
 
-/// A time of this length, or longer where that is too short for a percentile.
+/// A window of this length, or longer if that is too short for a percentile.
 async fn window(load: &Load, length: Duration) -> (Instant, Instant) {
     let begun = Instant::now();
     sleep(length).await;
     eventually("enough orders", async || {
-        let number = load.accepted.lock().unwrap().iter().filter(|order| order.asked >= begun).count();
-        if number >= ORDERS { Ok(()) } else { Err(format!("{number} were accepted")) }
+        let number = load.accepted.lock().unwrap().iter().filter(|order| order.requested >= begun).count();
+        if number >= MIN_ORDERS { Ok(()) } else { Err(format!("{number} were accepted")) }
     })
     .await;
     (begun, Instant::now())
@@ -175,38 +179,38 @@ async fn memory(system: &System) -> Vec<f64> {
     bytes
 }
 
-/// Waits until each pipeline of each service has found its receiver again, and has little left to catch up on.
-async fn until_all_have_caught_up(system: &System) {
+/// Waits until each pipeline of each service delivers again and its queue is short.
+async fn caught_up(system: &System) {
     for (service, name) in SERVICES {
         for signal in ["traces", "logs"] {
             let exported =
                 async || system.metrics(service).await.sum("telemetry_exported_total", &[("signal", signal)]);
             let before = exported().await;
             eventually(&format!("{name} to send {signal}"), async || {
-                if exported().await > before { Ok(()) } else { Err("none came".to_owned()) }
+                if exported().await > before { Ok(()) } else { Err("none are sent".to_owned()) }
             })
             .await;
         }
         eventually(&format!("{name} to catch up"), async || {
             let queued = system.metrics(service).await.sum("telemetry_queued", &[]);
-            if queued < BACKLOG { Ok(()) } else { Err(format!("{queued} wait")) }
+            if queued < BACKLOG { Ok(()) } else { Err(format!("{queued} are queued")) }
         })
         .await;
     }
 }
 
-async fn until_all_has_left(system: &System) {
+async fn drained(system: &System) {
     for (service, name) in SERVICES {
-        eventually(&format!("{name} to have sent everything"), async || {
+        eventually(&format!("an empty queue in {name}"), async || {
             let queued = system.metrics(service).await.sum("telemetry_queued", &[]);
-            if queued == 0.0 { Ok(()) } else { Err(format!("{queued} wait")) }
+            if queued == 0.0 { Ok(()) } else { Err(format!("{queued} are queued")) }
         })
         .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_of_the_receiver_loses_nothing_of_an_accepted_order_also_when_services_are_killed() {
+async fn an_outage_of_the_receiver_loses_nothing_of_an_order() {
     let seconds = std::env::var_os("OUTAGE_SECONDS").map(|value| value.into_string().unwrap());
     let phase = seconds.map_or(PHASE, |seconds| Duration::from_secs(seconds.parse().unwrap()) / 5);
     let receiver = OtlpSink::start();
@@ -220,34 +224,34 @@ async fn an_outage_of_the_receiver_loses_nothing_of_an_accepted_order_also_when_
     ])
     .await;
     let load = Load::start(&system);
-    // The first answers are those of caches and connections that are made for them.
+    // The first answers include the warm-up of caches and connections.
     sleep(phase / 2).await;
     let before = memory(&system).await;
-    // In turn, so that whatever else this machine does meets both.
-    let (mut well, mut away) = (Vec::new(), Vec::new());
-    for is_dead in ABSENCES {
+    // In turn, so that other work on this machine affects both alike.
+    let (mut working, mut failing) = (Vec::new(), Vec::new());
+    for is_closed in OUTAGES {
         receiver.always(otlp::Answer::Accept);
         receiver.open();
-        until_all_have_caught_up(&system).await;
-        well.push(window(&load, phase).await);
-        if is_dead {
+        caught_up(&system).await;
+        working.push(window(&load, phase).await);
+        if is_closed {
             receiver.close()
         } else {
             receiver.always(otlp::Answer::Hang)
         }
-        away.push(window(&load, phase).await);
+        failing.push(window(&load, phase).await);
     }
     let during = memory(&system).await;
 
     let mut kills = Vec::new();
     for (service, _) in SERVICES {
-        // What belongs to an order ends soon after its answer, unless the mailer has fallen behind.
+        // Unless the mailer is behind, the spans of an order end soon after its answer.
         system.email(&load.newest()).await;
         let killed = Instant::now();
         system.kill(service);
         system.restart(service).await;
-        kills.push((killed - AROUND, Instant::now()));
-        sleep(AROUND + PACE).await;
+        kills.push((killed - MARGIN, Instant::now()));
+        sleep(MARGIN + PAUSE).await;
     }
     receiver.open();
     for answer in [otlp::Answer::Hang, otlp::Answer::Later(429, 1), otlp::Answer::Later(503, 1)] {
@@ -265,50 +269,54 @@ async fn an_outage_of_the_receiver_loses_nothing_of_an_accepted_order_also_when_
     for order in &orders {
         system.email(&order.order.id).await;
     }
-    until_all_has_left(&system).await;
+    drained(&system).await;
 
     let written = files(&system);
     let received = Received::by(&receiver);
-    let was_about =
-        |order: &Accepted| kills.iter().any(|(from, to)| order.answered >= *from && order.asked <= *to);
-    let (about, settled): (Vec<_>, Vec<_>) = orders.iter().partition(|order| was_about(order));
+    let near_a_kill =
+        |order: &Accepted| kills.iter().any(|(from, to)| order.answered >= *from && order.requested <= *to);
+    let (near, far): (Vec<_>, Vec<_>) = orders.iter().partition(|order| near_a_kill(order));
     let incomplete = |orders: &[&Accepted]| -> Vec<_> {
         let all =
             orders.iter().map(|order| (order.order.trace.clone(), received.missing(&written, &order.order)));
         all.filter(|(_, missing)| !missing.is_empty()).collect()
     };
-    let (lost, broken) = (incomplete(&settled), incomplete(&about));
-    let [well, away] = [well, away].map(|windows| Answers::within(&orders, &windows));
+    let (lost, broken) = (incomplete(&far), incomplete(&near));
+    let [working, failing] = [working, failing].map(|windows| Latencies::within(&orders, &windows));
     eprintln!(
-        "{} orders, {} of them about a kill, {} of those incomplete; memory went from {before:?} to {during:?}",
+        "{} orders, {} of them near a kill, {} of those incomplete; memory grew from {before:?} to {during:?} B",
         orders.len(),
-        about.len(),
+        near.len(),
         broken.len()
     );
     for (name, share) in [("median", 0.5), ("p99", 0.01), ("p99.9", 0.001)] {
-        let [well, away] = [&well, &away].map(|answers| answers.all_but(share).as_secs_f64() * 1e3);
-        eprintln!("{name}: {well:.1} ms while it is well, {away:.1} ms while it is away: {:.2}", away / well);
+        let [working, failing] =
+            [&working, &failing].map(|answers| answers.all_but(share).as_secs_f64() * 1e3);
+        eprintln!(
+            "{name}: {working:.1} ms with a receiver, {failing:.1} ms without: {:.2}",
+            failing / working
+        );
     }
-    eprintln!("from {} and {} orders", well.0.len(), away.0.len());
-    assert_eq!(lost, [], "an order has lost what belongs to it");
-    // Who waits for a receiver waits for its time-out, of a second; a busy machine is not that slow.
+    eprintln!("from {} and {} orders", working.0.len(), failing.0.len());
+    assert_eq!(lost, [], "an order lacks spans or lines");
+    // An order that waits for the receiver waits for its timeout of 1 s; a busy machine is faster.
     for (share, slack) in [(0.5, 50), (0.01, 300)] {
-        let (well, away) = (well.all_but(share), away.all_but(share));
+        let (working, failing) = (working.all_but(share), failing.all_but(share));
         assert!(
-            away < well * 3 + Duration::from_millis(slack),
-            "orders wait for a receiver: {away:?}, else {well:?}"
+            failing < working * 3 + Duration::from_millis(slack),
+            "orders wait for the receiver: {failing:?} without one, {working:?} with one"
         );
     }
     for (before, during) in before.into_iter().zip(during) {
         assert!(
             during - before < 32.0 * 1024.0 * 1024.0,
-            "an outage costs memory: {during} B, it was {before} B"
+            "the outage costs memory: {during} B after {before} B"
         );
     }
 }
 
 #[tokio::test]
-async fn what_a_receiver_refuses_for_good_is_counted_and_what_comes_after_it_arrives() {
+async fn a_permanent_refusal_is_counted_and_what_follows_arrives() {
     let receiver = OtlpSink::start();
     let endpoint = receiver.url();
     let system = System::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
@@ -321,7 +329,7 @@ async fn what_a_receiver_refuses_for_good_is_counted_and_what_comes_after_it_arr
             format!(r#"telemetry_rejected_total{{destination="1",reason="{reason}",signal="traces"}}"#);
         eventually(&format!("{reason} to be counted"), async || {
             let number = system.metrics(Gateway).await.get(&rejected);
-            if number > 0.0 { Ok(()) } else { Err("none is".to_owned()) }
+            number > 0.0
         })
         .await;
     }

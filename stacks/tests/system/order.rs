@@ -1,4 +1,4 @@
-//! An order from the client's side: what it is answered, what it can ask later, and the e-mail it gets.
+//! An order from the client's side: the answer, the state of the order, and the e-mail.
 
 use serde_json::json;
 use stacks::local::layout::Component::{Gateway, Mailer, Payment};
@@ -44,7 +44,7 @@ async fn an_order_without_a_body_is_the_sample_order() {
 }
 
 #[tokio::test]
-async fn an_order_with_a_body_is_paid_for_what_it_holds() {
+async fn an_order_with_a_body_is_charged_for_its_items() {
     let system = System::start().await;
     let answer = system.place_with(&books("ada@example.org"), &[]).await;
     assert_placed(&answer);
@@ -70,7 +70,7 @@ async fn a_paid_order_becomes_one_email() {
     let order = Placed::from(&system.place_with(&books("ada@example.org"), &[]).await);
     let email = system.email(&order.id).await;
     let (head, body) = email.split_once("\r\n\r\n").expect("a blank line between head and body");
-    assert!(!email.replace("\r\n", "").contains(['\r', '\n']), "a line does not end with CR LF: {email:?}");
+    assert!(!email.replace("\r\n", "").contains(['\r', '\n']), "a line end is no CR LF: {email:?}");
 
     let headers: Vec<(&str, &str)> = head.split("\r\n").map(|line| line.split_once(": ").unwrap()).collect();
     let only = |name: &str| {
@@ -121,7 +121,7 @@ async fn a_declined_payment_is_answered_402_and_charges_nothing() {
 }
 
 #[tokio::test]
-async fn an_order_that_nobody_placed_is_not_found() {
+async fn an_unknown_order_is_not_found() {
     let system = System::start().await;
     for id in ["01890000-0000-7000-8000-000000000001", "7", "%00", "..%2f..%2fetc%2fpasswd"] {
         let answer = system.order(id).await;
