@@ -49,7 +49,7 @@ pub fn parse(variable: &str, value: &str) -> Result<SocketAddr> {
 }
 
 /// Why no process of ours can listen there; none if the port is free.
-pub fn obstacle(address: SocketAddr) -> Option<String> {
+pub(crate) fn obstacle(address: SocketAddr) -> Option<String> {
     let error = TcpListener::bind(address).err()?;
     if error.kind() != ErrorKind::AddrInUse {
         return Some(format!("cannot be used: {error}"));

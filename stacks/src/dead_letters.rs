@@ -13,10 +13,7 @@ use crate::{
     output::show,
     settings::Options,
     style::{Style, uptime},
-    table::{
-        Align::{Left, Right},
-        Cell, Table,
-    },
+    table::{Cell, Table},
 };
 
 /// The mailer reads the parking queue and moves messages, which takes longer than a probe.
@@ -111,8 +108,7 @@ fn table(letters: Vec<DeadLetter>, style: Style) -> String {
     if letters.is_empty() {
         return "there are no dead letters\n".to_owned();
     }
-    let columns = [("age", Right), ("state", Left), ("order", Left), ("trace", Left), ("reason", Left)];
-    let mut table = Table::new(style, &columns);
+    let mut table = Table::new(style, &[">age", "state", "order", "trace", "reason"]);
     for letter in letters {
         let age = letter.age_seconds.map_or_else(|| "-".into(), |age| uptime(Duration::from_secs(age)));
         let [order, trace] =

@@ -23,10 +23,7 @@ pub fn patient_client() -> Result<Client> {
 }
 
 /// A client whose user agent marks its requests as synthetic, and names the command.
-///
-/// # Errors
-/// When no client can be made.
-pub fn synthetic_client(command: &str) -> Result<Client> {
+pub(crate) fn synthetic_client(command: &str) -> Result<Client> {
     let agent = format!("omnitrace-{command}/{} (synthetic)", env!("CARGO_PKG_VERSION"));
     build(Client::builder().timeout(Duration::from_secs(15)).user_agent(agent))
 }

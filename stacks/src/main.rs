@@ -135,7 +135,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
             return Ok(patient(commands::down(&options, &args)).await?.code(success));
         }
         Command::Down(args) => commands::down(&options, &args).await?,
-        Command::Doctor { stack } => return compose::doctor::doctor(&options, stack).await.map(code),
+        Command::Doctor { stack } => return compose::doctor(&options, stack).await.map(code),
         Command::Status => return commands::status(&options).await.map(code),
         Command::Logs(args) => commands::logs(&options, &args).await?,
         Command::Trace(args) => commands::trace(&options, &args).await?,

@@ -13,7 +13,7 @@ pub fn show(text: &str) -> Result<()> {
 }
 
 /// The columns of the terminal, if standard output is one.
-pub fn terminal_width() -> Option<usize> {
+pub(crate) fn terminal_width() -> Option<usize> {
     let stdout = stdout();
     let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten();
     size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0)

@@ -77,7 +77,7 @@ impl Progress {
     }
 
     /// Gives the stage another name, the failed component's for example.
-    pub fn rename(&mut self, name: &str) {
+    pub(crate) fn rename(&mut self, name: &str) {
         if let Some((stage, _)) = &mut self.stage {
             *stage = name.to_owned();
         }

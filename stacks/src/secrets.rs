@@ -37,7 +37,7 @@ pub fn names() -> [&'static str; SECRETS.len()] {
 }
 
 /// True if a secret is shorter than 16 characters, or has fewer than 8 different ones without common words.
-pub fn is_guessable(secret: &str) -> bool {
+pub(crate) fn is_guessable(secret: &str) -> bool {
     let words = ["changeme", "guest", "password", "qwerty", "secret", "123456789", AMQP_USER];
     let rest = words.iter().fold(secret.to_ascii_lowercase(), |rest, word| rest.replace(word, ""));
     secret.len() < 16 || rest.chars().collect::<BTreeSet<_>>().len() < 8
@@ -65,10 +65,7 @@ pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// Appends the secrets that `.env` lacks and returns their names. Present lines are never changed.
-///
-/// # Errors
-/// When the file cannot be read or written.
-pub fn complete(file: &Path) -> Result<Vec<&'static str>> {
+pub(crate) fn complete(file: &Path) -> Result<Vec<&'static str>> {
     let present = read(file)?;
     let missing: Vec<_> = SECRETS.into_iter().filter(|(key, _)| !present.contains_key(*key)).collect();
     if missing.is_empty() {
@@ -96,15 +93,12 @@ pub fn complete(file: &Path) -> Result<Vec<&'static str>> {
 }
 
 /// What `complete` did, for a progress line.
-pub fn written(count: usize) -> String {
+pub(crate) fn written(count: usize) -> String {
     if count == 0 { "as in .env".into() } else { format!("wrote {count} secrets to .env") }
 }
 
 /// Refuses a broker password that no URL can hold as it is, or that can be guessed.
-///
-/// # Errors
-/// Says what the password may hold.
-pub fn check_amqp_password(password: &str) -> Result<()> {
+pub(crate) fn check_amqp_password(password: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
     ensure!(
         !password.is_empty() && password.chars().all(plain),

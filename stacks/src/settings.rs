@@ -50,7 +50,7 @@ impl Options {
     }
 
     /// The file that commands lock while they change a stack.
-    pub fn lock_file(&self) -> PathBuf {
+    pub(crate) fn lock_file(&self) -> PathBuf {
         self.dir.join("var/local.lock")
     }
 }

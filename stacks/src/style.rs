@@ -61,7 +61,7 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// `42 s`, `17 min`, `3 h 5 min`, `2 d 4 h`: a long duration.
-pub fn uptime(duration: Duration) -> String {
+pub(crate) fn uptime(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {

@@ -4,15 +4,6 @@ use std::fmt::Display;
 
 use crate::style::Style;
 
-/// On which side of a column its cells stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
-    /// Texts.
-    Left,
-    /// Numbers.
-    Right,
-}
-
 /// A cell, painted once its width is known.
 #[derive(Clone, Debug)]
 pub struct Cell {
@@ -46,7 +37,7 @@ impl Cell {
 #[derive(Clone, Debug)]
 pub struct Table {
     style: Style,
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<&'static str>,
     lines: Vec<Line>,
 }
 
@@ -58,8 +49,8 @@ enum Line {
 }
 
 impl Table {
-    /// A table with these headings.
-    pub fn new(style: Style, columns: &[(&'static str, Align)]) -> Self {
+    /// A table with these headings; a leading `>` aligns a column to the right, for numbers.
+    pub fn new(style: Style, columns: &[&'static str]) -> Self {
         Self { style, columns: columns.to_vec(), lines: Vec::new() }
     }
 
@@ -76,7 +67,7 @@ impl Table {
     /// The lines of the table.
     pub fn text(&self) -> String {
         let widths: Vec<usize> = (0..self.columns.len()).map(|column| self.width(column)).collect();
-        let headings: Vec<Cell> = self.columns.iter().map(|(heading, _)| Cell::plain(heading)).collect();
+        let headings: Vec<Cell> = self.columns.iter().map(|heading| Cell::plain(text_of(heading))).collect();
         let mut text = self.style.dim(&self.draw(&headings, &widths)) + "\n";
         for line in &self.lines {
             text += &match line {
@@ -96,24 +87,28 @@ impl Table {
             Line::Row(cells) => cells.get(column).map(|cell| cell.text.as_str()),
             Line::Note(_) => None,
         });
-        let widths = cells.chain([self.columns[column].0]).map(|text| text.chars().count());
+        let widths = cells.chain([text_of(self.columns[column])]).map(|text| text.chars().count());
         widths.max().unwrap_or_default()
     }
 
     fn draw(&self, cells: &[Cell], widths: &[usize]) -> String {
         let last = cells.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
         let columns = cells[..last].iter().zip(&self.columns).zip(widths).enumerate();
-        let drawn = columns.map(|(index, ((cell, (_, align)), width))| {
-            let padded = match align {
+        let drawn = columns.map(|(index, ((cell, heading), width))| {
+            let padded = match heading.starts_with('>') {
+                true => format!("{:>width$}", cell.text),
                 // Nothing follows: no blanks at the end of the line.
-                Align::Left if index + 1 == last => cell.text.clone(),
-                Align::Left => format!("{:width$}", cell.text),
-                Align::Right => format!("{:>width$}", cell.text),
+                false if index + 1 == last => cell.text.clone(),
+                false => format!("{:width$}", cell.text),
             };
             (cell.paint)(self.style, &padded)
         });
         drawn.collect::<Vec<_>>().join("  ")
     }
+}
+
+fn text_of(heading: &str) -> &str {
+    heading.trim_start_matches('>')
 }
 
 #[cfg(test)]
@@ -122,8 +117,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let columns = [("name", Align::Left), ("count", Align::Right), ("reason", Align::Left)];
-        let mut table = Table::new(Style::PLAIN, &columns);
+        let mut table = Table::new(Style::PLAIN, &["name", ">count", "reason"]);
         table.row([Cell::good("gateway"), Cell::plain(1_000_000), Cell::plain("busy")]);
         table.row([Cell::bad("db"), Cell::plain(7), Cell::plain("")]);
         table.note(Cell::bad("locked"));

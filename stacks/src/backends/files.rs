@@ -22,10 +22,7 @@ struct Read {
 
 impl LogFiles {
     /// The log files of a directory, without their present lines.
-    ///
-    /// # Errors
-    /// When a file cannot be read.
-    pub fn from_end(dir: &Path) -> Result<Self> {
+    pub(crate) fn from_end(dir: &Path) -> Result<Self> {
         let follow = Follow::from_end(dir)?;
         Ok(Self(Mutex::new(Read { follow, by_trace: HashMap::new() })))
     }
@@ -51,7 +48,7 @@ pub struct MailFiles(PathBuf);
 
 impl MailFiles {
     /// The e-mails in this directory.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(dir: impl Into<PathBuf>) -> Self {
         Self(dir.into())
     }
 }

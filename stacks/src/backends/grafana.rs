@@ -35,10 +35,7 @@ pub struct DataSource {
 
 impl Grafana {
     /// A client of the server at `url`, as its administrator.
-    ///
-    /// # Errors
-    /// When the password fits no header.
-    pub fn new(url: impl Into<String>, password: &str) -> Result<Self> {
+    pub(crate) fn new(url: impl Into<String>, password: &str) -> Result<Self> {
         let login = format!("Basic {}", BASE64.encode(format!("admin:{password}").as_bytes()));
         let mut login = HeaderValue::from_str(&login).context("cannot put GRAFANA_PASSWORD into a header")?;
         login.set_sensitive(true);
@@ -48,20 +45,14 @@ impl Grafana {
     }
 
     /// All data sources.
-    ///
-    /// # Errors
-    /// When Grafana does not answer as documented.
-    pub async fn data_sources(&self) -> Result<Vec<DataSource>> {
+    pub(crate) async fn data_sources(&self) -> Result<Vec<DataSource>> {
         let request = self.client.get(format!("{}/api/datasources", self.url));
         let response = ask_ok(request, "Grafana", &self.url).await?;
         response.json().await.context("cannot read Grafana's data sources")
     }
 
     /// The traces behind a data source, fetched as Grafana does.
-    ///
-    /// # Errors
-    /// When the data source stores no traces.
-    pub fn traces(&self, source: &DataSource) -> Result<Box<dyn Traces>> {
+    pub(crate) fn traces(&self, source: &DataSource) -> Result<Box<dyn Traces>> {
         let (client, url) = (self.client.clone(), self.proxy(source));
         Ok(match source.kind.as_str() {
             "jaeger" => Box::new(Jaeger::new(client, url)),
@@ -71,12 +62,12 @@ impl Grafana {
     }
 
     /// The log lines behind a data source.
-    pub fn logs(&self, source: &DataSource) -> Loki {
+    pub(crate) fn logs(&self, source: &DataSource) -> Loki {
         Loki::new(self.client.clone(), self.proxy(source))
     }
 
     /// The metrics behind a data source.
-    pub fn metrics(&self, source: &DataSource) -> Prometheus {
+    pub(crate) fn metrics(&self, source: &DataSource) -> Prometheus {
         Prometheus::new(self.client.clone(), self.proxy(source))
     }
 

@@ -13,7 +13,11 @@ pub mod tempo;
 
 mod openmetrics;
 
-use std::{collections::BTreeSet, fmt, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, Instant, SystemTime},
+};
 
 use anyhow::{Result, bail, ensure};
 use async_trait::async_trait;
@@ -23,6 +27,8 @@ use crate::{http, trace::Trace};
 
 /// Characters of a server's error text that are quoted.
 const MAX_REASON: usize = 300;
+/// Time between two queries for a trace.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A store of traces.
 #[async_trait]
@@ -32,6 +38,25 @@ pub trait Traces: Send + Sync {
     /// # Errors
     /// When the server does not answer as documented.
     async fn trace(&self, id: &str) -> Result<Option<Trace>>;
+}
+
+/// The trace of an order once it has every span, or as it is after `within`.
+pub(crate) async fn whole_trace(
+    traces: &dyn Traces,
+    id: &str,
+    within: Duration,
+    mut waiting: impl FnMut(usize),
+) -> Result<Trace> {
+    let deadline = Instant::now() + within;
+    loop {
+        let trace = traces.trace(id).await?.unwrap_or_else(|| Trace { id: id.into(), ..Trace::default() });
+        let missing = trace.missing().len();
+        if missing == 0 || Instant::now() > deadline {
+            return Ok(trace);
+        }
+        waiting(missing);
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// A store of log lines.

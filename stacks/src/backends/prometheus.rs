@@ -29,18 +29,12 @@ impl Prometheus {
     }
 
     /// True if an expression selects a series now.
-    ///
-    /// # Errors
-    /// When the server does not answer as documented.
-    pub async fn answers(&self, expression: &str) -> Result<bool> {
+    pub(crate) async fn answers(&self, expression: &str) -> Result<bool> {
         Ok(self.value(expression.to_owned()).await?.is_some())
     }
 
     /// The series that an expression selects now: labels and value.
-    ///
-    /// # Errors
-    /// When the server does not answer as documented.
-    pub async fn series(&self, expression: String) -> Result<Vec<(Value, String)>> {
+    pub(crate) async fn series(&self, expression: String) -> Result<Vec<(Value, String)>> {
         let Vector { result } = self.query("query", &[("query", expression)]).await?;
         Ok(result.into_iter().map(|Selected { metric, value: (_, value) }| (metric, value)).collect())
     }

@@ -5,18 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use super::names::Evidence;
 use crate::{
     address::url,
-    backends::{Traces as _, jaeger::Jaeger},
+    backends::{jaeger::Jaeger, whole_trace},
     http,
     local::{LocalStack, layout::Component, rabbitmq},
     orders::{Client, Sort},
     progress::Progress,
     settings::{Options, bare},
-    trace::Trace,
 };
 
 /// The time in which the trace of an order must become whole.
@@ -39,7 +38,10 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
 
     let order = orders.place_sample().await?;
     let jaeger = stack.jaeger_url().context("the stack has no trace backend")?;
-    evidence.note_trace(&whole(&Jaeger::new(client.clone(), jaeger), &order.trace_id).await?);
+    let jaeger = Jaeger::new(client.clone(), jaeger);
+    let trace = whole_trace(&jaeger, &order.trace_id, MAX_ARRIVAL, |_| {}).await?;
+    ensure!(trace.missing().is_empty(), "the trace of an order lacks {:?}", trace.missing());
+    evidence.note_trace(&trace);
     expect(&orders, Sort::Declined).await?;
     expect(&orders, Sort::Invalid).await?;
     for service in Component::SERVICES {
@@ -72,20 +74,6 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
         attributes.len()
     ));
     Ok(evidence)
-}
-
-async fn whole(jaeger: &Jaeger, id: &str) -> Result<Trace> {
-    let deadline = Instant::now() + MAX_ARRIVAL;
-    loop {
-        let trace = jaeger.trace(id).await?.unwrap_or_default();
-        match trace.missing() {
-            missing if missing.is_empty() => return Ok(trace),
-            missing if Instant::now() > deadline => {
-                bail!("the trace of an order lacks {missing:?} after {} s", MAX_ARRIVAL.as_secs())
-            }
-            _ => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
 }
 
 async fn expect(orders: &Client, sort: Sort) -> Result<()> {

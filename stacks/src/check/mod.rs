@@ -17,8 +17,8 @@ mod tests;
 
 use anyhow::Result;
 
+use self::files::Tree;
 pub use self::findings::{Finding, Findings};
-use self::{files::Tree, names::Evidence};
 use crate::{output::show, progress::Progress, settings::Options};
 
 /// Checks the repository in a directory; true if no problem was found.
@@ -57,11 +57,4 @@ pub async fn run(options: &Options) -> Result<bool> {
     show(&findings.all().iter().map(|finding| format!("{finding}\n")).collect::<String>())?;
     progress.note(&format!("{} problems", findings.all().len()));
     Ok(findings.all().is_empty())
-}
-
-/// The checks that start no program.
-pub fn check_files(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
-    rules::check(tree, findings);
-    grafana::check(tree, findings);
-    names::check(tree, evidence, findings);
 }

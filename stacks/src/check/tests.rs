@@ -4,7 +4,13 @@ use std::{fs, path::Path};
 
 use tempfile::TempDir;
 
-use super::{Findings, check_files, files::Tree, names::Evidence, prometheus};
+use super::{
+    Findings,
+    files::Tree,
+    grafana,
+    names::{self, Evidence},
+    prometheus, rules,
+};
 
 const SOURCES: &str = r#"
 apiVersion: 1
@@ -110,7 +116,9 @@ fn found(root: &Path, are_asked: bool) -> Vec<String> {
     evidence.attributes.insert("order.id".into());
     let mut findings = Findings::default();
     let tree = Tree::read(root, &mut findings).unwrap();
-    check_files(&tree, &evidence, &mut findings);
+    rules::check(&tree, &mut findings);
+    grafana::check(&tree, &mut findings);
+    names::check(&tree, &evidence, &mut findings);
     if are_asked {
         prometheus::check_prometheus(&tree, &mut findings).unwrap();
         prometheus::check_alertmanager(&tree, &mut findings).unwrap();

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use super::logs::show_lines;
 use crate::{
-    backends::{Traces as _, jaeger::Jaeger},
+    backends::{jaeger::Jaeger, whole_trace},
     http,
     local::LocalStack,
     logs::{self, Filter, Line, SERVICES},
@@ -18,7 +18,6 @@ use crate::{
     progress::Progress,
     settings::Options,
     style::Style,
-    trace::Trace,
 };
 
 /// The time in which the trace must become whole.
@@ -45,8 +44,11 @@ pub(super) async fn place(stack: &LocalStack, progress: &mut Progress) -> Result
     progress.done(&order.order_id);
     if let Some(jaeger) = stack.jaeger_url() {
         progress.begin("fetch trace");
-        let (trace, missing) =
-            fetch(&Jaeger::new(http::client()?, jaeger), &order.trace_id, progress).await?;
+        let waiting = |missing| progress.waiting(format!("{missing} spans have not arrived"));
+        let jaeger = Jaeger::new(http::client()?, jaeger);
+        let trace = whole_trace(&jaeger, &order.trace_id, MAX_TRACE_ARRIVAL, waiting).await?;
+        let span = |(service, kind, name): &(&str, &str, &str)| format!("{service} {kind} `{name}`");
+        let missing: Vec<String> = trace.missing().iter().map(span).collect();
         if missing.is_empty() {
             progress.done(&format!("{} spans of {} services", trace.spans.len(), trace.services().len()));
         }
@@ -70,21 +72,6 @@ pub(super) async fn place(stack: &LocalStack, progress: &mut Progress) -> Result
         bail!("no log line of {} has the trace id; see {}", silent.join(", "), stack.log_dir().display());
     }
     Ok(order)
-}
-
-/// The trace once it has every span of an order, or at the deadline; and the spans that it lacks.
-async fn fetch(jaeger: &Jaeger, id: &str, progress: &mut Progress) -> Result<(Trace, Vec<String>)> {
-    let deadline = Instant::now() + MAX_TRACE_ARRIVAL;
-    loop {
-        let trace = jaeger.trace(id).await?.unwrap_or_else(|| Trace { id: id.into(), spans: Vec::new() });
-        let span = |(service, kind, name): &(&str, &str, &str)| format!("{service} {kind} `{name}`");
-        let missing: Vec<String> = trace.missing().iter().map(span).collect();
-        if missing.is_empty() || Instant::now() > deadline {
-            return Ok((trace, missing));
-        }
-        progress.waiting(format!("{} spans have not arrived", missing.len()));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// The log lines of a trace once every service has logged, or at the deadline; and the services that have not.

@@ -7,10 +7,7 @@ use crate::{
     output::show,
     settings::Options,
     style::{Style, uptime},
-    table::{
-        Align::{Left, Right},
-        Cell, Table,
-    },
+    table::{Cell, Table},
 };
 
 /// Shows each component of the local stack; true if all of them are ready.
@@ -19,8 +16,7 @@ use crate::{
 /// When settings or state cannot be read.
 pub async fn status(options: &Options) -> Result<bool> {
     let stack = LocalStack::open(options)?;
-    let columns =
-        [("component", Left), ("state", Left), ("pid", Right), ("uptime", Right), ("address", Left)];
+    let columns = ["component", "state", ">pid", ">uptime", "address"];
     let mut table = Table::new(Style::for_stdout(), &columns);
     let mut ready = true;
     for component in stack.layout().components() {

@@ -1,15 +1,12 @@
 //! `stacks trace`.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use uuid::Uuid;
 
 use crate::{
-    backends::{Traces as _, jaeger::Jaeger},
+    backends::{jaeger::Jaeger, whole_trace},
     http,
     local::LocalStack,
     logs::{self, Filter},
@@ -21,7 +18,6 @@ use crate::{
 
 /// The time in which a trace that has just begun may become whole.
 const MAX_ARRIVAL: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The trace to draw.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,18 +45,12 @@ pub async fn trace(options: &Options, args: &TraceArgs) -> Result<()> {
         "cannot draw a trace: OTEL_EXPORTER_OTLP_ENDPOINT names another trace backend than the stack's own",
     )?;
     let backend = Jaeger::new(http::client()?, &jaeger);
-    let deadline = Instant::now() + MAX_ARRIVAL;
-    let mut trace = backend.trace(&id).await?;
-    while trace.as_ref().is_none_or(|trace| !trace.missing().is_empty()) && Instant::now() < deadline {
-        tokio::time::sleep(PAUSE).await;
-        trace = backend.trace(&id).await?;
-    }
-    let trace = trace.with_context(|| {
-        format!(
-            "{jaeger} has no trace {id} (yet): spans take a second to arrive, and only the newest traces are kept, in \
-             memory, until `make down`"
-        )
-    })?;
+    let trace = whole_trace(&backend, &id, MAX_ARRIVAL, |_| {}).await?;
+    ensure!(
+        !trace.spans.is_empty(),
+        "{jaeger} has no trace {id} (yet): spans take a second to arrive, and only the newest traces are kept, in memory, \
+         until `make down`"
+    );
     show(&trace.tree(Style::for_stdout(), terminal_width()))
 }
 

@@ -25,7 +25,7 @@ const MAX_CLOCK_SECONDS: f64 = 2.0;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub(super) enum Level {
     /// No problem.
     Good,
     /// A possible problem.
@@ -36,13 +36,11 @@ pub enum Level {
 
 /// The result of one check.
 #[derive(Clone, Debug)]
-pub struct Finding {
-    /// The severity.
-    pub level: Level,
-    /// The subject.
-    pub topic: &'static str,
+pub(super) struct Finding {
+    pub(super) level: Level,
+    pub(super) topic: &'static str,
     /// What was found, and what to do.
-    pub text: String,
+    pub(super) text: String,
 }
 
 impl Finding {

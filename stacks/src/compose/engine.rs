@@ -24,66 +24,58 @@ const LABEL: &str = "com.docker.compose.project";
 
 /// An engine that answers, and a Compose that is new enough.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     root: PathBuf,
     project: String,
-    /// The version of Compose.
-    pub compose: String,
-    /// The engine's description of itself.
-    pub info: Info,
+    pub(crate) compose: String,
+    pub(crate) info: Info,
     /// The least number of seconds by which the engine's clock is ahead of this machine's; negative when it is behind.
-    pub ahead: f64,
+    pub(crate) ahead: f64,
 }
 
 /// The answer of `docker info`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Info {
-    /// The version of the engine.
-    pub server_version: String,
-    /// The operating system.
-    pub operating_system: String,
-    /// The engine's memory in bytes.
-    pub mem_total: u64,
-    /// The directory of images and volumes.
-    pub docker_root_dir: PathBuf,
+pub(crate) struct Info {
+    pub(crate) server_version: String,
+    pub(crate) operating_system: String,
+    pub(crate) mem_total: u64,
+    pub(crate) docker_root_dir: PathBuf,
     /// The engine's clock, in RFC 3339.
-    pub system_time: String,
+    pub(crate) system_time: String,
     /// True if the engine can limit the memory of a container.
-    pub memory_limit: bool,
+    pub(crate) memory_limit: bool,
 }
 
 /// True if this machine has a `docker` command.
-pub async fn is_installed() -> bool {
+pub(crate) async fn is_installed() -> bool {
     Command::new("docker").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await.is_ok()
 }
 
 /// A container of the project.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Container {
-    /// The Compose service.
-    pub service: String,
+pub(crate) struct Container {
+    pub(crate) service: String,
     /// `created`, `running`, `restarting`, `exited`, ...
-    pub state: String,
+    pub(crate) state: String,
     /// `starting`, `healthy`, `unhealthy`; empty without a health check.
     #[serde(default)]
-    pub health: String,
-    /// The exit code of a container that has ended.
+    pub(crate) health: String,
     #[serde(default)]
-    pub exit_code: i32,
+    pub(crate) exit_code: i32,
     #[serde(default)]
     labels: String,
 }
 
 impl Container {
     /// True if the container was started and has not ended.
-    pub fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         ["running", "restarting", "paused"].contains(&&*self.state)
     }
 
     /// The directory in which `docker compose` was called.
-    pub fn working_dir(&self) -> Option<&Path> {
+    pub(crate) fn working_dir(&self) -> Option<&Path> {
         let labels = self.labels.split(',');
         let mut dirs =
             labels.filter_map(|label| label.strip_prefix("com.docker.compose.project.working_dir="));
@@ -93,10 +85,7 @@ impl Container {
 
 impl Engine {
     /// Finds the engine.
-    ///
-    /// # Errors
-    /// Says what to install or to start.
-    pub async fn find(root: &Path, settings: &Variables) -> Result<Self> {
+    pub(crate) async fn find(root: &Path, settings: &Variables) -> Result<Self> {
         let asked = OffsetDateTime::now_utc();
         let info = docker(&["info", "--format", "{{json .}}"]).await?;
         let answered = OffsetDateTime::now_utc();
@@ -127,15 +116,12 @@ impl Engine {
     }
 
     /// The name of the Compose project.
-    pub fn project(&self) -> &str {
+    pub(crate) fn project(&self) -> &str {
         &self.project
     }
 
     /// The containers of the project, also those that have ended.
-    ///
-    /// # Errors
-    /// When Compose fails, or its answer cannot be read.
-    pub async fn containers(&self) -> Result<Vec<Container>> {
+    pub(crate) async fn containers(&self) -> Result<Vec<Container>> {
         let arguments = ["ps", "--all", "--no-trunc", "--format", "json"];
         let output = self.command(&arguments).output().await.context("cannot run docker")?;
         ensure!(output.status.success(), "cannot list containers: {}", text(&output.stderr));
@@ -145,15 +131,12 @@ impl Engine {
     }
 
     /// True if an image is on this machine.
-    ///
-    /// # Errors
-    /// When `docker` cannot be run.
-    pub async fn has_image(&self, image: &str) -> Result<bool> {
+    pub(crate) async fn has_image(&self, image: &str) -> Result<bool> {
         Ok(docker(&["image", "inspect", "--format", "{{.Id}}", image]).await?.status.success())
     }
 
     /// The last lines of a service's console output.
-    pub async fn last_words(&self, service: &str) -> String {
+    pub(crate) async fn last_words(&self, service: &str) -> String {
         let container = format!("{}-{service}-1", self.project);
         let said = match docker(&["logs", "--tail", "12", &container]).await {
             Ok(output) => text(&output.stdout) + &text(&output.stderr),
@@ -168,38 +151,31 @@ impl Engine {
     }
 
     /// Runs `docker compose` on a plan; each line of its output goes to `show`.
-    ///
-    /// # Errors
-    /// Quotes the last lines of the output.
-    pub async fn compose(&self, plan: &Plan, arguments: &[&str], show: impl FnMut(&str)) -> Result<()> {
+    pub(crate) async fn compose(
+        &self,
+        plan: &Plan,
+        arguments: &[&str],
+        show: impl FnMut(&str),
+    ) -> Result<()> {
         let mut command = self.command(&["--progress", "plain", "--file", "-"]);
         command.args(arguments).envs(&plan.variables);
         follow(command, &plan.file(&self.project), show).await
     }
 
     /// Runs `docker compose` on containers of the project, such as `stop mailer`.
-    ///
-    /// # Errors
-    /// Quotes the last lines of the output.
-    pub async fn control(&self, arguments: &[&str]) -> Result<()> {
+    pub(crate) async fn control(&self, arguments: &[&str]) -> Result<()> {
         let command = self.command(&[&["--progress", "plain"], arguments].concat());
         follow(command, "", |_| {}).await
     }
 
     /// Stops and removes every container of the project; the volumes stay.
-    ///
-    /// # Errors
-    /// Quotes the last lines of the output.
-    pub async fn remove_containers(&self, show: impl FnMut(&str)) -> Result<()> {
+    pub(crate) async fn remove_containers(&self, show: impl FnMut(&str)) -> Result<()> {
         let command = self.command(&["--progress", "plain", "down", "--remove-orphans"]);
         follow(command, "", show).await
     }
 
     /// Removes every volume of the project, and returns their number.
-    ///
-    /// # Errors
-    /// When a volume cannot be removed.
-    pub async fn remove_volumes(&self) -> Result<usize> {
+    pub(crate) async fn remove_volumes(&self) -> Result<usize> {
         let filter = format!("label={LABEL}={}", self.project);
         let found = docker(&["volume", "ls", "--quiet", "--filter", &filter]).await?;
         let found = text(&found.stdout);

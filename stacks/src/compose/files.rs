@@ -20,9 +20,7 @@ use super::{
 pub struct Project {
     /// The services by name, which is also their host name.
     pub services: BTreeMap<String, Service>,
-    /// The files of the secrets, by name.
     pub secrets: BTreeMap<String, PathBuf>,
-    /// The names of the volumes.
     pub volumes: Vec<String>,
     /// The files that were included, absolute, in order.
     pub includes: Vec<PathBuf>,
@@ -60,10 +58,7 @@ struct Extends {
 
 impl Project {
     /// Reads a file, with these variables over the environment files that it names.
-    ///
-    /// # Errors
-    /// Names the file and the service.
-    pub fn read(file: &Path, variables: &Variables) -> Result<Self> {
+    pub(crate) fn read(file: &Path, variables: &Variables) -> Result<Self> {
         let mut project = Self::default();
         project.add(file, variables).with_context(|| format!("in {}", file.display()))?;
         Ok(project)
@@ -173,10 +168,7 @@ fn note_port_settings(document: &mut Value) {
 }
 
 /// These variables over those of an environment file.
-///
-/// # Errors
-/// Names the file.
-pub fn with_file(file: &Path, variables: &Variables) -> Result<Variables> {
+pub(crate) fn with_file(file: &Path, variables: &Variables) -> Result<Variables> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut all = read_lines(&text, variables).with_context(|| format!("in {}", file.display()))?;
     all.extend(variables.clone());

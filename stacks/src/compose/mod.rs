@@ -5,18 +5,20 @@
 
 pub mod check;
 mod credentials;
-pub mod doctor;
+mod doctor;
 mod down;
-pub mod engine;
-pub mod files;
+pub(crate) mod engine;
+mod files;
 mod guide;
 pub mod plan;
-pub mod service;
+mod service;
 mod start;
 mod up;
 pub mod variables;
 
 pub use self::{
+    doctor::doctor,
     down::{down, down_all},
+    engine::docker,
     up::{bring_up, refuse_beside_docker, up},
 };

@@ -59,18 +59,18 @@ impl Plan {
     }
 
     /// The titles of the stacks, for people.
-    pub fn titles(&self) -> String {
+    pub(crate) fn titles(&self) -> String {
         let titles: Vec<&str> = self.stacks.iter().map(|stack| stack.facts().title).collect();
         titles.join(" with ")
     }
 
     /// One Compose file for the whole project; files that several stacks include are included once.
-    pub fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         json!({ "name": name, "include": self.project.includes }).to_string()
     }
 
     /// The services in an order in which each comes after those that it needs.
-    pub fn in_order(&self) -> Vec<(&str, &Service)> {
+    pub(crate) fn in_order(&self) -> Vec<(&str, &Service)> {
         let mut ordered: Vec<(&str, &Service)> = Vec::new();
         while ordered.len() < self.project.services.len() {
             let is_there = |name: &str| ordered.iter().any(|(there, _)| *there == name);
@@ -86,10 +86,7 @@ impl Plan {
     }
 
     /// The sum of all memory limits, in bytes.
-    ///
-    /// # Errors
-    /// Names a service without a limit.
-    pub fn memory(&self) -> Result<u64> {
+    pub(crate) fn memory(&self) -> Result<u64> {
         let limit = |(name, service): (&String, &Service)| {
             service.memory().with_context(|| format!("service {name}"))
         };
@@ -110,17 +107,14 @@ impl Plan {
     }
 
     /// The address on this machine of a service's port.
-    pub fn address(&self, service: &str, port: u16) -> Option<SocketAddr> {
+    pub(crate) fn address(&self, service: &str, port: u16) -> Option<SocketAddr> {
         let published = self.project.services.get(service)?.published().ok()?;
         published.into_iter().find(|published| published.container == port).map(|published| published.host)
     }
 }
 
 /// The services that no other stack has.
-///
-/// # Errors
-/// When a Compose file cannot be read.
-pub fn own_services(root: &Path, stack: Stack) -> Result<BTreeSet<String>> {
+pub(crate) fn own_services(root: &Path, stack: Stack) -> Result<BTreeSet<String>> {
     let names = |stack: Stack| -> Result<BTreeSet<String>> {
         let plan = Plan::new(root, &[stack].into(), &placeholders())?;
         Ok(plan.project.services.into_keys().collect())

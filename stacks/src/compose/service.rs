@@ -9,36 +9,26 @@ use serde_json::Value;
 use crate::address;
 
 /// The label `PORT/PATH` of a service's readiness probe, for an image that cannot run a health check.
-pub const READY: &str = "omnitrace.ready";
+pub(super) const READY: &str = "omnitrace.ready";
 
 /// One service.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Service {
-    /// The image with tag, and digest if any.
     #[serde(default)]
     pub image: String,
-    /// The build, for an image of this repository.
     pub build: Option<Value>,
-    /// `uid:gid`.
     pub user: Option<String>,
-    /// True if the root file system is read-only.
     #[serde(default)]
     pub read_only: bool,
-    /// Dropped capabilities.
     #[serde(default)]
     pub cap_drop: Vec<String>,
-    /// Added capabilities.
     #[serde(default)]
     pub cap_add: Vec<String>,
-    /// Options such as `no-new-privileges:true`.
     #[serde(default)]
     pub security_opt: Vec<String>,
-    /// True if the container is privileged.
     #[serde(default)]
     pub privileged: bool,
-    /// The restart policy.
     pub restart: Option<String>,
-    /// The memory limit, such as `512m`.
     pub mem_limit: Option<String>,
     /// Published ports, `ADDRESS:PORT:PORT`.
     #[serde(default)]
@@ -46,15 +36,12 @@ pub struct Service {
     /// The settings that move the ports, in the same order.
     #[serde(default, rename = "x-settings")]
     pub port_settings: Vec<String>,
-    /// The health check of the container.
     pub healthcheck: Option<Value>,
-    /// The labels of the container.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// Settings; null means the value in the environment of `docker compose`.
     #[serde(default)]
     pub environment: BTreeMap<String, Value>,
-    /// The arguments.
     #[serde(default)]
     pub command: Vec<String>,
     /// Mounts, `SOURCE:TARGET[:OPTIONS]`, with absolute sources.
@@ -71,9 +58,7 @@ pub struct Service {
 /// A published port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Published {
-    /// The address on this machine.
     pub host: SocketAddr,
-    /// The port in the container.
     pub container: u16,
     /// The setting that moves it; empty without one.
     pub setting: String,
@@ -81,7 +66,7 @@ pub struct Published {
 
 impl Service {
     /// The services that must be ready first.
-    pub fn needs(&self) -> Vec<&str> {
+    pub(crate) fn needs(&self) -> Vec<&str> {
         match &self.depends_on {
             Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
             Value::Object(names) => names.keys().map(String::as_str).collect(),
@@ -90,32 +75,23 @@ impl Service {
     }
 
     /// True if the service ends after its work.
-    pub fn is_job(&self) -> bool {
+    pub(crate) fn is_job(&self) -> bool {
         self.restart.as_deref() == Some("no")
     }
 
     /// The published ports.
-    ///
-    /// # Errors
-    /// When a port has another form than `ADDRESS:PORT:PORT`.
-    pub fn published(&self) -> Result<Vec<Published>> {
+    pub(crate) fn published(&self) -> Result<Vec<Published>> {
         let settings = self.port_settings.iter().map(String::as_str).chain(std::iter::repeat(""));
         self.ports.iter().zip(settings).map(|(text, setting)| published(text, setting)).collect()
     }
 
     /// The memory limit in bytes.
-    ///
-    /// # Errors
-    /// When there is none, or it has another form than `512m`.
-    pub fn memory(&self) -> Result<u64> {
+    pub(crate) fn memory(&self) -> Result<u64> {
         bytes(self.mem_limit.as_deref().context("it has no mem_limit")?)
     }
 
     /// The URL of the readiness probe on this machine; none if the container has a health check.
-    ///
-    /// # Errors
-    /// When the label names no published port.
-    pub fn ready_url(&self) -> Result<Option<String>> {
+    pub(crate) fn ready_url(&self) -> Result<Option<String>> {
         let Some(label) = self.labels.get(READY) else { return Ok(None) };
         let (port, path) =
             label.split_once('/').with_context(|| format!("{READY}={label} is not PORT/PATH"))?;
@@ -126,7 +102,7 @@ impl Service {
     }
 
     /// The names of its secrets.
-    pub fn secret_names(&self) -> Vec<&str> {
+    pub(crate) fn secret_names(&self) -> Vec<&str> {
         self.secrets
             .iter()
             .filter_map(|secret| secret.as_str().or_else(|| secret["source"].as_str()))

@@ -9,10 +9,7 @@ use serde_json::Value;
 pub type Variables = BTreeMap<String, String>;
 
 /// Replaces `${A}`, `${A-default}`, `${A:-default}`, `${A:?why it must be set}`, and `$$` by `$`.
-///
-/// # Errors
-/// When a required variable is absent, or the form is unknown.
-pub fn interpolate(text: &str, variables: &Variables) -> Result<String> {
+pub(crate) fn interpolate(text: &str, variables: &Variables) -> Result<String> {
     let mut rest = text;
     let mut result = String::with_capacity(text.len());
     while let Some(dollar) = rest.find('$') {
@@ -33,10 +30,7 @@ pub fn interpolate(text: &str, variables: &Variables) -> Result<String> {
 }
 
 /// Interpolates every text of a document.
-///
-/// # Errors
-/// As [`interpolate`].
-pub fn interpolate_all(document: &mut Value, variables: &Variables) -> Result<()> {
+pub(crate) fn interpolate_all(document: &mut Value, variables: &Variables) -> Result<()> {
     match document {
         Value::String(text) => *text = interpolate(text, variables)?,
         Value::Array(items) => items.iter_mut().try_for_each(|item| interpolate_all(item, variables))?,
@@ -47,10 +41,7 @@ pub fn interpolate_all(document: &mut Value, variables: &Variables) -> Result<()
 }
 
 /// Reads the lines `NAME=value` of an environment file and interpolates the values.
-///
-/// # Errors
-/// When a line has another form.
-pub fn read_lines(text: &str, variables: &Variables) -> Result<Variables> {
+pub(crate) fn read_lines(text: &str, variables: &Variables) -> Result<Variables> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {

@@ -5,10 +5,7 @@ use std::time::Duration;
 use super::catalogue::Alert;
 use crate::{
     style::Style,
-    table::{
-        Align::{Left, Right},
-        Cell, Table,
-    },
+    table::{Cell, Table},
 };
 
 /// A drill that went as expected.
@@ -26,8 +23,7 @@ pub(super) fn table(rows: &[Row], style: Style) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let columns = [("alert", Left), ("delivered", Right), ("resolved", Right), ("cause", Left)];
-    let mut table = Table::new(style, &columns);
+    let mut table = Table::new(style, &["alert", ">delivered", ">resolved", "cause"]);
     let seconds = |duration: Duration| Cell::plain(format!("{:.1} s", duration.as_secs_f64()));
     for Row { alert, delivered, resolved } in rows {
         table.row([Cell::plain(alert), seconds(*delivered), seconds(*resolved), Cell::plain(alert.cause())]);

@@ -8,10 +8,7 @@ use crate::{
     latencies::Latencies,
     orders::{Answered, Sort},
     style::{self, Style},
-    table::{
-        Align::{Left, Right},
-        Cell, Table,
-    },
+    table::{Cell, Table},
 };
 
 /// All answers so far.
@@ -74,11 +71,8 @@ impl Record {
 
     /// The table of all answers, and the reason of each unexpected one.
     pub(super) fn summary(&self, rate: u32, took: Duration, style: Style) -> String {
-        let times = ["p50", "p90", "p99", "p99.9", "max"].map(|head| (head, Right));
-        let mut table = Table::new(
-            style,
-            &[&[("orders", Left), ("sent", Right), ("unexpected", Right)], &times[..]].concat(),
-        );
+        let columns = ["orders", ">sent", ">unexpected", ">p50", ">p90", ">p99", ">p99.9", ">max"];
+        let mut table = Table::new(style, &columns);
         for (sort, Answers { latencies, unexpected }) in &self.by_sort {
             let times = [0.5, 0.9, 0.99, 0.999, 1.0].map(|share| Cell::plain(quantile(latencies, share)));
             let name = Cell::plain(format!("{} ({})", sort.name(), sort.expected().as_u16()));

@@ -25,7 +25,7 @@ impl LocalStack {
     }
 
     /// True if any component runs.
-    pub fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         self.layout().components().any(|component| self.process(component).is_some())
     }
 
@@ -56,7 +56,7 @@ impl LocalStack {
     }
 
     /// True if alerts are wanted, and Prometheus or Alertmanager is missing.
-    pub fn lacks_alerts(&self) -> bool {
+    pub(crate) fn lacks_alerts(&self) -> bool {
         self.layout().watch.is_none() && installed::are_alerts_wanted(&self.settings)
     }
 

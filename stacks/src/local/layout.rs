@@ -145,10 +145,7 @@ pub struct Traces {
 
 impl Layout {
     /// The addresses in the settings; for the others the usual ports, or any free ones.
-    ///
-    /// # Errors
-    /// When a setting is not an address, or two components have the same one.
-    pub fn choose(settings: &Settings, any_free: bool) -> Result<Self> {
+    pub(crate) fn choose(settings: &Settings, any_free: bool) -> Result<Self> {
         let address = |variable: &str, usual: u16| match settings.get(variable) {
             Some(value) => address::parse(variable, value),
             None if any_free => address::free(),
@@ -198,7 +195,7 @@ impl Layout {
     }
 
     /// The address of a component, in a few words.
-    pub fn describe(&self, component: Component) -> String {
+    pub(crate) fn describe(&self, component: Component) -> String {
         match (component, &self.broker, &self.traces) {
             (Component::Prometheus | Component::Alertmanager, ..) => match self.listens(component).first() {
                 Some((address, ..)) => link(*address),

@@ -28,7 +28,7 @@ const MIN_MILLIS: u64 = 1000;
 impl Pace {
     /// YAML for Prometheus or Alertmanager with its durations at this pace: the values of [`KEYS`], and the ranges in
     /// PromQL. Names of recorded series stay.
-    pub fn render(self, yaml: &str) -> String {
+    pub(crate) fn render(self, yaml: &str) -> String {
         match self {
             Self::Shipped => yaml.to_owned(),
             Self::Fast => yaml.lines().map(|line| quick(line) + "\n").collect(),

@@ -226,7 +226,7 @@ impl Node {
 }
 
 /// The user of a node with its permissions on the default virtual host, for `load_definitions`.
-pub fn definitions(password: &str) -> Value {
+pub(crate) fn definitions(password: &str) -> Value {
     json!({
         "users": [{ "name": USER, "password": password, "tags": "administrator" }],
         "vhosts": [{ "name": "/" }],
@@ -235,7 +235,7 @@ pub fn definitions(password: &str) -> Value {
 }
 
 /// Ok if a broker answers the AMQP 0-9-1 protocol header at this address, otherwise the reason.
-pub async fn speaks_amqp(address: impl tokio::net::ToSocketAddrs) -> Result<(), String> {
+pub(crate) async fn speaks_amqp(address: impl tokio::net::ToSocketAddrs) -> Result<(), String> {
     let talk = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(b"AMQP\x00\x00\x09\x01").await?;

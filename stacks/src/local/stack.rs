@@ -226,10 +226,7 @@ impl LocalStack {
     }
 
     /// Has Prometheus and Alertmanager evaluate at another pace until they are started again.
-    ///
-    /// # Errors
-    /// When one of them does not take its new configuration.
-    pub async fn set_pace(&self, pace: Pace) -> Result<()> {
+    pub(crate) async fn set_pace(&self, pace: Pace) -> Result<()> {
         let monitoring = self.launcher().monitoring()?;
         monitoring.write(pace)?;
         for address in [monitoring.watch.prometheus, monitoring.watch.alertmanager] {

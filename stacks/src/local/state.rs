@@ -43,10 +43,7 @@ impl State {
     }
 
     /// Replaces the file as a whole; without processes it is removed.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, file: &Path) -> Result<()> {
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
         let write = || -> std::io::Result<()> {
             if self.processes.is_empty() {
                 return match fs::remove_file(file) {
@@ -62,16 +59,13 @@ impl State {
     }
 
     /// The process of a component, if it still runs.
-    pub fn alive(&self, component: Component) -> Option<Process> {
+    pub(crate) fn alive(&self, component: Component) -> Option<Process> {
         self.processes.get(&component).copied().filter(Process::is_alive)
     }
 }
 
 /// Locks a stack for as long as the returned file is open; the kernel unlocks it after a crash.
-///
-/// # Errors
-/// When another process holds the lock.
-pub fn lock(file: &Path) -> Result<File> {
+pub(crate) fn lock(file: &Path) -> Result<File> {
     let open = File::options().create(true).truncate(false).write(true).open(file);
     let lock = open.with_context(|| format!("cannot write {}", file.display()))?;
     match lock.try_lock() {

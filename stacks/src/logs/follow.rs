@@ -26,10 +26,7 @@ struct Place {
 
 impl Follow {
     /// Follows the logs from their present end.
-    ///
-    /// # Errors
-    /// When a file cannot be read.
-    pub fn from_end(dir: &Path) -> Result<Self> {
+    pub(crate) fn from_end(dir: &Path) -> Result<Self> {
         let mut places = Vec::new();
         for service in SERVICES {
             let path = current(dir, service);
@@ -43,10 +40,7 @@ impl Follow {
     }
 
     /// The selected lines since the last call, by time.
-    ///
-    /// # Errors
-    /// When a file cannot be read.
-    pub fn next(&mut self, filter: &Filter) -> Result<Vec<Line>> {
+    pub(crate) fn next(&mut self, filter: &Filter) -> Result<Vec<Line>> {
         let mut lines = Vec::new();
         for place in &mut self.places {
             place.read(filter, &mut lines)?;

@@ -23,7 +23,7 @@ pub struct Line {
 
 impl Line {
     /// Reads a line; a line that is not JSON is a message without fields.
-    pub fn parse(service: &'static str, text: &str) -> Self {
+    pub(crate) fn parse(service: &'static str, text: &str) -> Self {
         let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
             return Self { time: None, service, message: text.trim_end().to_owned(), fields: Map::new() };
         };
@@ -48,7 +48,7 @@ impl Line {
     }
 
     /// `03:04:05.100 info  order-gateway    order accepted  amount=99.99`, with or without the ids of trace and order.
-    pub fn human(&self, style: Style, with_ids: bool) -> String {
+    pub(crate) fn human(&self, style: Style, with_ids: bool) -> String {
         let time = self.time.map_or_else(
             || " ".repeat(12),
             |time| {

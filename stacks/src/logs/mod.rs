@@ -42,7 +42,7 @@ impl Filter {
     }
 
     /// True if every line is selected.
-    pub fn is_everything(&self) -> bool {
+    pub(crate) fn is_everything(&self) -> bool {
         self.order.is_none() && self.traces.is_empty()
     }
 

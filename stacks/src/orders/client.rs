@@ -51,10 +51,7 @@ impl Client {
     }
 
     /// Refuses a gateway that does not answer.
-    ///
-    /// # Errors
-    /// Says why, and what to do.
-    pub async fn expect_gateway(&self) -> Result<()> {
+    pub(crate) async fn expect_gateway(&self) -> Result<()> {
         match http::probe(&self.http, &format!("{}/livez", self.gateway)).await {
             Ok(()) => Ok(()),
             Err(reason) => {
@@ -116,7 +113,7 @@ impl Client {
     }
 
     /// The trace id of an order, if the gateway knows the order.
-    pub async fn trace_id(&self, order: &str) -> Option<String> {
+    pub(crate) async fn trace_id(&self, order: &str) -> Option<String> {
         let response = self.http.get(format!("{}/orders/{order}", self.gateway)).send().await.ok()?;
         let order: Order = (response.status() == StatusCode::OK).then_some(response)?.json().await.ok()?;
         Some(order.trace_id)

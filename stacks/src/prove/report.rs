@@ -8,10 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     latencies::Latencies,
     style::Style,
-    table::{
-        Align::{Left, Right},
-        Cell, Table,
-    },
+    table::{Cell, Table},
 };
 
 /// Orders named for each missing thing; the others are counted.
@@ -96,8 +93,7 @@ impl Report {
 
     /// The table, what is missing, and the verdict.
     pub fn table(&self, style: Style) -> String {
-        let times = ["first", "p50", "p95", "last"].map(|head| (head, Right));
-        let mut table = Table::new(style, &[&[("", Left), ("found", Right)], &times[..]].concat());
+        let mut table = Table::new(style, &["", ">found", ">first", ">p50", ">p95", ">last"]);
         for check in &self.checks {
             let count = format!("{} / {}", check.found, check.expected);
             let (name, found) = match check.is_whole() {

@@ -4,14 +4,13 @@
 //! [`backends`](crate::backends) for a server that no other stack has.
 
 mod backends;
-mod connect;
 mod places;
 mod running;
 mod table;
 
+pub(crate) use self::running::{of_containers, running};
 pub use self::{
     backends::Backends,
     places::{Place, Places},
-    running::{of_containers, running},
     table::{Facts, Language, Stack},
 };

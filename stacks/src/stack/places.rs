@@ -9,6 +9,7 @@ use crate::{
     address::{self, url},
     http,
     local::LocalStack,
+    logs::SERVICES,
     settings::Options,
 };
 
@@ -33,27 +34,35 @@ pub struct Places {
 
 impl Places {
     /// The servers that the settings of a directory name.
-    ///
-    /// # Errors
-    /// When settings or state cannot be read.
-    pub fn open(options: &Options) -> Result<Self> {
+    pub(crate) fn open(options: &Options) -> Result<Self> {
         Ok(Self { local: LocalStack::open(options)?, client: http::client()? })
     }
 
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The URL of the local stack's trace backend.
+    pub(super) fn local_jaeger(&self) -> Result<String> {
+        self.local.jaeger_url().context(
+            "cannot read the spans: OTEL_EXPORTER_OTLP_ENDPOINT names another trace backend than the stack's own",
+        )
+    }
+
+    /// The names and URLs of the services.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let urls = [self.local.gateway_url(), self.local.payment_url(), self.local.mailer_url()];
+        SERVICES.into_iter().zip(urls)
+    }
+
     /// The URL of a server.
-    ///
-    /// # Errors
-    /// When the setting is not an address.
-    pub fn url(&self, (setting, port): Place) -> Result<String> {
+    pub(crate) fn url(&self, (setting, port): Place) -> Result<String> {
         let address = self.local.setting(setting).map(|value| address::parse(setting, value)).transpose()?;
         Ok(url(address.unwrap_or((Ipv4Addr::LOCALHOST, port).into())))
     }
 
     /// A secret of `.env` or the environment.
-    ///
-    /// # Errors
-    /// Names the secret that is absent.
-    pub fn secret(&self, name: &str) -> Result<&str> {
+    pub(crate) fn secret(&self, name: &str) -> Result<&str> {
         let secret = self.local.setting(name);
         secret.with_context(|| format!("cannot find {name} in .env or the environment; `make up` writes one"))
     }

@@ -14,10 +14,7 @@ use crate::{
 };
 
 /// The stacks that run. The local stack of the directory is found without Docker, which then is not asked.
-///
-/// # Errors
-/// When settings or state cannot be read, or Docker's answer cannot.
-pub async fn running(options: &Options, places: &Places) -> Result<BTreeSet<Stack>> {
+pub(crate) async fn running(options: &Options, places: &Places) -> Result<BTreeSet<Stack>> {
     if places.local.runs() { Ok([Stack::Local].into()) } else { in_docker(options, places).await }
 }
 
@@ -37,10 +34,7 @@ pub(super) async fn in_docker(options: &Options, places: &Places) -> Result<BTre
 }
 
 /// The stacks that these containers belong to: those of which a service runs that no other stack has.
-///
-/// # Errors
-/// When a Compose file cannot be read.
-pub fn of_containers(root: &Path, containers: &[Container]) -> Result<BTreeSet<Stack>> {
+pub(crate) fn of_containers(root: &Path, containers: &[Container]) -> Result<BTreeSet<Stack>> {
     let mut found = BTreeSet::new();
     for stack in Stack::docker() {
         let own = own_services(root, stack)?;

@@ -5,13 +5,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::{
-    connect::{self, Connect},
-    places::{ELASTICSEARCH, JAEGER, Place, TEMPO},
+use super::places::{ELASTICSEARCH, JAEGER, LOKI, MAILPIT, MIMIR, PROMETHEUS, Place, Places, TEMPO};
+use crate::backends::{
+    Inbox, Logs, Metrics, Traces,
+    elasticsearch::Elasticsearch,
+    files::{LogFiles, MailFiles},
+    jaeger::Jaeger,
+    loki::Loki,
+    mailpit::Mailpit,
+    prometheus::Prometheus,
+    services::Services,
+    tempo::Tempo,
 };
-use crate::backends::{Inbox, Logs, Metrics, Traces};
+
+/// Makes the client of one server.
+type Connect<T> = fn(&Places) -> Result<Box<T>>;
 
 /// A stack that the services can be observed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -94,11 +105,17 @@ static TABLE: [Facts; 4] = [
         compose_file: None,
         runs_beside_others: false,
         sign: None,
-        traces: connect::local_traces,
+        traces: |at| Ok(Box::new(Jaeger::new(at.client(), at.local_jaeger()?))),
         traces_service: "traces",
-        logs: connect::log_files,
-        metrics: connect::local_metrics,
-        inbox: connect::local_inbox,
+        logs: |at| Ok(Box::new(LogFiles::from_end(&at.local.log_dir())?)),
+        metrics: |at| match at.local.prometheus_url() {
+            Some(url) => Ok(Box::new(Prometheus::new(at.client(), url))),
+            None => services(at),
+        },
+        inbox: |at| match at.local.mail_dir() {
+            Some(dir) => Ok(Box::new(MailFiles::new(dir))),
+            None => mailpit(at),
+        },
         grafana: None,
         prometheus_config: None,
         delivers_alerts: true,
@@ -116,11 +133,11 @@ static TABLE: [Facts; 4] = [
         compose_file: Some("stacks/classic/compose.yaml"),
         runs_beside_others: false,
         sign: Some(JAEGER),
-        traces: connect::jaeger,
+        traces: |at| Ok(Box::new(Jaeger::new(at.client(), at.url(JAEGER)?))),
         traces_service: "jaeger",
-        logs: connect::loki,
-        metrics: connect::prometheus,
-        inbox: connect::mailpit,
+        logs: |at| Ok(Box::new(Loki::new(at.client(), at.url(LOKI)?))),
+        metrics: |at| Ok(Box::new(Prometheus::new(at.client(), at.url(PROMETHEUS)?))),
+        inbox: mailpit,
         grafana: Some(("GRAFANA_LISTEN", 4000)),
         prometheus_config: Some("stacks/prometheus/classic.yaml"),
         delivers_alerts: true,
@@ -138,11 +155,11 @@ static TABLE: [Facts; 4] = [
         compose_file: Some("stacks/lgtm/compose.yaml"),
         runs_beside_others: false,
         sign: Some(TEMPO),
-        traces: connect::tempo,
+        traces: |at| Ok(Box::new(Tempo::new(at.client(), at.url(TEMPO)?))),
         traces_service: "tempo",
-        logs: connect::loki,
-        metrics: connect::mimir,
-        inbox: connect::mailpit,
+        logs: |at| Ok(Box::new(Loki::new(at.client(), at.url(LOKI)?))),
+        metrics: |at| Ok(Box::new(Prometheus::new(at.client(), at.url(MIMIR)? + "/prometheus"))),
+        inbox: mailpit,
         grafana: Some(("GRAFANA_LISTEN", 5000)),
         prometheus_config: Some("stacks/prometheus/agent.yaml"),
         delivers_alerts: true,
@@ -161,11 +178,11 @@ static TABLE: [Facts; 4] = [
         compose_file: Some("stacks/elk/compose.yaml"),
         runs_beside_others: true,
         sign: Some(ELASTICSEARCH),
-        traces: connect::apm,
+        traces: |at| Ok(Box::new(elasticsearch(at)?)),
         traces_service: "apm-server",
-        logs: connect::logstash,
-        metrics: connect::services,
-        inbox: connect::mailpit,
+        logs: |at| Ok(Box::new(elasticsearch(at)?)),
+        metrics: services,
+        inbox: mailpit,
         grafana: None,
         prometheus_config: None,
         delivers_alerts: false,
@@ -175,6 +192,19 @@ static TABLE: [Facts; 4] = [
         log_page: "its log lines are in Kibana, under Discover",
     },
 ];
+
+/// The services' own `/metrics`, for a stack in which nothing scrapes them.
+fn services(at: &Places) -> Result<Box<dyn Metrics>> {
+    Ok(Box::new(Services::new(at.client(), at.services())))
+}
+
+fn mailpit(at: &Places) -> Result<Box<dyn Inbox>> {
+    Ok(Box::new(Mailpit::new(at.client(), at.url(MAILPIT)?)))
+}
+
+fn elasticsearch(at: &Places) -> Result<Elasticsearch> {
+    Ok(Elasticsearch::new(at.client(), at.url(ELASTICSEARCH)?, "elastic", at.secret("ELASTIC_PASSWORD")?))
+}
 
 impl Stack {
     /// Every stack; where one of several is to be chosen, the first.
@@ -193,13 +223,13 @@ impl Stack {
     }
 
     /// True if both can run at once. The local stack has the ports of the services, which every Docker stack needs.
-    pub fn fits_beside(self, other: Self) -> bool {
+    pub(crate) fn fits_beside(self, other: Self) -> bool {
         let beside = |one: Self, other: Self| one.facts().runs_beside_others && other != Self::Local;
         self == other || beside(self, other) || beside(other, self)
     }
 
     /// The Compose file below the root of a checkout; none without Docker.
-    pub fn compose_file(self, root: &Path) -> Option<PathBuf> {
+    pub(crate) fn compose_file(self, root: &Path) -> Option<PathBuf> {
         self.facts().compose_file.map(|file| root.join(file))
     }
 

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use stacks::{compose::engine, process::Process};
+use stacks::{compose, process::Process};
 
 /// Bytes of both.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -82,7 +82,7 @@ struct Volume {
 }
 
 async fn docker(arguments: &[&str]) -> Result<String> {
-    let output = engine::docker(arguments).await?;
+    let output = compose::docker(arguments).await?;
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "docker {} failed: {}", arguments[0], error.trim());
     String::from_utf8(output.stdout).context("docker did not answer in UTF-8")
