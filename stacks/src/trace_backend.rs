@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::{
         address,
-        backends::{Traces as _, jaeger::Jaeger},
+        backends::{Traces as _, embedded::EmbeddedJaeger},
         http,
     };
 
@@ -186,7 +186,7 @@ mod tests {
         let taken = client.post(&url).header(CONTENT_TYPE, PROTOBUF).body(body).send().await.unwrap();
         assert_eq!(taken.status(), StatusCode::OK);
 
-        let jaeger = Jaeger::new(client, format!("http://{ui}"));
+        let jaeger = EmbeddedJaeger::new(client, format!("http://{ui}"));
         let trace = jaeger.trace(&"07".repeat(16)).await.unwrap().unwrap();
         assert_eq!(trace.services().into_iter().collect::<Vec<_>>(), ["a", "b"]);
         let client_span = trace.spans.iter().find(|span| span.kind == "client").unwrap();

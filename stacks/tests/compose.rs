@@ -215,6 +215,61 @@ fn up_waits_for_a_container_that_is_being_replaced() {
     assert!(output.contains("make down-classic"), "{output}");
 }
 
+/// What `docker` answers on a machine where nothing runs yet: `ps` shows `states` once `up` was called.
+fn engine_before_up(up: &str) -> String {
+    let engine = engine_with("nothing");
+    let (answers, _) = engine.split_once("*' ps '").unwrap();
+    format!(
+        "{answers}*' ps '*) [ -e up ] || exit 0; while read -r line; do echo \"$line\"; done <states;;\n\
+         logs*) echo \"words of $4\";;\nimage*) ;;\n*' build') ;;\n*' up --detach '*) : >up; {up};;"
+    )
+}
+
+#[test]
+fn images_that_are_present_are_not_pulled() {
+    let mut settings = plan::placeholders();
+    let plan = Plan::new(&root(), &[Stack::Classic].into(), &settings).unwrap();
+    let state = |name| format!(r#"{{"Service":"{name}","State":"running","Health":"healthy"}}"#) + "\n";
+    let machine = Machine::with_docker(&engine_before_up(":"));
+    fs::write(machine.0.path().join("states"), plan.project.services.keys().map(state).collect::<String>())
+        .unwrap();
+    settings = plan.published().unwrap().into_iter().map(|(port, _)| (port.setting, free())).collect();
+    settings.insert("LOKI_IMAGE".into(), "my/loki".into());
+    let (code, said) = machine.stacks_with(&["up", "--stack", "classic"], &settings);
+    assert_eq!(code, Some(0), "{said}");
+    let calls = fs::read_to_string(machine.other_calls()).unwrap_or_default();
+    assert!(!calls.contains("pull"), "{calls}");
+}
+
+#[test]
+fn every_service_that_failed_is_named_with_its_last_words() {
+    let unhealthy =
+        "echo dependency failed to start: container omnitrace-rabbitmq-1 is unhealthy >&2; exit 1";
+    let machine = Machine::with_docker(&engine_before_up(unhealthy));
+    let states = r#"{"Service":"rabbitmq","State":"running","Health":"unhealthy"}
+{"Service":"loki","State":"restarting"}
+{"Service":"alertmanager","State":"created"}
+"#;
+    fs::write(machine.0.path().join("states"), states).unwrap();
+    let (code, said) = machine.stacks(&["up", "--stack", "classic"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("✗ start loki, rabbitmq"), "{said}");
+    for service in ["loki", "rabbitmq"] {
+        assert!(said.contains(&format!("words of omnitrace-{service}-1")), "{said}");
+    }
+}
+
+#[test]
+fn loki_and_jaeger_are_configured_for_their_next_versions() {
+    let read = |file: &str| fs::read_to_string(root().join("stacks").join(file)).unwrap();
+    let loki: serde_json::Value = serde_saphyr::from_str(&read("loki/loki.yaml")).unwrap();
+    assert_eq!(loki["storage_config"]["use_thanos_objstore"], true);
+    assert_eq!(loki["common"]["storage"]["object_store"]["filesystem"]["dir"], "/loki/chunks");
+    for file in ["jaeger/jaeger.yaml", "prometheus/scrape/classic.yaml"] {
+        assert!(!read(file).contains("spanmetrics"), "{file} has the deprecated alias of span_metrics");
+    }
+}
+
 fn free() -> String {
     address::free().unwrap().to_string()
 }

@@ -2,6 +2,7 @@
 //! traits below; a stack is a choice of modules.
 
 pub mod elasticsearch;
+pub mod embedded;
 pub mod files;
 pub mod grafana;
 pub mod jaeger;
@@ -12,6 +13,7 @@ pub mod services;
 pub mod tempo;
 
 mod openmetrics;
+mod otlp;
 
 use std::{
     collections::BTreeSet,
@@ -153,7 +155,11 @@ async fn ask(request: RequestBuilder, backend: &str, url: &str) -> Result<Respon
 
 /// Sends a request whose answer must be 2xx.
 async fn ask_ok(request: RequestBuilder, backend: &str, url: &str) -> Result<Response> {
-    let response = ask(request, backend, url).await?;
+    expect_ok(ask(request, backend, url).await?, backend, url).await
+}
+
+/// Refuses an answer that is not 2xx.
+async fn expect_ok(response: Response, backend: &str, url: &str) -> Result<Response> {
     let status = response.status();
     if !status.is_success() {
         let text = response.text().await.unwrap_or_default();

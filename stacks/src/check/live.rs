@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use super::names::Evidence;
 use crate::{
     address::url,
-    backends::{jaeger::Jaeger, whole_trace},
+    backends::{embedded::EmbeddedJaeger, whole_trace},
     http,
     local::{LocalStack, layout::Component, rabbitmq},
     orders::{Client, Sort},
@@ -38,7 +38,7 @@ pub(super) async fn witness(options: &Options, progress: &mut Progress) -> Resul
 
     let order = orders.place_sample().await?;
     let jaeger = stack.jaeger_url().context("the stack has no trace backend")?;
-    let jaeger = Jaeger::new(client.clone(), jaeger);
+    let jaeger = EmbeddedJaeger::new(client.clone(), jaeger);
     let trace = whole_trace(&jaeger, &order.trace_id, MAX_ARRIVAL, |_| {}).await?;
     ensure!(trace.missing().is_empty(), "the trace of an order lacks {:?}", trace.missing());
     evidence.note_trace(&trace);

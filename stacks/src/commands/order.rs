@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use super::logs::show_lines;
 use crate::{
-    backends::{jaeger::Jaeger, whole_trace},
+    backends::{embedded::EmbeddedJaeger, whole_trace},
     http,
     local::LocalStack,
     logs::{self, Filter, Line, SERVICES},
@@ -45,7 +45,7 @@ pub(super) async fn place(stack: &LocalStack, progress: &mut Progress) -> Result
     if let Some(jaeger) = stack.jaeger_url() {
         progress.begin("fetch trace");
         let waiting = |missing| progress.waiting(format!("{missing} spans have not arrived"));
-        let jaeger = Jaeger::new(http::client()?, jaeger);
+        let jaeger = EmbeddedJaeger::new(http::client()?, jaeger);
         let trace = whole_trace(&jaeger, &order.trace_id, MAX_TRACE_ARRIVAL, waiting).await?;
         let span = |(service, kind, name): &(&str, &str, &str)| format!("{service} {kind} `{name}`");
         let missing: Vec<String> = trace.missing().iter().map(span).collect();

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use uuid::Uuid;
 
 use crate::{
-    backends::{jaeger::Jaeger, whole_trace},
+    backends::{embedded::EmbeddedJaeger, whole_trace},
     http,
     local::LocalStack,
     logs::{self, Filter},
@@ -44,7 +44,7 @@ pub async fn trace(options: &Options, args: &TraceArgs) -> Result<()> {
     let jaeger = stack.jaeger_url().context(
         "cannot draw a trace: OTEL_EXPORTER_OTLP_ENDPOINT names another trace backend than the stack's own",
     )?;
-    let backend = Jaeger::new(http::client()?, &jaeger);
+    let backend = EmbeddedJaeger::new(http::client()?, &jaeger);
     let trace = whole_trace(&backend, &id, MAX_ARRIVAL, |_| {}).await?;
     ensure!(
         !trace.spans.is_empty(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use anyhow::Result;
 
 use super::{
-    engine::{Container, Engine, Info},
+    engine::{Container, Engine, Info, version},
     plan::{self, Plan},
 };
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 const MIN_DISK: u64 = 2 << 30;
 /// The images alone are several GiB.
 const AMPLE_DISK: u64 = 10 << 30;
+/// The last Jaeger with the API that Grafana's Jaeger data source asks.
+const LAST_SEARCHABLE_JAEGER: (u32, u32) = (2, 20);
 /// Log lines and spans carry the engine's time, queries for them this machine's.
 const MAX_CLOCK_SECONDS: f64 = 2.0;
 
@@ -73,6 +75,7 @@ pub async fn doctor(options: &Options, stack: Option<Stack>) -> Result<bool> {
             let running = of_containers(&root, &containers)?;
             for (plan, stack) in plans.iter().zip(&stacks) {
                 findings.extend(memory(plan, engine.info.mem_total)?);
+                findings.extend(jaeger_without_grafana(plan));
                 match running.iter().find(|other| !other.fits_beside(*stack)) {
                     Some(other) => findings.push(in_the_way(*stack, *other)),
                     None => findings.extend(addresses(plan, &containers)?),
@@ -89,6 +92,7 @@ pub async fn doctor(options: &Options, stack: Option<Stack>) -> Result<bool> {
 pub(super) fn before_start(plan: &Plan, engine: &Engine, containers: &[Container]) -> Result<Vec<Finding>> {
     let mut findings = machine(engine);
     findings.extend(memory(plan, engine.info.mem_total)?);
+    findings.extend(jaeger_without_grafana(plan));
     findings.extend(addresses(plan, containers)?);
     findings.extend(memory_maps(&plan.stacks, &engine.info));
     Ok(findings)
@@ -145,6 +149,19 @@ fn memory(plan: &Plan, total: u64) -> Result<Vec<Finding>> {
     } else {
         Finding::new(Level::Good, "memory", text)
     }])
+}
+
+/// A Jaeger whose traces Grafana cannot search: after 2.20 it lacks the API that Grafana's data source asks.
+fn jaeger_without_grafana(plan: &Plan) -> Option<Finding> {
+    let image = plan.project.services.get("jaeger")?.image.split('@').next()?;
+    let (_, tag) = image.rsplit_once(':')?;
+    if version(tag)? <= LAST_SEARCHABLE_JAEGER {
+        return None;
+    }
+    let text = format!(
+        "{image} lacks /api/services, with which Grafana searches for traces: Jaeger's own page works, or set JAEGER_IMAGE to 2.20"
+    );
+    Some(Finding::new(Level::Doubtful, "versions", text))
 }
 
 /// The ports that other processes use; those of the project's own containers are no problem.
@@ -220,6 +237,18 @@ mod tests {
         let levels = [1 << 30, 5 << 30, 50 << 30].map(|free| disk_of(free, Path::new("/")).level);
         assert_eq!(levels, [Level::Bad, Level::Doubtful, Level::Good]);
         assert!(disk_of(1 << 30, Path::new("/")).text.contains("docker image prune"));
+    }
+
+    #[test]
+    fn a_jaeger_after_2_20_is_doubtful() {
+        let root = plan::root(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
+        let with_image = |image: &str| {
+            let mut settings = plan::placeholders();
+            settings.insert("JAEGER_IMAGE".into(), image.into());
+            jaeger_without_grafana(&Plan::new(&root, &[Stack::Classic].into(), &settings).unwrap())
+        };
+        assert!(with_image("").is_none() && with_image("my/jaeger").is_none());
+        assert!(with_image("jaegertracing/jaeger:2.21.0").unwrap().text.contains("JAEGER_IMAGE"));
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Engine {
         let compose = text(&version.stdout);
         let (major, minor) = MIN_COMPOSE;
         ensure!(
-            parse(&compose).is_some_and(|found| found >= MIN_COMPOSE),
+            self::version(&compose).is_some_and(|found| found >= MIN_COMPOSE),
             "Docker Compose {compose} is too old: the stacks need {major}.{minor} or newer"
         );
         let project = settings.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty());
@@ -257,8 +257,8 @@ fn unreachable(error: &str) -> String {
 }
 
 /// `2.26.1-4` or `v5.0.2`: major and minor.
-fn parse(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']).map(|part| part.parse().ok());
+pub(super) fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim_start_matches('v').split(['.', '-', '+']).map(|part| part.parse().ok());
     Some((numbers.next()??, numbers.next()??))
 }
 
@@ -275,7 +275,7 @@ mod tests {
         for (version, is_new) in
             [("2.26.1-4", true), ("v5.0.2", true), ("2.9.0", false), ("1.29.2", false), ("dev", false)]
         {
-            assert_eq!(parse(version).is_some_and(|found| found >= MIN_COMPOSE), is_new, "{version}");
+            assert_eq!(self::version(version).is_some_and(|found| found >= MIN_COMPOSE), is_new, "{version}");
         }
     }
 

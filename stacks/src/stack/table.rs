@@ -12,6 +12,7 @@ use super::places::{ELASTICSEARCH, JAEGER, LOKI, MAILPIT, MIMIR, PROMETHEUS, Pla
 use crate::backends::{
     Inbox, Logs, Metrics, Traces,
     elasticsearch::Elasticsearch,
+    embedded::EmbeddedJaeger,
     files::{LogFiles, MailFiles},
     jaeger::Jaeger,
     loki::Loki,
@@ -105,7 +106,7 @@ static TABLE: [Facts; 4] = [
         compose_file: None,
         runs_beside_others: false,
         sign: None,
-        traces: |at| Ok(Box::new(Jaeger::new(at.client(), at.local_jaeger()?))),
+        traces: |at| Ok(Box::new(EmbeddedJaeger::new(at.client(), at.local_jaeger()?))),
         traces_service: "traces",
         logs: |at| Ok(Box::new(LogFiles::from_end(&at.local.log_dir())?)),
         metrics: |at| match at.local.prometheus_url() {

@@ -16,7 +16,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use stacks::{
     address::url,
-    backends::{Traces as _, jaeger::Jaeger},
+    backends::{Traces as _, embedded::EmbeddedJaeger},
     http,
     local::{LocalStack, layout::Component},
     progress::Progress,
@@ -163,7 +163,7 @@ impl System {
 
     /// A trace, as soon as it has these spans, each as often as it is named.
     pub(crate) async fn trace_with(&self, id: &str, named: &[(&str, &str, &str)]) -> Trace {
-        let jaeger = Jaeger::new(self.client.clone(), self.stack.jaeger_url().unwrap());
+        let jaeger = EmbeddedJaeger::new(self.client.clone(), self.stack.jaeger_url().unwrap());
         eventually(&format!("trace {id}"), async || {
             let trace = jaeger.trace(id).await.map_err(|error| error.to_string())?;
             let trace = trace.ok_or("it is unknown")?;
