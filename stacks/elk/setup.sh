@@ -1,12 +1,12 @@
 #!/bin/sh
-# Prepares Elasticsearch and Kibana for Omnitrace. Says what it does, may run any number of times, and fails when an answer
-# does not say that it was done. Needs curl.
+# Prepares Elasticsearch and Kibana for Omnitrace. Prints its steps, can run any number of times, and fails unless each
+# answer confirms its step. Needs curl.
 #
-#   setup.sh elasticsearch   the password of Kibana, what Logstash and APM Server may write, types, retention
+#   setup.sh elasticsearch   Kibana's password, permissions of Logstash and APM Server, field types, retention
 #   setup.sh kibana          data view, searches, dashboard
 #
 # ELASTIC_PASSWORD, and for elasticsearch KIBANA_PASSWORD, LOGSTASH_PASSWORD and APM_PASSWORD;
-# ELASTICSEARCH_URL and KIBANA_URL when they are elsewhere; PATIENCE, the seconds to wait for either to be ready.
+# ELASTICSEARCH_URL and KIBANA_URL for other addresses; PATIENCE, the seconds to wait for either to be ready.
 set -eu
 cd "$(dirname "$0")"
 
@@ -22,7 +22,7 @@ die() {
   exit 1
 }
 
-# check_secret NAME VALUE: what goes into JSON and curl's configuration as it is must not need quoting there.
+# check_secret NAME VALUE: refuses a value that would need quoting in JSON and curl's configuration.
 check_secret() {
   case $2 in
     '') die "$1 is not set: run it by \`make up-elk\`, which writes one to .env" ;;
@@ -32,8 +32,8 @@ check_secret() {
   esac
 }
 
-# request WHAT METHOD URL EXPECTED [CURL-ARGUMENT...]: until the answer is 2xx; then it has to hold EXPECTED.
-# What can pass (no connection, not ready, busy) is tried again, what can't ends it.
+# request WHAT METHOD URL EXPECTED [CURL-ARGUMENT...]: repeats until the answer is 2xx, which must contain EXPECTED.
+# Temporary failures (no connection, not ready, busy) are retried, others end the script.
 request() {
   what=$1 method=$2 url=$3 expected=$4
   shift 4
@@ -65,7 +65,7 @@ attempt() {
   method=$1 url=$2
   shift 2
   : >"$scratch/answer"
-  # The password is read from a file: arguments can be seen by everybody on the machine.
+  # The password is read from a file: every user of the machine can see arguments.
   status=$(curl --config "$scratch/credentials" --silent --connect-timeout 5 --max-time 60 \
     --output "$scratch/answer" --write-out '%{http_code}' --request "$method" "$@" "$url") || status=000
   case $status in 2??) return 0 ;; *) return 1 ;; esac
@@ -97,7 +97,7 @@ prepare_elasticsearch() {
 }
 
 prepare_kibana() {
-  # 200 says only that the file was read; what was refused is in the answer.
+  # 200 means that the file was read; the answer lists refused objects.
   request "import of data view, searches and dashboard" POST "$KIBANA_URL/api/saved_objects/_import?overwrite=true" '"success":true' \
     --header 'kbn-xsrf: setup' --form file=@kibana/objects.ndjson
   request "default data view" POST "$KIBANA_URL/api/data_views/default" '"acknowledged":true' --header 'kbn-xsrf: setup' \
