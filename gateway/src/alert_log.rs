@@ -1,7 +1,7 @@
-//! The actor AlertLog: the newest notices of Alertmanager, so that one can see that an alert arrives.
+//! The actor AlertLog: the newest notices of Alertmanager, which show that an alert arrives.
 //!
-//! Receives [`Record`] and [`Recent`] from `alerts`, and writes one log line for each notice. What it keeps is bounded,
-//! and gone after a restart: Alertmanager knows what fires, and the log file keeps the lines.
+//! Receives [`RecordNotices`] and [`ListNotices`] from `alerts`, and writes one log line for each notice. It keeps a bounded
+//! number of them and loses them at a restart: Alertmanager knows which alerts fire, and the log file keeps the lines.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,29 +11,39 @@ use slog::{Logger, info, warn};
 use telemetry::Traced;
 use time::OffsetDateTime;
 
-/// Notices that are kept.
-pub const KEPT: usize = 200;
+/// Record these notices, the oldest first.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RecordNotices(pub Vec<Notice>);
 
-/// One alert at the moment when Alertmanager told about it.
+/// List the notices, the newest first.
+#[derive(Message)]
+#[rtype(result = "Vec<Notice>")]
+pub struct ListNotices;
+
+/// Notices that are kept.
+pub const MAX_NOTICES: usize = 200;
+
+/// One alert in one notification of Alertmanager.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
-    /// What became of it.
+    /// Whether the alert fires.
     pub status: Status,
-    /// When the gateway heard of it.
+    /// When the gateway received it.
     #[serde(with = "time::serde::rfc3339")]
     pub received_at: OffsetDateTime,
-    /// Since when it fires.
+    /// When the alert began to fire.
     #[serde(with = "time::serde::rfc3339")]
     pub starts_at: OffsetDateTime,
-    /// When it was over; of one that is resolved.
+    /// When the alert was resolved.
     #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<OffsetDateTime>,
-    /// Which alert, and about what: its identity.
+    /// The labels, which identify the alert.
     pub labels: BTreeMap<String, String>,
-    /// What it says to people.
+    /// The texts for people.
     pub annotations: BTreeMap<String, String>,
-    /// Alertmanager's name for the labels.
+    /// Alertmanager's hash of the labels.
     pub fingerprint: String,
 }
 
@@ -41,23 +51,13 @@ pub struct Notice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It does.
+    /// It fires.
     Firing,
-    /// Not any more.
+    /// It was resolved.
     Resolved,
 }
 
-/// Keep these notices, the oldest first.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Record(pub Vec<Notice>);
-
-/// The notices that are kept, the newest first.
-#[derive(Message)]
-#[rtype(result = "Vec<Notice>")]
-pub struct Recent;
-
-/// The keeper of notices.
+/// A bounded list of notices.
 pub struct AlertLog {
     notices: VecDeque<Notice>,
     log: Logger,
@@ -67,18 +67,18 @@ impl Actor for AlertLog {
     type Context = Context<Self>;
 }
 
-impl Handler<Traced<Record>> for AlertLog {
+impl Handler<Traced<RecordNotices>> for AlertLog {
     type Result = ();
 
-    fn handle(&mut self, Traced { span, message }: Traced<Record>, _: &mut Self::Context) {
+    fn handle(&mut self, Traced { span, message }: Traced<RecordNotices>, _: &mut Self::Context) {
         span.in_scope(|| message.0.into_iter().for_each(|notice| self.record(notice)));
     }
 }
 
-impl Handler<Recent> for AlertLog {
+impl Handler<ListNotices> for AlertLog {
     type Result = Vec<Notice>;
 
-    fn handle(&mut self, _: Recent, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ListNotices, _: &mut Self::Context) -> Self::Result {
         self.notices.iter().rev().cloned().collect()
     }
 }
@@ -86,7 +86,7 @@ impl Handler<Recent> for AlertLog {
 impl AlertLog {
     /// An empty log.
     pub fn new(log: &Logger) -> Self {
-        Self { notices: VecDeque::with_capacity(KEPT), log: log.new(slog::o!("actor" => "alert_log")) }
+        Self { notices: VecDeque::with_capacity(MAX_NOTICES), log: log.new(slog::o!("actor" => "alert_log")) }
     }
 
     fn record(&mut self, notice: Notice) {
@@ -102,7 +102,7 @@ impl AlertLog {
             Status::Firing => warn!(log, "alert fires"),
             Status::Resolved => info!(log, "alert resolved"),
         }
-        if self.notices.len() == KEPT {
+        if self.notices.len() == MAX_NOTICES {
             self.notices.pop_front();
         }
         self.notices.push_back(notice);
@@ -135,23 +135,23 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn the_newest_are_kept_and_come_first() {
+    async fn the_newest_notices_are_kept_and_come_first() {
         let seen = Capture::start();
         let log = AlertLog::new(&seen.log()).start();
-        let notices = (0..KEPT + 3).map(|number| notice(number, Status::Firing)).collect();
-        log.send(Traced::new(Record(notices))).await.unwrap();
-        let recent = log.send(Recent).await.unwrap();
-        assert_eq!(recent.len(), KEPT);
-        let [first, last] = [&recent[0], &recent[KEPT - 1]].map(|notice| notice.fingerprint.as_str());
-        assert_eq!((first, last), ((KEPT + 2).to_string().as_str(), "3"));
+        let notices = (0..MAX_NOTICES + 3).map(|number| notice(number, Status::Firing)).collect();
+        log.send(Traced::new(RecordNotices(notices))).await.unwrap();
+        let recent = log.send(ListNotices).await.unwrap();
+        assert_eq!(recent.len(), MAX_NOTICES);
+        let [first, last] = [&recent[0], &recent[MAX_NOTICES - 1]].map(|notice| notice.fingerprint.as_str());
+        assert_eq!((first, last), ((MAX_NOTICES + 2).to_string().as_str(), "3"));
     }
 
     #[actix_rt::test]
-    async fn each_notice_is_a_line_of_constant_words() {
+    async fn each_notice_is_a_line_with_a_constant_message() {
         let seen = Capture::start();
         let log = AlertLog::new(&seen.log()).start();
         let notices = vec![notice(1, Status::Firing), notice(1, Status::Resolved)];
-        log.send(Traced::new(Record(notices))).await.unwrap();
+        log.send(Traced::new(RecordNotices(notices))).await.unwrap();
         let lines = seen.lines();
         let words: Vec<_> = lines.iter().map(|line| (&line["message"], &line["log.level"])).collect();
         assert_eq!(

@@ -1,5 +1,5 @@
-//! `POST|GET /alerts`: the door of the [`AlertLog`], for Alertmanager and for whoever looks what it said. Behind a token
-//! of its own; without one in the settings there is no such door.
+//! `POST|GET /alerts`: the routes of the [`AlertLog`], for Alertmanager and for operators, with a token of their own.
+//! Without a token in the settings they answer 404.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,31 +14,31 @@ use service::token::{Authorized, Token};
 use telemetry::Traced;
 use time::OffsetDateTime;
 
-use crate::alert_log::{AlertLog, Notice, Recent, Record, Status};
+use crate::alert_log::{AlertLog, ListNotices, Notice, RecordNotices, Status};
 
 pub(crate) const ALERTS: &str = "/alerts";
 
-/// With as many notices as are kept, a bound of the memory that they take.
-const BODY_LIMIT: usize = 256 * 1024;
+/// Bytes of a notification; times the notices that are kept, a bound of their memory.
+const MAX_BODY: usize = 256 * 1024;
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
-/// The version of the webhook's body that is understood.
+/// The version of the webhook's body that is read.
 const VERSION: &str = "4";
 
-/// Adds the route; a door without a token stays shut.
+/// Adds the routes.
 pub(crate) fn alert_routes(routes: &mut web::ServiceConfig, token: Option<&Token>, log: &Addr<AlertLog>) {
     let Some(token) = token else {
         routes.service(web::resource(ALERTS).default_service(web::to(no_token)));
         return;
     };
-    let door = resource(ALERTS, "GET, HEAD, POST")
+    let alerts = resource(ALERTS, "GET, HEAD, POST")
         .app_data(web::Data::new(token.clone()))
         .app_data(web::Data::new(log.clone()))
         .route(get().to(recent))
         .route(web::post().to(record));
-    routes.service(door);
+    routes.service(alerts);
 }
 
-/// The body of Alertmanager's webhook, as far as it is kept; what a later release adds is passed over.
+/// The body of Alertmanager's webhook as far as it is kept; fields that a later release adds are ignored.
 #[derive(Deserialize)]
 struct Webhook {
     version: String,
@@ -66,23 +66,23 @@ async fn record(
     payload: web::Payload,
     log: web::Data<Addr<AlertLog>>,
 ) -> Result<HttpResponse, Problem> {
-    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
+    let body = read_json(&request, payload, MAX_BODY, BODY_DEADLINE).await?;
     let Object(webhook): Object<Webhook> = serde_json::from_slice(&body)?;
-    let record = Record(webhook.notices(OffsetDateTime::now_utc())?);
+    let record = RecordNotices(webhook.notices(OffsetDateTime::now_utc())?);
     log.send(Traced::new(record)).await.map_err(gone)?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 async fn recent(_: Authorized, log: web::Data<Addr<AlertLog>>) -> Result<web::Json<Vec<Notice>>, Problem> {
-    Ok(web::Json(log.send(Recent).await.map_err(gone)?))
+    Ok(web::Json(log.send(ListNotices).await.map_err(gone)?))
 }
 
 async fn no_token() -> Result<HttpResponse, Problem> {
-    Err(Problem::not_found("There is no alert log here: set ALERTS_TOKEN to have one, and restart."))
+    Err(Problem::not_found("There is no alert log: set ALERTS_TOKEN and restart the service."))
 }
 
 fn gone(_: MailboxError) -> Problem {
-    Problem::unavailable("The alert log can't take more right now. Try again.")
+    Problem::unavailable("The alert log is not available. Repeat the request.")
 }
 
 impl Webhook {
@@ -100,7 +100,7 @@ impl Webhook {
                 status,
                 received_at,
                 starts_at: alert.starts_at,
-                // Of an alert that fires it is the year 1.
+                // Alertmanager sends the year 1 for an alert that fires.
                 ends_at: (status == Status::Resolved).then_some(alert.ends_at),
                 labels: alert.labels,
                 annotations: alert.annotations,

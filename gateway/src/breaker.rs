@@ -1,8 +1,8 @@
-//! The circuit breaker towards payment: while payment does not answer at all, orders are refused at once instead
-//! of each waiting for its own deadline.
+//! The circuit breaker of payment: while payment does not answer at all, orders are refused at once instead of waiting for
+//! their deadlines.
 //!
-//! Closed until five attempts in a row got no answer; then one attempt in each half second may try, and the first
-//! answer closes it. An answer is an answer, also one that refuses.
+//! It is closed until five attempts in a row got no response. Then one attempt in each half second is admitted, and the
+//! first response closes it, be it a refusal.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 use prometheus::IntGauge;
 use slog::{Logger, info, warn};
 
+/// Failed attempts in a row that open the breaker.
 const THRESHOLD: u32 = 5;
+/// Between two attempts while it is open.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The state; knows no clock.
+/// The state, without a clock.
 #[derive(Debug, Default)]
 struct Breaker {
     failures: u32,
-    /// When the next attempt may try; `None` while it is closed.
+    /// When the next attempt is admitted; `None` while it is closed.
     probe_at: Option<Instant>,
 }
 
@@ -29,7 +31,7 @@ impl Breaker {
     fn admit(&mut self, now: Instant) -> bool {
         let admitted = self.probe_at.is_none_or(|at| at <= now);
         if self.is_open() && admitted {
-            // By time and not by its answer: a probe that hangs must not be the last one.
+            // By time and not by the response: an attempt that hangs must not be the last one.
             self.probe_at = Some(now + PAUSE);
         }
         admitted
@@ -65,13 +67,13 @@ impl Circuit {
         self.lock().is_open()
     }
 
-    /// Whether an attempt may be made now.
+    /// Whether an attempt is admitted now.
     pub(crate) fn admit(&self) -> bool {
         self.with(|breaker| breaker.admit(Instant::now()))
     }
 
-    /// Notes whether an attempt got an answer.
-    pub(crate) fn note(&self, answered: bool) {
+    /// Records whether an attempt got a response.
+    pub(crate) fn record(&self, answered: bool) {
         self.with(|breaker| match answered {
             true => breaker.succeeded(),
             false => breaker.failed(Instant::now()),
@@ -94,7 +96,7 @@ impl Circuit {
     }
 
     fn lock(&self) -> MutexGuard<'_, Breaker> {
-        // Plain numbers: a panic can't leave them half changed.
+        // A panic can't leave two plain values half changed.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    const MOMENT: Duration = Duration::from_millis(1);
+    const INSTANT_BEFORE: Duration = Duration::from_millis(1);
 
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::default();
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_not_before() {
+    fn the_breaker_opens_after_failures_in_a_row() {
         let now = Instant::now();
         let mut breaker = Breaker::default();
         for _ in 0..3 {
@@ -126,19 +128,19 @@ mod tests {
     }
 
     #[test]
-    fn one_attempt_in_each_pause_tries_also_when_none_ever_ends() {
+    fn an_open_breaker_admits_one_attempt_in_each_pause() {
         let now = Instant::now();
         let mut breaker = opened(now);
         for pauses in 1..4 {
             let due = now + PAUSE * pauses;
-            assert!(!breaker.admit(due - MOMENT));
+            assert!(!breaker.admit(due - INSTANT_BEFORE));
             assert!(breaker.admit(due));
             assert!(!breaker.admit(due));
         }
     }
 
     #[test]
-    fn the_first_answer_closes_it() {
+    fn the_first_response_closes_the_breaker() {
         let now = Instant::now();
         let mut breaker = opened(now);
         assert!(breaker.admit(now + PAUSE));
@@ -148,7 +150,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_never_refuses_for_longer_than_a_pause_nor_without_reason(
+        fn the_breaker_refuses_for_a_pause_at_most_and_with_reason(
             steps in prop::collection::vec((0..400_u64, any::<bool>()), 1..200)
         ) {
             let mut now = Instant::now();

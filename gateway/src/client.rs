@@ -1,11 +1,11 @@
-//! Who asks, as far as the gateway can tell. Headers such as X-Forwarded-For are not asked: anybody can send them.
+//! The identity of a client. Headers such as X-Forwarded-For are ignored, because any client can send them.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 
-/// Where a client is: its address, or for IPv6 the network of 64 bits in which it can choose its address.
+/// The network of a client: its address, or for IPv6 the network of 64 bits in which it can choose its address.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
@@ -13,7 +13,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What tells this client from others: its `Authorization`, which a proxy in front has checked, or else its network.
+/// The identity of the client of a request: its `Authorization`, which a proxy in front has checked, or else its network.
 pub(crate) fn identity(request: &HttpRequest) -> Vec<u8> {
     match (request.headers().get(AUTHORIZATION), request.peer_addr()) {
         (Some(credentials), _) => [b"authorization ", credentials.as_bytes()].concat(),
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_its_network_whatever_its_port() {
+    fn a_client_without_credentials_is_its_network() {
         assert_eq!(of("192.0.2.1:1", None), of("192.0.2.1:2", None));
         assert_eq!(of("192.0.2.1:1", None), of("[::ffff:192.0.2.1]:1", None));
         assert_ne!(of("192.0.2.1:1", None), of("192.0.2.2:1", None));
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_who_it_is_is_that_from_everywhere() {
+    fn a_client_with_credentials_is_the_same_from_everywhere() {
         assert_eq!(of("192.0.2.1:1", Some("Bearer ada")), of("192.0.2.2:1", Some("Bearer ada")));
         assert_ne!(of("192.0.2.1:1", Some("Bearer ada")), of("192.0.2.1:1", Some("Bearer eve")));
         assert_ne!(of("192.0.2.1:1", Some("network 192.0.2.1")), of("192.0.2.1:1", None));

@@ -1,4 +1,4 @@
-//! What the gateway can be told from outside. `gateway --help` prints this file.
+//! The settings of the gateway, as `gateway --help` prints them.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -23,15 +23,15 @@ pub struct Config {
     #[arg(long, env, default_value = "http://127.0.0.1:3001", value_parser = base_url)]
     pub payment_url: Url,
 
-    /// The token to bear towards payment; `make up` writes a random one to .env.
+    /// The token for payment; `make up` writes a random one to .env.
     #[arg(long, env, hide_env_values = true)]
     pub payment_token: SecretString,
 
-    /// The token that callers of /alerts must bear, Alertmanager among them; without it there is no alert log.
+    /// The token that callers of /alerts must send, such as Alertmanager; without it there is no alert log.
     #[arg(long, env, hide_env_values = true)]
     pub alerts_token: Option<SecretString>,
 
-    /// Longest time to get an answer out of payment, retries included.
+    /// Longest time for a response of payment, retries included.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub payment_deadline: Duration,
 
@@ -47,19 +47,19 @@ pub struct Config {
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub gateway_body_deadline: Duration,
 
-    /// A trace that a client brings along: continue it, or start another one that is linked to it.
+    /// The trace of a client: continue it, or start another one that is linked to it.
     #[arg(long, env, value_enum, default_value = "continue")]
     pub gateway_trace_context: Incoming,
 
-    /// Where a trace is shown to people; {traceId} stands for its id.
+    /// URL of the web page of a trace; {traceId} stands for its id.
     #[arg(long, env, default_value = "http://localhost:16686/trace/{traceId}")]
     pub trace_url: String,
 
-    /// Longest time to stop when asked to, all in all; what is not finished by then makes the exit code 3.
+    /// Longest time to stop after a signal; the exit code is 3 where work is left unfinished.
     #[arg(long, env, default_value = "15s", value_parser = duration)]
     pub shutdown_deadline: Duration,
 
-    /// Start nothing; ask the service that runs with these settings whether it is ready. For health checks of containers.
+    /// Start nothing; exit with 0 if the service that runs with these settings is ready. For health checks of containers.
     #[arg(long)]
     pub healthcheck: bool,
 
@@ -69,7 +69,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Looks at what clap would print.
+    /// Checks the secrets, which clap would print.
     ///
     /// # Errors
     /// Names the variable and says what to do.
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_prints_without_its_secrets() {
+    fn settings_print_without_their_secrets() {
         let secrets = ["--payment-token=canary", "--alerts-token=canary"];
         let config = Config::parse_from(std::iter::once("gateway").chain(secrets));
         assert!(!format!("{config:?}").contains("canary"), "{config:?}");

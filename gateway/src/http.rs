@@ -1,4 +1,5 @@
-//! The public routes: read, validate, ask [`Payments`], answer. Errors become problem documents here, once.
+//! The public routes: read and validate a request, send it to [`Payments`], write the response. Errors become problem
+//! documents here.
 
 use std::time::Duration;
 
@@ -23,28 +24,28 @@ use crate::config::Config;
 use crate::idempotency::derived_key;
 use crate::limits::{Limits, limit};
 use crate::metrics::Metrics;
+use crate::negotiation::Negotiated;
 use crate::order::Order;
 use crate::page::page_routes;
-use crate::payments::{Look, Pay, PayError, Payments};
-use crate::plain::Plain;
+use crate::payments::{CallError, FindPayment, Payments, RequestPayment};
 use crate::synthetic;
 
 const CREATE_ORDER: &str = "/create-order";
 const ORDER: &str = "/orders/{order_id}";
 
-/// What is measured from the start.
+/// The routes whose series exist from the start: method, template, status of success.
 pub const ROUTES: [(&str, &str, &str); 4] =
     [("POST", CREATE_ORDER, "201"), ("GET", ORDER, "200"), ("POST", ALERTS, "204"), ("GET", ALERTS, "200")];
 
-/// Bytes that an order may have.
-const BODY_LIMIT: usize = 64 * 1024;
+/// Bytes of the body of an order.
+const MAX_BODY: usize = 64 * 1024;
 
-/// Says that an answer repeats an earlier one.
+/// The header of a response that repeats an earlier one.
 const REPLAYED: &str = "idempotent-replayed";
 
-/// What the handlers need.
+/// The parts of the gateway that the handlers of orders use.
 #[derive(Clone)]
-struct Api {
+struct Shared {
     payments: Addr<Payments>,
     metrics: Metrics,
     log: Logger,
@@ -57,12 +58,13 @@ pub fn routes(
     (payments, alert_log): (Addr<Payments>, Addr<AlertLog>),
     (metrics, log): (Metrics, Logger),
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + use<> {
-    let api = web::Data::new(Api { payments, metrics, log, body_deadline: config.gateway_body_deadline });
+    let shared =
+        web::Data::new(Shared { payments, metrics, log, body_deadline: config.gateway_body_deadline });
     let trace_url = config.trace_url.clone();
     let alerts_token = config.alerts_token.as_ref().map(Token::new);
     let limits = web::Data::new(Limits::new(config));
     move |app| {
-        app.app_data(api.clone())
+        app.app_data(shared.clone())
             .app_data(limits.clone())
             .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)).wrap(from_fn(limit)))
             .service(resource(ORDER, "GET, HEAD").route(get().to(find_order)).wrap(from_fn(limit)))
@@ -72,15 +74,15 @@ pub fn routes(
 }
 
 async fn create_order(
-    _: Plain,
+    _: Negotiated,
     request: HttpRequest,
     payload: web::Payload,
-    api: web::Data<Api>,
+    shared: web::Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
-    let log = synthetic::mark(&request, &api.log);
+    let log = synthetic::mark(&request, &shared.log);
     let order_id = Uuid::now_v7();
     let idempotency_key = derived_key(&request, order_id)?;
-    let body = read_json(&request, payload, BODY_LIMIT, api.body_deadline).await?;
+    let body = read_json(&request, payload, MAX_BODY, shared.body_deadline).await?;
     let order = Order::parse(if body.is_empty() { Order::SAMPLE } else { &body })?;
     let payment = NewPayment {
         order_id,
@@ -89,15 +91,16 @@ async fn create_order(
         amount: order.total.to_string(),
         currency: order.total.currency(),
     };
-    let payment = api.payments.send(Traced::new(Pay { payment, idempotency_key })).await.map_err(gone)??;
-    // An answer about another order repeats an earlier one under the same key.
+    let request = RequestPayment { payment, idempotency_key };
+    let payment = shared.payments.send(Traced::new(request)).await.map_err(gone)??;
+    // A payment of another order is that of an earlier request with the same key.
     let is_new = payment.order_id == order_id;
     annotate("order.id", payment.order_id.to_string());
     if payment.outcome == Outcome::Declined {
         return Err(declined(&payment));
     }
     if is_new {
-        api.metrics.orders_created.inc();
+        shared.metrics.orders_created.inc();
     }
     slog::info!(log, "order placed"; "order.replayed" => !is_new, "order.id" => %payment.order_id);
     Ok(placed(&payment, is_new))
@@ -118,16 +121,16 @@ fn placed(payment: &Payment, is_new: bool) -> HttpResponse {
 }
 
 async fn find_order(
-    _: Plain,
-    api: web::Data<Api>,
+    _: Negotiated,
+    shared: web::Data<Shared>,
     order_id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let unknown = |_| Problem::not_found("There is no order with this id.");
     let order_id: Uuid = order_id.parse().map_err(unknown)?;
-    let look = api.payments.send(Traced::new(Look(order_id))).await.map_err(gone)?;
-    let payment = look.map_err(|error| match error {
-        PayError::Unavailable(_) | PayError::CircuitOpen | PayError::OutcomeUnknown(_) => {
-            Problem::unavailable("Payment can't tell about orders right now. Ask again.")
+    let found = shared.payments.send(Traced::new(FindPayment(order_id))).await.map_err(gone)?;
+    let payment = found.map_err(|error| match error {
+        CallError::Unavailable(_) | CallError::CircuitOpen | CallError::OutcomeUnknown(_) => {
+            Problem::unavailable("Payment is not available. Repeat the request.")
         }
         error => error.into(),
     })?;
@@ -150,29 +153,29 @@ fn declined(payment: &Payment) -> Problem {
 }
 
 fn gone(_: MailboxError) -> Problem {
-    Problem::unavailable("The client of payment has stopped: restart the service.")
+    Problem::unavailable("The client of payment has stopped. Restart the service.")
 }
 
-impl From<PayError> for Problem {
-    fn from(error: PayError) -> Self {
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
         match error {
-            PayError::Busy => {
-                Self::unavailable("Too many orders are in flight. Nothing was charged. Try again.")
+            CallError::Busy => {
+                Self::unavailable("Too many orders are in flight. Nothing was charged. Repeat the request.")
             }
-            PayError::Refused(problem) if problem.status == 404 => {
+            CallError::Refused(problem) if problem.status == 404 => {
                 Self::not_found("There is no order with this id.")
             }
-            PayError::Refused(problem) | PayError::InProgress(problem) => problem,
-            PayError::Unavailable(_) | PayError::CircuitOpen => {
-                Self::unavailable("Payment is not available. Nothing was charged. Try again.")
+            CallError::Refused(problem) | CallError::InProgress(problem) => problem,
+            CallError::Unavailable(_) | CallError::CircuitOpen => {
+                Self::unavailable("Payment is not available. Nothing was charged. Repeat the request.")
             }
-            PayError::OutcomeUnknown(_) => Self::new(
+            CallError::OutcomeUnknown(_) => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "outcome-unknown",
                 "Outcome unknown",
                 "Payment did not answer in time. Repeat the request with the same Idempotency-Key to learn the outcome.",
             ),
-            PayError::Contract(_) => Self::internal(),
+            CallError::Contract(_) => Self::internal(),
         }
     }
 }

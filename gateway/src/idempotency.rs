@@ -9,10 +9,8 @@ use uuid::Uuid;
 
 use crate::client::identity;
 
-/// The key for payment: derived from the client and its key, or from the order where the client sent none. Two
-/// clients that hit upon the same key have two orders.
-///
-/// Either way a retry of ours has the same key as the attempt before it.
+/// The key for payment: derived from the client and its key, or from the order where the client sent none. Two clients with
+/// the same key have two orders, and every attempt of the gateway has the same key.
 ///
 /// # Errors
 /// 400 when the client's key is not 1 to 255 visible ASCII characters, or there are two of them.
@@ -21,7 +19,7 @@ pub(crate) fn derived_key(request: &HttpRequest, order_id: Uuid) -> Result<Strin
     match (keys.next(), keys.next()) {
         (None, _) => Ok(format!("order-{order_id}")),
         (Some(key), None) => {
-            let key = key.to_str().ok().and_then(visible).ok_or_else(invalid)?;
+            let key = key.to_str().ok().and_then(parse).ok_or_else(invalid)?;
             let mut digest = Sha256::new();
             digest.update(Sha256::digest(identity(request)));
             digest.update(key);
@@ -32,8 +30,8 @@ pub(crate) fn derived_key(request: &HttpRequest, order_id: Uuid) -> Result<Strin
     }
 }
 
-/// The key in either form: `abc`, or `"abc"` as the draft of the IETF writes it.
-fn visible(header: &str) -> Option<&str> {
+/// The key in either form: `abc`, or `"abc"` as in draft-ietf-httpapi-idempotency-key-header.
+fn parse(header: &str) -> Option<&str> {
     let quoted = header.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let key = quoted.unwrap_or(header);
     let is_visible = key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
@@ -63,14 +61,14 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_are_the_same_key() {
+    fn a_key_with_or_without_quotes_is_the_same() {
         assert_eq!(key(&["abc-1"]), key(&["\"abc-1\""]));
         assert_ne!(key(&["abc-1"]), key(&["abc-2"]));
         assert!(key(&["abc-1"]).unwrap().len() <= MAX_IDEMPOTENCY_KEY);
     }
 
     #[test]
-    fn the_same_key_of_another_client_is_another_key() {
+    fn a_key_of_another_client_is_another_key() {
         let key = |peer: &str| {
             let request = TestRequest::default().append_header((IDEMPOTENCY_KEY, "abc-1"));
             derived_key(&request.peer_addr(peer.parse().unwrap()).to_http_request(), Uuid::nil()).unwrap()
@@ -80,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_it_is_the_order() {
+    fn a_missing_key_is_replaced_by_the_order() {
         assert_eq!(key(&[]).unwrap(), format!("order-{}", Uuid::nil()));
     }
 

@@ -1,14 +1,14 @@
-//! The order gateway: the public door.
+//! The order gateway: takes orders over HTTP and has them paid.
 //!
 //! ```text
-//!  client ── POST /create-order ──► http ──Pay──► [Payments] ── POST /process-payment ──► payment
+//!  client ── POST /create-order ──► http ──RequestPayment──► [Payments] ── POST /process-payment ──► payment
 //! ```
 //!
-//! A name in brackets is an actor. The gateway keeps no state of orders: what it was told lives with payment before it
-//! answers 2xx, so that killing it loses nothing. Beside the way of orders:
+//! A name in brackets is an actor. The gateway keeps no orders: payment has committed an order before the gateway answers
+//! 2xx, so killing it loses nothing. Beside the path of orders:
 //!
 //! ```text
-//!  Alertmanager ── POST /alerts ──► alerts ──Record──► [AlertLog] ◄──Recent── GET /alerts
+//!  Alertmanager ── POST /alerts ──► alerts ──RecordNotices──► [AlertLog] ◄──ListNotices── GET /alerts
 //! ```
 
 pub mod alert_log;
@@ -22,11 +22,10 @@ pub mod payments;
 mod alerts;
 mod client;
 mod idempotency;
+mod json;
 mod limits;
+mod negotiation;
 mod page;
-mod place;
-mod plain;
-mod strict;
 mod synthetic;
 
 use telemetry::Service;

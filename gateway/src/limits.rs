@@ -1,6 +1,5 @@
-//! How much is too much: requests that are being read or answered, and requests of one client each second. The
-//! answer to too much is given before any work is done for it. What payment is asked for has a limit of its own,
-//! for that goes on when a client hangs up.
+//! The limits of requests: those in flight, and those of one client each second. A request beyond a limit is refused before
+//! any work is done for it. Calls of payment have a limit of their own, because they go on when a client hangs up.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -20,12 +19,12 @@ use tokio::sync::Semaphore;
 use crate::client::network;
 use crate::config::Config;
 
-/// After so many requests, clients that have been quiet are forgotten: addresses are many, memory is not.
+/// Requests after which idle clients are forgotten, so that memory is bounded.
 const FORGET_EVERY: u32 = 10_000;
 
-/// The limits of this gateway; one for all workers.
+/// The limits of this gateway, shared by all workers.
 pub(crate) struct Limits {
-    open: Semaphore,
+    in_flight: Semaphore,
     rate: Option<DefaultKeyedRateLimiter<IpAddr>>,
     seen: AtomicU32,
 }
@@ -34,7 +33,7 @@ impl Limits {
     pub(crate) fn new(config: &Config) -> Self {
         let per_second = NonZeroU32::new(config.gateway_rate_limit);
         Self {
-            open: Semaphore::new(config.gateway_max_in_flight.get() as usize),
+            in_flight: Semaphore::new(config.gateway_max_in_flight.get() as usize),
             rate: per_second.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
             seen: AtomicU32::new(0),
         }
@@ -47,14 +46,14 @@ impl Limits {
         }
         rate.check_key(&client).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
-            let detail = "This client makes too many requests. Wait, and try again.";
+            let detail = "This client makes too many requests. Wait, then repeat the request.";
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", detail)
                 .retry_after(wait.as_secs() + 1)
         })
     }
 }
 
-/// The middleware of the resources that cost something. Probes pass: an overloaded service is not a dead one.
+/// The middleware that applies the limits to a resource. Probes have none: an overloaded service is not a dead one.
 pub(crate) async fn limit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -63,8 +62,8 @@ pub(crate) async fn limit<B: MessageBody + 'static>(
         return next.call(request).await;
     };
     limits.admit(request.peer_addr().map(|address| network(address.ip())))?;
-    let Ok(_permit) = limits.open.try_acquire() else {
-        return Err(Problem::unavailable("Too many orders are in flight. Try again.").into());
+    let Ok(_permit) = limits.in_flight.try_acquire() else {
+        return Err(Problem::unavailable("Too many orders are in flight. Repeat the request.").into());
     };
     next.call(request).await
 }
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_asks_too_often_is_told_when_to_come_back() {
+    fn a_client_above_the_rate_is_refused_with_a_time_to_wait() {
         let limits = limits("3");
         let (busy, other) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([127, 0, 0, 2])));
         let refused = (0..10).filter(|_| limits.admit(busy).is_err()).count();
@@ -94,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_no_limit() {
+    fn limit_zero_disables_the_limit() {
         let limits = limits("0");
         assert!((0..1000).all(|_| limits.admit(Some(IpAddr::from([127, 0, 0, 1]))).is_ok()));
     }
 
     #[actix_rt::test]
-    async fn another_spelling_of_the_path_is_no_way_around_the_limit() {
+    async fn another_spelling_of_the_path_has_the_same_limit() {
         let orders = resource("/create-order", "POST").route(web::post().to(HttpResponse::Ok));
         let app = App::new().app_data(Data::new(limits("1"))).service(orders.wrap(from_fn(limit)));
         let app = init_service(app).await;

@@ -22,7 +22,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if config.healthcheck {
         return Ok(healthcheck(config.gateway_listen));
     }
-    // Sight first: whatever is built below can log, count and trace.
+    // First: all that is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
     let metrics = Metrics::register(observability.registry())?;
@@ -49,7 +49,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         observer,
         probes,
     };
-    // Until a signal. Then what is in flight is answered, and the last spans leave.
+    // Until a signal. Then the requests in flight are answered, and the last spans leave.
     let stopping = serve(server, http::routes(&config, (payments, alert_log), (metrics, log))).await?;
     Ok(stopping.shut_down(&observability).await)
 }

@@ -1,4 +1,4 @@
-//! What the gateway counts.
+//! The metrics of the gateway.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use telemetry::metrics::{Durations, Label, Registry, counter, gauge};
 /// The metrics of this service; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    /// Orders answered 201; a repeated answer is not counted again.
+    /// Orders answered 201; a repeated response is not counted again.
     pub orders_created: IntCounter,
     /// 1 while orders are refused because payment does not answer.
     pub circuit_breaker_open: IntGauge,
@@ -19,7 +19,7 @@ pub struct Metrics {
 const CALLS: [(&str, &str); 2] = [("POST", PROCESS_PAYMENT), ("GET", PAYMENT)];
 
 impl Metrics {
-    /// How a call of payment can end; `answered` is a payment, whether it succeeded or was declined.
+    /// The outcomes of a call of payment; `answered` is a payment, whether it succeeded or was declined.
     pub const OUTCOMES: [&str; 7] =
         ["answered", "refused", "in_progress", "unavailable", "connect", "timeout", "contract"];
 
@@ -60,7 +60,7 @@ impl Metrics {
         })
     }
 
-    /// One attempt to call payment has ended; within its span.
+    /// Measures an attempt to call payment that has ended; within its span.
     pub fn called(&self, method: &str, route: &str, outcome: &str, took: Duration) {
         self.calls.observe([method, route, outcome], took);
     }

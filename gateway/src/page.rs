@@ -1,4 +1,4 @@
-//! What a person finds at the door: a page that places an order and leads to its trace, and the API's description.
+//! The web page that places an order and leads to its trace, and the description of the API.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, web};
@@ -7,11 +7,11 @@ use service::http::{get, resource};
 const PAGE: &str = include_str!("page.html");
 const OPENAPI: &str = include_str!("../openapi.json");
 
-/// The page is one file: it needs nothing from anywhere else.
+/// The page is one file and loads no other.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The page, with the place where traces are shown.
+/// The page, with the URL of traces in it.
 #[derive(Clone)]
 struct Page(String);
 
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_description_has_the_routes_that_are_served_and_no_others() {
+    fn the_description_has_exactly_the_routes_that_are_served() {
         let described: BTreeSet<_> = description()["paths"]
             .as_object()
             .unwrap()
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn its_example_is_an_order_and_its_currencies_are_taken() {
+    fn the_example_of_the_description_is_a_valid_order() {
         let schemas = &description()["components"]["schemas"];
         let example = serde_json::to_vec(&schemas["NewOrder"]["examples"][0]).unwrap();
         assert_eq!(Order::parse(&example).unwrap().total.to_string(), "99.98");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn its_version_is_ours() {
+    fn the_version_of_the_description_is_ours() {
         assert_eq!(description()["info"]["version"], crate::SERVICE.version);
     }
 }

@@ -1,8 +1,10 @@
 //! The actor Payments: the client of payment.
 //!
-//! Receives [`Pay`] and [`Look`] from `http`; calls payment over HTTP with the trace, the token and the same
-//! idempotency key on every attempt, so that trying again can't charge twice. While payment does not answer at all,
-//! the [`Circuit`] breaker refuses in its place.
+//! Receives [`RequestPayment`] and [`FindPayment`] from `http`; calls payment over HTTP with the trace, the token and the
+//! same idempotency key in every attempt, so that a retry can't charge twice. While payment does not answer at all, the
+//! [`Circuit`] breaker refuses in its place.
+
+mod response;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -21,33 +23,30 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument, Span, field::Empty, info_span};
 use uuid::Uuid;
 
+pub use self::response::CallError;
 use crate::breaker::Circuit;
 use crate::config::Config;
 use crate::metrics::Metrics;
 
-mod answer;
-
-pub use answer::PayError;
-
-/// Attempts after the first; asking how an earlier one has ended is bounded by the deadline alone.
-const MOST_RETRIES: u32 = 2;
-const FIRST_DELAY: Duration = Duration::from_millis(100);
-const LONGEST_DELAY: Duration = Duration::from_secs(1);
-
-/// Have this paid.
+/// Request a payment; the response may be that of an earlier request with the same key.
 #[derive(Message)]
-#[rtype(result = "Result<Payment, PayError>")]
-pub struct Pay {
-    /// What to pay.
+#[rtype(result = "Result<Payment, CallError>")]
+pub struct RequestPayment {
+    /// The payment.
     pub payment: NewPayment,
     /// The same for every attempt.
     pub idempotency_key: String,
 }
 
-/// The payment of this order.
+/// Find the payment of this order.
 #[derive(Message)]
-#[rtype(result = "Result<Payment, PayError>")]
-pub struct Look(pub Uuid);
+#[rtype(result = "Result<Payment, CallError>")]
+pub struct FindPayment(pub Uuid);
+
+/// Attempts after the first; while payment is at work on an earlier attempt, the deadline alone is the bound.
+const MAX_RETRIES: u32 = 2;
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
 /// The client of payment.
 #[derive(Clone)]
@@ -56,7 +55,7 @@ pub struct Payments {
     base: Url,
     token: SecretString,
     deadline: Duration,
-    /// A call outlives the client that hung up on it, and so must its permit.
+    /// A call outlives a client that hangs up, and so must its permit.
     in_flight: Arc<Semaphore>,
     circuit: Circuit,
     metrics: Metrics,
@@ -67,27 +66,19 @@ impl Actor for Payments {
     type Context = Context<Self>;
 }
 
-impl Handler<Traced<Pay>> for Payments {
-    type Result = ResponseFuture<Result<Payment, PayError>>;
+impl Handler<Traced<RequestPayment>> for Payments {
+    type Result = ResponseFuture<Result<Payment, CallError>>;
 
-    fn handle(&mut self, pay: Traced<Pay>, _: &mut Self::Context) -> Self::Result {
-        let Ok(permit) = self.in_flight.clone().try_acquire_owned() else {
-            return Box::pin(ready(Err(PayError::Busy)));
-        };
-        let paid = self.clone().pay(pay.message);
-        Box::pin(paid.inspect(move |_| drop(permit)).instrument(pay.span))
+    fn handle(&mut self, request: Traced<RequestPayment>, _: &mut Self::Context) -> Self::Result {
+        self.within_limit(self.clone().request(request.message), request.span)
     }
 }
 
-impl Handler<Traced<Look>> for Payments {
-    type Result = ResponseFuture<Result<Payment, PayError>>;
+impl Handler<Traced<FindPayment>> for Payments {
+    type Result = ResponseFuture<Result<Payment, CallError>>;
 
-    fn handle(&mut self, look: Traced<Look>, _: &mut Self::Context) -> Self::Result {
-        let Ok(permit) = self.in_flight.clone().try_acquire_owned() else {
-            return Box::pin(ready(Err(PayError::Busy)));
-        };
-        let found = self.clone().look(look.message.0);
-        Box::pin(found.inspect(move |_| drop(permit)).instrument(look.span))
+    fn handle(&mut self, find: Traced<FindPayment>, _: &mut Self::Context) -> Self::Result {
+        self.within_limit(self.clone().find(find.message.0), find.span)
     }
 }
 
@@ -99,7 +90,7 @@ impl Payments {
     pub fn new(config: &Config, metrics: &Metrics, log: &Logger) -> Result<Self, reqwest::Error> {
         let log = log.new(slog::o!("actor" => "payments"));
         Ok(Self {
-            // A proxy is for the world outside; payment is a neighbour, and it gets a token.
+            // The requests have a token in them: a proxy must not see it, and payment is in our own network.
             client: reqwest::Client::builder().no_proxy().build()?,
             base: config.payment_url.clone(),
             token: config.payment_token.clone(),
@@ -111,17 +102,29 @@ impl Payments {
         })
     }
 
-    /// Tells whether payment answers.
+    /// The breaker, which knows whether payment answers.
     pub fn circuit(&self) -> Circuit {
         self.circuit.clone()
     }
 
-    async fn pay(self, pay: Pay) -> Result<Payment, PayError> {
-        let order_id = pay.payment.order_id;
+    /// Makes a call in its span, or refuses it where too many are in flight.
+    fn within_limit(
+        &self,
+        call: impl Future<Output = Result<Payment, CallError>> + 'static,
+        span: Span,
+    ) -> ResponseFuture<Result<Payment, CallError>> {
+        let Ok(permit) = self.in_flight.clone().try_acquire_owned() else {
+            return Box::pin(ready(Err(CallError::Busy)));
+        };
+        Box::pin(call.inspect(move |_| drop(permit)).instrument(span))
+    }
+
+    async fn request(self, wanted: RequestPayment) -> Result<Payment, CallError> {
+        let order_id = wanted.payment.order_id;
         let answer = self
             .call(Method::POST, PROCESS_PAYMENT, PROCESS_PAYMENT, |request| {
                 service::crash::point("gateway.before_forward");
-                request.header(IDEMPOTENCY_KEY, &pay.idempotency_key).json(&pay.payment)
+                request.header(IDEMPOTENCY_KEY, &wanted.idempotency_key).json(&wanted.payment)
             })
             .await;
         if answer.is_ok() {
@@ -136,19 +139,19 @@ impl Payments {
         answer
     }
 
-    async fn look(self, order_id: Uuid) -> Result<Payment, PayError> {
+    async fn find(self, order_id: Uuid) -> Result<Payment, CallError> {
         let path = PAYMENT.replace("{order_id}", &order_id.to_string());
         self.call(Method::GET, PAYMENT, &path, |request| request).await
     }
 
-    /// Calls until there is a final answer, or the deadline is near.
+    /// Calls until there is a final response, or the deadline is near.
     async fn call(
         &self,
         method: Method,
         template: &'static str,
         path: &str,
         build: impl Fn(RequestBuilder) -> RequestBuilder,
-    ) -> Result<Payment, PayError> {
+    ) -> Result<Payment, CallError> {
         let deadline = Instant::now() + self.deadline;
         let mut url = self.base.clone();
         url.set_path(path);
@@ -161,39 +164,40 @@ impl Payments {
                 let request = build(self.client.request(method.clone(), url.clone()));
                 let attempt = async {
                     let (started, answer) = (Instant::now(), self.attempt(request, deadline, &span).await);
-                    let outcome = answer.as_ref().map_or_else(PayError::outcome, |_| "answered");
+                    let outcome = answer.as_ref().map_or_else(CallError::outcome, |_| "answered");
                     self.metrics.called(method.as_str(), template, outcome, started.elapsed());
                     answer
                 };
                 attempt.instrument(span.clone()).await
             } else {
-                Err(PayError::CircuitOpen)
+                Err(CallError::CircuitOpen)
             };
             let Err(error) = answer else { return answer };
-            may_be_decided |= matches!(error, PayError::OutcomeUnknown(_));
-            // Our own earlier attempt may be at work, or has been: how that ends is worth waiting for.
-            let is_ours = may_be_decided && matches!(error, PayError::InProgress(_) | PayError::CircuitOpen);
-            let is_worth_it = is_ours || (error.is_transient() && resends < MOST_RETRIES);
+            may_be_decided |= matches!(error, CallError::OutcomeUnknown(_));
+            // An earlier attempt of this call may be at work, or has been: its outcome is worth waiting for.
+            let is_ours =
+                may_be_decided && matches!(error, CallError::InProgress(_) | CallError::CircuitOpen);
+            let is_worth_it = is_ours || (error.is_transient() && resends < MAX_RETRIES);
             if !is_worth_it || Instant::now() + delay >= deadline {
                 return Err(if may_be_decided { error.after_unknown() } else { error });
             }
             warn!(self.log, "calling payment again"; "error.message" => Chain(&error));
             sleep(delay).await;
-            delay = (delay * 2).min(LONGEST_DELAY);
+            delay = (delay * 2).min(MAX_DELAY);
             resends += 1;
         }
     }
 
-    /// One attempt, and what it tells the breaker.
+    /// One attempt, which the breaker is told about.
     async fn attempt(
         &self,
         request: RequestBuilder,
         deadline: Instant,
         span: &Span,
-    ) -> Result<Payment, PayError> {
+    ) -> Result<Payment, CallError> {
         let answer = timeout_at(deadline, self.exchange(request, span)).await;
-        let answer = answer.unwrap_or(Err(PayError::OutcomeUnknown(None)));
-        self.circuit.note(!answer.as_ref().is_err_and(PayError::is_silence));
+        let answer = answer.unwrap_or(Err(CallError::OutcomeUnknown(None)));
+        self.circuit.record(!answer.as_ref().is_err_and(CallError::is_silence));
         if let Err(error) = &answer {
             span.record("error.type", error.kind());
             span.record("otel.status_code", "ERROR");
@@ -201,18 +205,18 @@ impl Payments {
         answer
     }
 
-    async fn exchange(&self, mut request: RequestBuilder, span: &Span) -> Result<Payment, PayError> {
+    async fn exchange(&self, mut request: RequestBuilder, span: &Span) -> Result<Payment, CallError> {
         for (name, value) in TraceContext::of(span).fields() {
             request = request.header(name, value);
         }
         match request.bearer_auth(self.token.expose_secret()).send().await {
             Ok(answer) => {
                 span.record("http.response.status_code", answer.status().as_u16());
-                answer::read(answer).await
+                response::read(answer).await
             }
-            // Nobody listened, so that nothing can have been decided.
-            Err(error) if error.is_connect() => Err(PayError::Unavailable(Some(error))),
-            Err(error) => Err(PayError::OutcomeUnknown(Some(error))),
+            // Without a connection nothing can have been decided.
+            Err(error) if error.is_connect() => Err(CallError::Unavailable(Some(error))),
+            Err(error) => Err(CallError::OutcomeUnknown(Some(error))),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Orders that no customer has placed: those of `stacks prove`, `stacks load` and their like. They are marked in the
-//! signals by the attribute that the semantic conventions have for it, so that a query can leave them out.
+//! Synthetic orders: those of `stacks prove`, `stacks load` and other tools of ours. The attribute of the semantic
+//! conventions marks them in all signals, so that a query can leave them out.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::USER_AGENT;
@@ -8,9 +8,9 @@ use telemetry::propagation::annotate;
 
 const SYNTHETIC_TYPE: &str = "user_agent.synthetic.type";
 
-/// Marks the current span where the client says that it is synthetic; a logger that marks its lines as well.
+/// Marks the current span where the user agent is synthetic, and returns a logger that marks its lines as well.
 ///
-/// To say so changes nothing but what is recorded, which is why everybody is believed.
+/// The mark changes nothing but telemetry, so that any client may set it.
 pub(crate) fn mark(request: &HttpRequest, log: &Logger) -> Logger {
     let Some(kind) = synthetic_type(request) else { return log.clone() };
     annotate(SYNTHETIC_TYPE, kind);
@@ -28,7 +28,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     #[test]
-    fn a_client_of_ours_that_says_so_is_synthetic_and_nobody_else() {
+    fn a_user_agent_of_ours_marked_synthetic_is_synthetic() {
         let kind = |agent: &'static str| {
             synthetic_type(&TestRequest::default().insert_header((USER_AGENT, agent)).to_http_request())
         };

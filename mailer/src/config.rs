@@ -1,4 +1,4 @@
-//! What the mailer can be told from outside. `mailer --help` prints this file.
+//! The settings of the mailer, as `mailer --help` prints them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,11 +22,11 @@ pub struct Config {
     #[arg(long, env, default_value = "127.0.0.1:3002")]
     pub mailer_listen: SocketAddr,
 
-    /// The token that callers of /dead-letters and /simulation must bear; `make up` writes a random one to .env.
+    /// The token that callers of /dead-letters and /simulation must send; `make up` writes a random one to .env.
     #[arg(long, env, hide_env_values = true)]
     pub mailer_token: SecretString,
 
-    /// Where events are kept until their e-mail is sent: a file, or postgresql://user:password@host/database
+    /// The database of events whose e-mail is due: a file, or postgresql://user:password@host/database
     #[arg(long, env, default_value = "sqlite://var/mailer.db", hide_env_values = true)]
     pub mailer_database_url: SecretString,
 
@@ -47,23 +47,23 @@ pub struct Config {
     #[arg(long, env, default_value = "Omnitrace Checkout <checkout@omnitrace.example>")]
     pub mail_from: Mailbox,
 
-    /// Simulated time that sending takes, such as 800ms; 0s for none.
+    /// Simulated time of an attempt to send, such as 800ms; 0s for none.
     #[arg(long, env, default_value = "800ms", value_parser = duration)]
     pub mail_latency: Duration,
 
-    /// How long to try to send an e-mail, such as 24h; then it is a dead letter.
+    /// Longest time of the attempts to send an e-mail, such as 24h; then it is a dead letter.
     #[arg(long, env, default_value = "24h", value_parser = duration)]
     pub mail_deadline: Duration,
 
-    /// An e-mail that the mail server may have or not: send it again, or hold it for an operator.
+    /// For an e-mail that the mail server may have or not: send it again, or hold it for an operator.
     #[arg(long, env, default_value = "resend")]
     pub mail_uncertain: Policy,
 
-    /// Longest time to stop when asked to, all in all; what is not finished by then makes the exit code 3.
+    /// Longest time to stop after a signal; the exit code is 3 where work is left unfinished.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub shutdown_deadline: Duration,
 
-    /// Start nothing; ask the service that runs with these settings whether it is ready. For health checks of containers.
+    /// Start nothing; exit with 0 if the service that runs with these settings is ready. For health checks of containers.
     #[arg(long)]
     pub healthcheck: bool,
 
@@ -82,12 +82,12 @@ pub enum Policy {
 }
 
 impl Config {
-    /// The trouble that the mailer starts with: none but the time that sending takes.
+    /// The simulation that the mailer starts with: latency alone.
     pub fn simulation(&self) -> Simulation {
         Simulation { latency: self.mail_latency, paused: false, failure_rate: 0.0 }
     }
 
-    /// Looks at what clap would print or can't know.
+    /// Checks the secrets, which clap would print, and the URLs.
     ///
     /// # Errors
     /// Names the variable and says what to do.
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_prints_without_its_secrets() {
+    fn settings_print_without_their_secrets() {
         let secrets = [
             "--mailer-token=canary",
             "--amqp-url=amqp://canary:canary@localhost",

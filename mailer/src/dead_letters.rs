@@ -1,59 +1,33 @@
-//! The actor DeadLetters: what the mailer has given up, held or parked, listed and put back.
+//! The actor DeadLetters: lists what the mailer has given up, held or parked, and puts it back.
 //!
-//! Receives [`List`] and [`Replay`] from HTTP; sends [`Deliver`] to the postman. One at a time: who looks at the
-//! parking queue holds its messages for a moment, and a replay beside it would not see them.
+//! Receives [`ListDeadLetters`] and [`ReplayDeadLetters`] from `http`; sends [`SendDueEmails`] to the postman. One message at
+//! a time: a list holds the messages of the parking queue while it reads them, and a replay beside it would not find them.
 
 use std::sync::Arc;
 
 use actix::prelude::*;
-use serde::Serialize;
 use service::amqp::Broker;
 use slog::{Logger, info};
 use store::StoreError;
 use telemetry::Traced;
 use telemetry::propagation::TraceContext;
-use time::OffsetDateTime;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::dead_letter::DeadLetter;
 use crate::parking::{self, ParkingError};
-use crate::postman::Deliver;
+use crate::postman::SendDueEmails;
 use crate::store::Store;
 
-/// One e-mail or message that nobody works on any more.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeadLetter {
-    /// The event; a parked message may have none.
-    pub event_id: Option<String>,
-    /// The order, where it can be made out.
-    pub order_id: Option<String>,
-    /// The trace of the order.
-    pub trace_id: Option<String>,
-    /// What it is.
-    pub state: State,
-    /// Why it is here.
-    pub reason: String,
-    /// Attempts that were made.
-    pub attempts: u32,
-    /// When it was received, or parked.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub received_at: Option<OffsetDateTime>,
-    /// How long ago that was.
-    pub age_seconds: Option<i64>,
-}
+/// List the oldest dead letters, at most so many.
+#[derive(Message)]
+#[rtype(result = "Result<Vec<DeadLetter>, DeadLetterError>")]
+pub struct ListDeadLetters(pub u32);
 
-/// What a dead letter is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// An e-mail that was refused, or failed for too long.
-    Dead,
-    /// An e-mail that the mail server may have or not.
-    Uncertain,
-    /// A message that can't be read.
-    Parked,
-}
+/// Put back the dead letter with this event id, or all; returns their number.
+#[derive(Message)]
+#[rtype(result = "Result<u64, DeadLetterError>")]
+pub struct ReplayDeadLetters(pub Option<String>);
 
 /// Why dead letters could not be listed or put back.
 #[derive(Debug, thiserror::Error)]
@@ -66,51 +40,24 @@ pub enum DeadLetterError {
     Parking(#[from] ParkingError),
 }
 
-/// The oldest dead letters, at most so many.
-#[derive(Message)]
-#[rtype(result = "Result<Vec<DeadLetter>, DeadLetterError>")]
-pub struct List(pub u32);
-
-/// Put back the one with this id, or all; answers how many.
-#[derive(Message)]
-#[rtype(result = "Result<u64, DeadLetterError>")]
-pub struct Replay(pub Option<String>);
-
-/// The keeper of dead letters.
+/// The dead letters in the inbox and in the parking queue.
 pub struct DeadLetters {
-    office: Office,
+    shared: Shared,
 }
 
 #[derive(Clone)]
-struct Office {
+struct Shared {
     store: Store,
     broker: Arc<Broker>,
-    postman: Recipient<Deliver>,
+    postman: Recipient<SendDueEmails>,
     log: Logger,
 }
 
-impl DeadLetter {
-    pub(crate) fn new(
-        event_id: Option<String>,
-        order_id: Option<String>,
-        context: &TraceContext,
-        state: State,
-        reason: String,
-        attempts: u32,
-        received_at: Option<OffsetDateTime>,
-    ) -> Self {
-        let span = context.span_context();
-        let trace_id = span.is_valid().then(|| span.trace_id().to_string());
-        let age_seconds = received_at.map(|at| (OffsetDateTime::now_utc() - at).whole_seconds());
-        Self { event_id, order_id, trace_id, state, reason, attempts, received_at, age_seconds }
-    }
-}
-
 impl DeadLetters {
-    /// A keeper of what is in `store` and parked with `broker`.
-    pub fn new(store: Store, broker: Arc<Broker>, postman: Recipient<Deliver>, log: &Logger) -> Self {
+    /// The dead letters in `store` and at `broker`.
+    pub fn new(store: Store, broker: Arc<Broker>, postman: Recipient<SendDueEmails>, log: &Logger) -> Self {
         let log = log.new(slog::o!("actor" => "dead_letters"));
-        Self { office: Office { store, broker, postman, log } }
+        Self { shared: Shared { store, broker, postman, log } }
     }
 }
 
@@ -118,28 +65,28 @@ impl Actor for DeadLetters {
     type Context = Context<Self>;
 }
 
-impl Handler<Traced<List>> for DeadLetters {
+impl Handler<Traced<ListDeadLetters>> for DeadLetters {
     type Result = AtomicResponse<Self, Result<Vec<DeadLetter>, DeadLetterError>>;
 
-    fn handle(&mut self, Traced { span, message }: Traced<List>, _: &mut Self::Context) -> Self::Result {
-        let office = self.office.clone();
-        let listed = async move { office.list(message.0).await }.instrument(span);
+    fn handle(&mut self, list: Traced<ListDeadLetters>, _: &mut Self::Context) -> Self::Result {
+        let shared = self.shared.clone();
+        let listed = async move { shared.list(list.message.0).await }.instrument(list.span);
         AtomicResponse::new(Box::pin(listed.into_actor(self)))
     }
 }
 
-impl Handler<Traced<Replay>> for DeadLetters {
+impl Handler<Traced<ReplayDeadLetters>> for DeadLetters {
     type Result = AtomicResponse<Self, Result<u64, DeadLetterError>>;
 
-    fn handle(&mut self, Traced { span, message }: Traced<Replay>, _: &mut Self::Context) -> Self::Result {
-        let office = self.office.clone();
-        let context = TraceContext::of(&span);
-        let replayed = async move { office.replay(message.0, &context).await }.instrument(span);
+    fn handle(&mut self, replay: Traced<ReplayDeadLetters>, _: &mut Self::Context) -> Self::Result {
+        let shared = self.shared.clone();
+        let context = TraceContext::of(&replay.span);
+        let replayed = async move { shared.replay(replay.message.0, &context).await }.instrument(replay.span);
         AtomicResponse::new(Box::pin(replayed.into_actor(self)))
     }
 }
 
-impl Office {
+impl Shared {
     async fn list(&self, limit: u32) -> Result<Vec<DeadLetter>, DeadLetterError> {
         let mut letters = self.store.dead_letters(limit).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -158,8 +105,8 @@ impl Office {
         };
         if rows > 0 {
             info!(self.log, "e-mails put back"; "dead_letters.replayed" => rows);
-            // Full means that a round is due already, and it will see them.
-            let _ = self.postman.try_send(Deliver);
+            // A full mailbox means that a claim is due already, and it will find them.
+            let _ = self.postman.try_send(SendDueEmails);
         }
         let parked = match (&id, rows) {
             (Some(_), 1..) => 0,

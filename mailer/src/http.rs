@@ -1,4 +1,4 @@
-//! The mailer's HTTP interface: dead letters and simulated trouble for an operator, and the routes of operations.
+//! The routes of the mailer, for operators: dead letters and the simulation.
 
 use actix::{Addr, MailboxError};
 use actix_web::http::StatusCode;
@@ -11,13 +11,14 @@ use service::token::{Authorized, Token};
 use telemetry::Traced;
 
 use crate::config::Config;
-use crate::dead_letters::{DeadLetter, DeadLetterError, DeadLetters, List, Replay};
+use crate::dead_letter::DeadLetter;
+use crate::dead_letters::{DeadLetterError, DeadLetters, ListDeadLetters, ReplayDeadLetters};
 use crate::postman::Postman;
 
 const LIST: &str = "/dead-letters";
 const REPLAY_ALL: &str = "/dead-letters/replay";
 const REPLAY: &str = "/dead-letters/{event_id}/replay";
-/// What is measured from the start.
+/// The routes whose series exist from the start: method, template, status of success.
 pub const ROUTES: [(&str, &str, &str); 5] = [
     ("GET", LIST, "200"),
     ("POST", REPLAY_ALL, "200"),
@@ -26,7 +27,7 @@ pub const ROUTES: [(&str, &str, &str); 5] = [
     ("PUT", SIMULATION, "200"),
 ];
 
-const MOST_LISTED: u32 = 1000;
+const MAX_LISTED: u32 = 1000;
 
 /// The routes of the mailer.
 pub fn routes(
@@ -47,12 +48,12 @@ pub fn routes(
 }
 
 #[derive(Deserialize)]
-struct Wanted {
-    #[serde(default = "usual_limit")]
+struct Page {
+    #[serde(default = "default_limit")]
     limit: u32,
 }
 
-fn usual_limit() -> u32 {
+fn default_limit() -> u32 {
     100
 }
 
@@ -66,19 +67,19 @@ async fn list(
     request: HttpRequest,
     dead_letters: web::Data<Addr<DeadLetters>>,
 ) -> Result<web::Json<Vec<DeadLetter>>, Problem> {
-    let limit = web::Query::<Wanted>::from_query(request.query_string()).map(|wanted| wanted.limit);
-    let limit = limit.ok().filter(|limit| (1..=MOST_LISTED).contains(limit)).ok_or_else(|| {
-        let detail = format!("limit must be a number from 1 to {MOST_LISTED}.");
+    let limit = web::Query::<Page>::from_query(request.query_string()).map(|page| page.limit);
+    let limit = limit.ok().filter(|limit| (1..=MAX_LISTED).contains(limit)).ok_or_else(|| {
+        let detail = format!("limit must be a number from 1 to {MAX_LISTED}.");
         Problem::new(StatusCode::BAD_REQUEST, "query-invalid", "Query not valid", detail)
     })?;
-    Ok(web::Json(dead_letters.send(Traced::new(List(limit))).await.map_err(gone)??))
+    Ok(web::Json(dead_letters.send(Traced::new(ListDeadLetters(limit))).await.map_err(gone)??))
 }
 
 async fn replay_all(
     _: Authorized,
     dead_letters: web::Data<Addr<DeadLetters>>,
 ) -> Result<web::Json<Replayed>, Problem> {
-    let replayed = dead_letters.send(Traced::new(Replay(None))).await.map_err(gone)??;
+    let replayed = dead_letters.send(Traced::new(ReplayDeadLetters(None))).await.map_err(gone)??;
     Ok(web::Json(Replayed { replayed }))
 }
 
@@ -87,22 +88,26 @@ async fn replay(
     dead_letters: web::Data<Addr<DeadLetters>>,
     event: web::Path<String>,
 ) -> Result<web::Json<Replayed>, Problem> {
-    match dead_letters.send(Traced::new(Replay(Some(event.into_inner())))).await.map_err(gone)?? {
+    match dead_letters
+        .send(Traced::new(ReplayDeadLetters(Some(event.into_inner()))))
+        .await
+        .map_err(gone)??
+    {
         0 => Err(Problem::not_found("There is no dead letter with this event id.")),
         replayed => Ok(web::Json(Replayed { replayed })),
     }
 }
 
 fn gone(_: MailboxError) -> Problem {
-    Problem::unavailable("The dead letters can't be reached: try again, or restart the service.")
+    Problem::unavailable("The dead letters are not available. Restart the service.")
 }
 
 impl From<DeadLetterError> for Problem {
     fn from(error: DeadLetterError) -> Self {
         Self::unavailable(match error {
-            DeadLetterError::Store(_) => "The inbox is not available. Try again.",
+            DeadLetterError::Store(_) => "The inbox is not available. Repeat the request.",
             DeadLetterError::Parking(_) => {
-                "The parking queue can't be reached: is the broker up? What has been put back stays so. Try again."
+                "The parking queue can't be reached: is the broker up? Messages that were put back stay so. Repeat the request."
             }
         })
     }

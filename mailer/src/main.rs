@@ -2,15 +2,14 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use actix::prelude::*;
 use futures_util::future::join;
 use mailer::config::Config;
-use mailer::consumer::{self, Consumer};
+use mailer::consumer::{Consumer, StopConsuming};
 use mailer::dead_letters::DeadLetters;
 use mailer::metrics::Metrics;
-use mailer::postman::{self, Postman};
+use mailer::postman::{Postman, StopSending};
 use mailer::store::Store;
 use mailer::transport::Transport;
 use mailer::{SERVICE, http};
@@ -31,14 +30,14 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if config.healthcheck {
         return Ok(healthcheck(config.mailer_listen));
     }
-    // Sight first: whatever is built below can log, count and trace.
+    // First: all that is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
     let metrics = Metrics::register(observability.registry())?;
     let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
     let observability = observability.launch();
 
-    // The path of an event, far end first: each stage is given the address of the next.
+    // The path of an event, far end first: each stage gets the address of the next.
     let store = Store::open(&config.mailer_database_url).await?;
     metrics.inbox_queued.set(store.queued().await?);
     let transport = Transport::new(config.smtp_url.as_ref(), config.mail_dir.clone())?;
@@ -47,15 +46,15 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let dead_letters =
         DeadLetters::new(store.clone(), broker.clone(), postman.clone().recipient(), &log).start();
     let consumer = Consumer::new(broker, store, postman.clone().recipient(), metrics, &log);
-    let connected = consumer.connected();
+    let connection = consumer.connection();
     let consumer = consumer.start();
     let probes = Probes::new(observability.clone())
         .actor("consumer", consumer.clone())
         .actor("postman", postman.clone())
-        .check("broker", move || match connected.load(Ordering::Relaxed) {
-            true => Check::Ok,
-            false => Check::Failed("not connected; events wait with the broker".to_owned()),
-        });
+        .check(
+            "broker",
+            connection.check(Check::Failed("not connected; events wait with the broker".to_owned())),
+        );
     let server = Server {
         listen: config.mailer_listen,
         setting: "MAILER_LISTEN",
@@ -65,10 +64,12 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         probes,
     };
 
-    // Until a signal. Then nothing new is taken, what is under way is finished, and the last spans leave.
+    // Until a signal. Then no more is taken, the attempts in flight are finished, and the last spans leave.
     let mut stopping = serve(server, http::routes(&config, dead_letters, postman.clone())).await?;
-    // Both at once: a broker that does not answer must not keep the postman sending.
-    let stopped = join(consumer.send(consumer::Stop), postman.send(postman::Stop));
-    stopping.finish(stopped, "not everything was finished in time; it is kept for the next start").await;
+    // Both at once: a broker that does not answer must not delay the postman.
+    let stopped = join(consumer.send(StopConsuming), postman.send(StopSending));
+    stopping
+        .finish(stopped, "deliveries or e-mails were not finished in time; they are kept for the next start")
+        .await;
     Ok(stopping.shut_down(&observability).await)
 }

@@ -1,4 +1,4 @@
-//! What the mailer counts.
+//! The metrics of the mailer.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use telemetry::metrics::{Counters, Durations, Label, Registry, counters, gauge};
 /// The metrics of this service; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    emails: Counters,
+    sendings: Counters,
     deliveries: Counters,
     uncertain: Counters,
     queue_wait: Durations<0>,
@@ -19,14 +19,14 @@ pub struct Metrics {
     pub broker_connected: IntGauge,
 }
 
-/// What became of an attempt to send.
+/// The outcome of an attempt to send an e-mail.
 #[derive(Clone, Copy, Debug)]
-pub enum Email {
-    /// The transport has taken it.
+pub enum Sending {
+    /// The transport has taken the e-mail.
     Sent,
     /// It will be tried again.
     Retried,
-    /// It is given up.
+    /// It became a dead letter.
     Dead,
 }
 
@@ -35,11 +35,11 @@ pub enum Email {
 pub enum Uncertain {
     /// It is sent again, with the same Message-ID.
     Resent,
-    /// It is kept for an operator.
+    /// It is held for an operator.
     Held,
 }
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Copy, Debug)]
 pub enum Delivered {
     /// It is in the inbox.
@@ -82,7 +82,7 @@ impl Metrics {
             process_duration.expect([outcome]);
         }
         Ok(Self {
-            emails: counters(
+            sendings: counters(
                 registry,
                 ("emails_sent_total", "Attempts to send an e-mail, by outcome."),
                 "outcome",
@@ -119,13 +119,13 @@ impl Metrics {
     }
 
     /// Counts an attempt to send.
-    pub fn email(&self, outcome: Email) {
+    pub fn sending(&self, outcome: Sending) {
         let label = match outcome {
-            Email::Sent => "sent",
-            Email::Retried => "retried",
-            Email::Dead => "dead",
+            Sending::Sent => "sent",
+            Sending::Retried => "retried",
+            Sending::Dead => "dead",
         };
-        self.emails.with_label_values(&[label]).inc();
+        self.sendings.with_label_values(&[label]).inc();
     }
 
     /// Counts an e-mail that the mail server may have or not.
@@ -142,12 +142,12 @@ impl Metrics {
         self.deliveries.with_label_values(&[outcome.as_str()]).inc();
     }
 
-    /// An event has waited so long between publisher and mailer; within the span of its delivery.
+    /// Measures the time of an event in the queue; within the span of its delivery.
     pub fn waited(&self, wait: Duration) {
         self.queue_wait.observe([], wait);
     }
 
-    /// A delivery is answered; within its span.
+    /// Measures a delivery that was answered; within its span.
     pub fn processed(&self, outcome: Delivered, took: Duration) {
         self.process_duration.observe([outcome.as_str()], took);
     }

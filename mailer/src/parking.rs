@@ -1,5 +1,5 @@
-//! The parking queue: messages that could not be read, with their bytes. Looked at without taking them, and moved
-//! back to where they came from; on a connection of its own each time, for that is rare.
+//! The parking queue: messages that could not be read, with their bytes. They are listed without taking them, and moved back
+//! to where they came from; each time over a link of its own, because that is rare.
 
 use std::time::Duration;
 
@@ -15,14 +15,15 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::dead_letters::{DeadLetter, State};
+use crate::dead_letter::{DeadLetter, State};
 
-const LOOK_DEADLINE: Duration = Duration::from_secs(10);
-const MOVE_DEADLINE: Duration = Duration::from_secs(60);
+const LIST_DEADLINE: Duration = Duration::from_secs(10);
+const REPLAY_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Why the parking queue could not be used; its messages are still there.
 #[derive(Debug, thiserror::Error)]
 pub enum ParkingError {
-    /// There is no broker.
+    /// There is no connection to the broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// The broker refused.
@@ -42,19 +43,19 @@ pub enum ParkingError {
 /// When the broker can't be used.
 pub async fn list(broker: &Broker, limit: usize) -> Result<Vec<DeadLetter>, ParkingError> {
     let link = broker.connect("email-service dead letters").await?;
-    let letters = timeout(LOOK_DEADLINE, look(&link, limit)).await;
+    let letters = timeout(LIST_DEADLINE, list_all(&link, limit)).await;
     link.close().await;
     letters.map_err(|_| ParkingError::Deadline)?
 }
 
-/// Moves the messages with this id, or all that are in the queue now, to where they came from; says how many.
+/// Moves the messages with this id, or all that are in the queue now, to where they came from; returns their number.
 ///
 /// # Errors
-/// When the broker can't be used; what was not moved by then is still in the queue.
+/// When the broker can't be used; the messages that were not moved by then are still in the queue.
 pub async fn replay(broker: &Broker, id: Option<&str>) -> Result<u64, ParkingError> {
     let link = broker.connect("email-service replay").await?;
-    let moved = timeout(MOVE_DEADLINE, move_back(&link, id)).await;
-    // Whatever has no answer goes back into the queue with the connection.
+    let moved = timeout(REPLAY_DEADLINE, move_back(&link, id)).await;
+    // Messages without an answer return to the queue with the end of the connection.
     link.close().await;
     moved.map_err(|_| ParkingError::Deadline)?
 }
@@ -64,11 +65,11 @@ async fn get(link: &Link) -> lapin::Result<Option<Delivery>> {
     Ok(message.map(|message| message.delivery))
 }
 
-async fn give_back(link: &Link, tag: u64, multiple: bool) -> lapin::Result<()> {
+async fn requeue(link: &Link, tag: u64, multiple: bool) -> lapin::Result<()> {
     link.channel.basic_nack(tag, BasicNackOptions { multiple, requeue: true }).await
 }
 
-async fn look(link: &Link, limit: usize) -> Result<Vec<DeadLetter>, ParkingError> {
+async fn list_all(link: &Link, limit: usize) -> Result<Vec<DeadLetter>, ParkingError> {
     let mut letters = Vec::new();
     let mut last = None;
     while letters.len() < limit
@@ -78,7 +79,7 @@ async fn look(link: &Link, limit: usize) -> Result<Vec<DeadLetter>, ParkingError
         last = Some(delivery.delivery_tag);
     }
     if let Some(last) = last {
-        give_back(link, last, true).await?;
+        requeue(link, last, true).await?;
     }
     Ok(letters)
 }
@@ -88,7 +89,7 @@ async fn move_back(link: &Link, id: Option<&str>) -> Result<u64, ParkingError> {
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     let queue = link.channel.queue_declare(PARKING_QUEUE.into(), passive, FieldTable::default()).await?;
     let (mut moved, mut others) = (0, Vec::new());
-    // As many as there were: what is parked again in the meantime is not taken twice.
+    // No more than there were: a message that is parked again meanwhile is not taken twice.
     for _ in 0..queue.message_count() {
         let Some(delivery) = get(link).await? else { break };
         if id.is_some_and(|id| message_id(&delivery) != Some(id)) {
@@ -101,7 +102,7 @@ async fn move_back(link: &Link, id: Option<&str>) -> Result<u64, ParkingError> {
         moved += 1;
     }
     for tag in others {
-        give_back(link, tag, false).await?;
+        requeue(link, tag, false).await?;
     }
     Ok(moved)
 }
@@ -127,14 +128,14 @@ fn letter(delivery: &Delivery) -> DeadLetter {
     )
 }
 
-/// The order that an unreadable event is about, where that much can be made out.
+/// The order of an event that can't be read, where its id can.
 fn order_id(data: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(data).ok()?;
     let id: Uuid = value.pointer("/data/orderId")?.as_str()?.parse().ok()?;
     Some(id.to_string())
 }
 
-/// What the broker says about why a message is here: the newest entry of `x-death`.
+/// The reason of the broker for parking a message: the newest entry of `x-death`.
 struct Death<'a>(Option<&'a FieldTable>);
 
 impl<'a> Death<'a> {
@@ -156,7 +157,7 @@ impl<'a> Death<'a> {
         Some((text(self.field("exchange")?)?, text(key)?))
     }
 
-    /// Why a message is here that can be read.
+    /// Why a message is parked that can be read.
     fn reason(&self) -> &'static str {
         match self.field("reason").and_then(text).as_deref() {
             Some("expired") => "it expired before it was delivered",

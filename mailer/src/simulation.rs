@@ -1,4 +1,4 @@
-//! Simulated trouble with sending, which can be changed while the mailer runs.
+//! The knobs of the simulated trouble with sending.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use service::simulation::{Knobs, Reader, in_words};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Simulation {
-    /// Time that sending takes.
+    /// Time of an attempt to send.
     #[serde(serialize_with = "in_words")]
     pub latency: Duration,
-    /// Nothing new is sent: e-mails wait in the inbox.
+    /// Whether no attempt is begun: e-mails wait in the inbox.
     pub paused: bool,
-    /// Share of attempts that fail before the transport is tried, 0 to 1; such an e-mail is tried again.
+    /// Share of attempts that fail before the transport is used, 0 to 1; such an attempt is repeated.
     pub failure_rate: f64,
 }
 
-/// A simulation as it is asked for.
+/// The body of a request to change the knobs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Wanted {

@@ -1,4 +1,7 @@
-//! The way out for e-mails: SMTP, or files for those who have no mail server.
+//! The destination of e-mails: a mail server, or files where there is none.
+
+mod fate;
+mod smtp;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,32 +9,32 @@ use std::{fs, io};
 
 use lettre::Message;
 use secrecy::{ExposeSecret, SecretString};
-use store::StoreError;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::smtp::{Smtp, SmtpError};
+pub use self::fate::{Fate, NotMarked};
+pub use self::smtp::{MAX_ATTEMPT, Smtp, SmtpError};
 
-/// Files that are written at once: each takes a thread, and to have more of them makes no disk faster.
-const WRITERS: usize = 2;
+/// Files that are written at once: each takes a thread, and more of them make no disk faster.
+const MAX_WRITERS: usize = 2;
 
-/// Where e-mails go.
+/// A destination of e-mails.
 #[derive(Clone)]
 pub enum Transport {
-    /// To a mail server.
+    /// A mail server.
     Smtp(Smtp),
-    /// Into files of RFC 5322 in this directory, by those who have a permit.
+    /// Files of RFC 5322 in this directory; a writer needs a permit.
     Files(PathBuf, Arc<Semaphore>),
 }
 
-/// Why an e-mail did not leave.
+/// Why an e-mail was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// The setting is not a URL of SMTP. It is not repeated here: it holds a password.
+    /// The setting is not a URL of SMTP. The text does not repeat it, because it has a password in it.
     #[error("SMTP_URL is not a URL such as smtp://localhost:1025: {0}")]
     Url(String),
-    /// The directory can't be made.
-    #[error("can't make the directory MAIL_DIR")]
+    /// The directory can't be created.
+    #[error("cannot create the directory MAIL_DIR")]
     Directory(#[source] io::Error),
     /// The mail server did not answer 250.
     #[error(transparent)]
@@ -41,30 +44,8 @@ pub enum TransportError {
     File(#[from] io::Error),
 }
 
-/// Why it was not noted that an e-mail is about to leave.
-#[derive(Debug, thiserror::Error)]
-pub enum NotMarked {
-    /// The inbox can't be written.
-    #[error("the inbox can't be written")]
-    Store(#[from] StoreError),
-    /// The claim on the event has run out, and somebody else has it.
-    #[error("somebody else has claimed it since")]
-    Lost,
-}
-
-/// What is known about an e-mail after a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Nobody has it; another attempt may succeed.
-    NotTaken,
-    /// Nobody has it, and another attempt would end the same way.
-    Refused,
-    /// The mail server may have it or not.
-    Uncertain,
-}
-
 impl TransportError {
-    /// What is known about the e-mail.
+    /// The fate of the e-mail.
     pub fn fate(&self) -> Fate {
         match self {
             Self::Smtp(SmtpError::Refused(_)) | Self::Url(_) => Fate::Refused,
@@ -78,21 +59,21 @@ impl Transport {
     /// SMTP where there is a URL for it, else files.
     ///
     /// # Errors
-    /// When the URL is not one, or the directory can't be made.
+    /// When the URL is not valid, or the directory can't be created.
     pub fn new(smtp_url: Option<&SecretString>, mail_dir: PathBuf) -> Result<Self, TransportError> {
         match smtp_url {
             Some(url) => Self::smtp(url),
             None => {
                 fs::create_dir_all(&mail_dir).map_err(TransportError::Directory)?;
-                Ok(Self::Files(mail_dir, Arc::new(Semaphore::new(WRITERS))))
+                Ok(Self::Files(mail_dir, Arc::new(Semaphore::new(MAX_WRITERS))))
             }
         }
     }
 
-    /// SMTP; dials nothing yet.
+    /// SMTP; connects to nothing yet.
     ///
     /// # Errors
-    /// When the URL is not one.
+    /// When the URL is not valid.
     pub fn smtp(url: &SecretString) -> Result<Self, TransportError> {
         Smtp::new(url.expose_secret()).map(Self::Smtp).map_err(TransportError::Url)
     }
@@ -105,28 +86,28 @@ impl Transport {
         }
     }
 
-    /// Sends one e-mail. `name` is the stem of the file it may become: the same e-mail, the same file.
-    /// `mark` is awaited right before nobody could tell any more whether a mail server has it.
+    /// Sends one e-mail. `name` is the stem of its file: the same e-mail has the same file. `mark` is awaited right before
+    /// the content is sent to a mail server.
     ///
     /// # Errors
-    /// When nobody is known to have taken responsibility for it.
+    /// When the destination has not confirmed that it has the e-mail.
     pub async fn send(
         &self,
-        letter: Message,
+        email: Message,
         name: &str,
         mark: impl Future<Output = Result<(), NotMarked>>,
     ) -> Result<(), TransportError> {
         match self {
-            // A conversation by SMTP takes more room than all else that is done with an e-mail.
-            Self::Smtp(smtp) => Box::pin(smtp.send(&letter, mark)).await?,
+            // The future of an SMTP transaction is larger than all others of an e-mail.
+            Self::Smtp(smtp) => Box::pin(smtp.send(&email, mark)).await?,
             Self::Files(directory, writers) => {
-                // Nobody closes it.
+                // The semaphore is never closed.
                 let _permit = writers.acquire().await.ok();
-                // Renamed when whole: who watches the directory never sees half an e-mail. And never uncertain:
-                // to write it again changes nothing.
+                // Renamed when whole, so that a reader of the directory never finds half an e-mail. A file is never
+                // uncertain: it may be written again.
                 let [part, whole] = ["part", "eml"].map(|kind| directory.join(format!("{name}.{kind}")));
                 let write =
-                    move || fs::write(&part, letter.formatted()).and_then(|()| fs::rename(part, whole));
+                    move || fs::write(&part, email.formatted()).and_then(|()| fs::rename(part, whole));
                 // A cancelled write means that the runtime is ending, and with it the process.
                 spawn_blocking(write).await.map_err(io::Error::other)??;
             }

@@ -1,4 +1,4 @@
-//! Dead letters and parked messages on a real broker: listed, put back, and never lost on the way.
+//! Dead letters and parked messages on a real broker: listed, put back, and never lost.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use mailer::config::Config;
-use mailer::consumer::{self, Consumer};
-use mailer::dead_letters::{DeadLetter, DeadLetters, List, Replay, State};
+use mailer::consumer::{Consumer, StopConsuming};
+use mailer::dead_letter::{DeadLetter, State};
+use mailer::dead_letters::{DeadLetters, ListDeadLetters, ReplayDeadLetters};
 use mailer::metrics::Metrics;
-use mailer::postman::{Deliver, Postman};
+use mailer::postman::{Postman, SendDueEmails};
 use mailer::store::{Arrival, Outcome, Store};
 use mailer::transport::Transport;
 use payment_api::event::PaymentEvent;
@@ -47,9 +48,9 @@ struct Mailer {
 }
 
 impl Mailer {
-    /// Makes a dead letter of an event, between two looks of the postman.
+    /// Makes a dead letter of an event, between two claims of the postman.
     async fn bury(&self, event: &PaymentEvent) {
-        self.postman.send(Deliver).await.unwrap();
+        self.postman.send(SendDueEmails).await.unwrap();
         let arrival = Arrival { event: event.clone(), context: context() };
         assert_eq!(self.store.receive(vec![arrival]).await.unwrap(), [true]);
         let due = self.store.claim(1, Duration::from_secs(60)).await.unwrap();
@@ -69,7 +70,7 @@ impl Mailer {
         let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
         let broker = Arc::new(Broker::new(&vhost.amqp_url(), topology::DEFINITIONS).unwrap());
         let link = broker.connect("test").await.unwrap();
-        let deliver: Recipient<Deliver> = postman.clone().recipient();
+        let deliver: Recipient<SendDueEmails> = postman.clone().recipient();
         let dead_letters = DeadLetters::new(store.clone(), broker.clone(), deliver.clone(), &log).start();
         let consumer = Consumer::new(broker, store.clone(), deliver, metrics, &log).start();
         Self {
@@ -86,7 +87,7 @@ impl Mailer {
     }
 
     async fn list(&self) -> Vec<DeadLetter> {
-        self.dead_letters.send(Traced::new(List(100))).await.unwrap().unwrap()
+        self.dead_letters.send(Traced::new(ListDeadLetters(100))).await.unwrap().unwrap()
     }
 
     async fn until_listed(&self, number: usize) -> Vec<DeadLetter> {
@@ -98,7 +99,7 @@ impl Mailer {
     }
 
     async fn replay(&self, id: Option<&str>) -> u64 {
-        self.dead_letters.send(Traced::new(Replay(id.map(str::to_owned)))).await.unwrap().unwrap()
+        self.dead_letters.send(Traced::new(ReplayDeadLetters(id.map(str::to_owned)))).await.unwrap().unwrap()
     }
 
     async fn publish(&self, id: &str, body: &[u8]) {
@@ -128,7 +129,7 @@ impl Mailer {
     }
 
     async fn stop(self) {
-        self.consumer.send(consumer::Stop).await.unwrap();
+        self.consumer.send(StopConsuming).await.unwrap();
     }
 }
 
@@ -141,7 +142,7 @@ fn event() -> PaymentEvent {
 }
 
 #[actix_rt::test]
-async fn an_unreadable_message_is_parked_listed_and_put_back_with_its_bytes() {
+async fn an_unreadable_message_is_parked_and_put_back_unchanged() {
     let mailer = Mailer::start().await;
     mailer.publish("first", UNREADABLE).await;
     mailer.publish("second", b"\xff\x00 no JSON").await;
@@ -150,15 +151,15 @@ async fn an_unreadable_message_is_parked_listed_and_put_back_with_its_bytes() {
     assert_eq!(first.state, State::Parked);
     assert_eq!(first.order_id.as_deref(), Some("01890000-0000-7000-8000-000000000002"));
     assert_eq!(first.trace_id.as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
-    assert!(first.reason.contains("no event of payment") && !first.reason.contains("ada@"), "{first:?}");
+    assert!(first.reason.contains("not an event of payment") && !first.reason.contains("ada@"), "{first:?}");
     assert!(first.age_seconds.is_some());
 
-    // It is as unreadable as before, and so it comes back; the other one never moved.
+    // It still can't be read, so that it is parked again; the other one was not moved.
     assert_eq!(mailer.replay(Some("first")).await, 1);
     mailer.until_listed(2).await;
     assert_eq!(mailer.replay(None).await, 2);
     mailer.until_listed(2).await;
-    // More looks than the default delivery limit of RabbitMQ 4 has deliveries; version 3 has no such default.
+    // More lists than the default delivery limit of RabbitMQ 4 allows; version 3 has no such default.
     for _ in 0..25 {
         assert_eq!(mailer.list().await.len(), 2);
     }
@@ -177,7 +178,7 @@ async fn an_unreadable_message_is_parked_listed_and_put_back_with_its_bytes() {
 }
 
 #[actix_rt::test]
-async fn the_time_in_the_queue_begins_when_an_event_is_published_and_not_when_its_payment_was_settled() {
+async fn the_time_in_the_queue_begins_when_an_event_is_published() {
     let mailer = Mailer::start().await;
     let mut event = event();
     event.time -= Duration::from_secs(3600);
@@ -195,7 +196,7 @@ async fn the_time_in_the_queue_begins_when_an_event_is_published_and_not_when_it
 async fn a_message_that_became_readable_is_replayed_into_an_email() {
     let mailer = Mailer::start().await;
     let event = event();
-    // As after a release that mends the reader: it lies in the parking queue, and can be read now.
+    // As after a release that repairs the reader: the message is in the parking queue, and can be read now.
     let body = serde_json::to_vec(&event).unwrap();
     let properties = BasicProperties::default().with_message_id(event.id.to_string().into());
     let (options, key) = (BasicPublishOptions::default(), topology::PARKING_QUEUE.into());
@@ -210,7 +211,7 @@ async fn a_message_that_became_readable_is_replayed_into_an_email() {
 }
 
 #[actix_rt::test]
-async fn a_dead_letter_is_listed_and_sent_once_when_it_is_put_back() {
+async fn a_dead_letter_that_is_put_back_is_sent_once() {
     let mailer = Mailer::start().await;
     let (event, other) = (event(), event());
     for event in [&event, &other] {
@@ -223,12 +224,12 @@ async fn a_dead_letter_is_listed_and_sent_once_when_it_is_put_back() {
 
     assert_eq!(mailer.replay(Some(&event.id.to_string())).await, 1);
     eventually("an empty inbox", async || {
-        mailer.postman.send(Deliver).await.unwrap();
+        mailer.postman.send(SendDueEmails).await.unwrap();
         mailer.store.queued().await.unwrap() == 0
     })
     .await;
     assert_eq!(mailer.emails(), [format!("{}.eml", event.data.order_id)]);
-    // What is sent is no dead letter, and what never was one is not found.
+    // An e-mail that was sent is no dead letter any more.
     assert_eq!(mailer.replay(Some(&event.id.to_string())).await, 0);
     assert_eq!(mailer.replay(Some("nobody")).await, 0);
     assert_eq!(mailer.until_listed(1).await[0].event_id, Some(other.id.to_string()));
@@ -236,7 +237,7 @@ async fn a_dead_letter_is_listed_and_sent_once_when_it_is_put_back() {
 }
 
 #[actix_rt::test]
-async fn over_http_nobody_gets_anything_without_the_token() {
+async fn a_request_without_the_token_is_refused() {
     let mailer = Mailer::start().await;
     let config = Config::parse_from(["mailer", "--mailer-token=0123456789abcdef"]);
     let routes = mailer::http::routes(&config, mailer.dead_letters.clone(), mailer.postman.clone());

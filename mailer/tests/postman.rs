@@ -7,11 +7,10 @@ use actix::prelude::*;
 use clap::Parser;
 use mailer::config::Config;
 use mailer::metrics::Metrics;
-use mailer::postman::{Deliver, Postman, Stop};
+use mailer::postman::{Postman, SendDueEmails, StopSending};
 use mailer::simulation::Simulation;
-use mailer::smtp::Smtp;
 use mailer::store::{Arrival, Store};
-use mailer::transport::Transport;
+use mailer::transport::{Smtp, Transport};
 use payment_api::event::PaymentEvent;
 use service::simulation::ChangeSimulation;
 use slog::{Discard, Logger, o};
@@ -55,7 +54,7 @@ impl Office {
             ["mailer", "--amqp-url=amqp://localhost", "--mailer-token=0123456789abcdef", "--mail-latency=0s"];
         let config = Config::parse_from(base.iter().chain(&self.settings));
         let smtp = Smtp::new(&server.url()).unwrap();
-        let transport = Transport::Smtp(smtp.with_patience(Duration::from_secs(1), Duration::from_secs(1)));
+        let transport = Transport::Smtp(smtp.with_deadlines(Duration::from_secs(1), Duration::from_secs(1)));
         let metrics = Metrics::register(&self.registry).unwrap();
         let log = Logger::root(Discard, o!());
         Postman::new(&config, self.store.clone(), transport, metrics, &log).start()
@@ -119,14 +118,14 @@ async fn a_good_server_gets_one_email() {
     let id = office.receive("ada@example.org").await;
     let postman = office.postman(&server);
     office.until_sent(1).await;
-    postman.send(Stop).await.unwrap();
+    postman.send(StopSending).await.unwrap();
     assert!(message_ids(&server.accepted())[0].contains(&id.to_string()));
     assert_eq!(server.accepted().len(), 1);
     assert_eq!(office.row().await, ("sent".to_owned(), 1, String::new()));
 }
 
 #[actix_rt::test]
-async fn a_later_is_tried_again_and_arrives_once() {
+async fn a_deferred_email_is_sent_again_and_arrives_once() {
     let later = Behavior::RefuseRecipient("451 later");
     let server = scripted(&[later, Behavior::Accept]).await;
     let office = Office::open(&[]).await;
@@ -139,7 +138,7 @@ async fn a_later_is_tried_again_and_arrives_once() {
 }
 
 #[actix_rt::test]
-async fn a_never_is_a_dead_letter_with_its_reason_and_holds_up_nobody() {
+async fn a_refused_email_is_a_dead_letter_with_its_reason() {
     let never = Behavior::RefuseRecipient("550 5.1.1 <ada@example.org>: no such user, says Ada");
     let server = scripted(&[never]).await;
     let office = Office::open(&[]).await;
@@ -157,7 +156,7 @@ async fn a_never_is_a_dead_letter_with_its_reason_and_holds_up_nobody() {
 }
 
 #[actix_rt::test]
-async fn what_fails_until_its_deadline_is_a_dead_letter() {
+async fn an_email_that_fails_until_its_deadline_is_a_dead_letter() {
     let server = scripted(&[Behavior::RefuseRecipient("451 later")]).await;
     let office = Office::open(&["--mail-deadline=100ms"]).await;
     office.receive("ada@example.org").await;
@@ -167,7 +166,7 @@ async fn what_fails_until_its_deadline_is_a_dead_letter() {
 }
 
 #[actix_rt::test]
-async fn an_answer_that_is_lost_makes_a_second_copy_that_is_declared() {
+async fn a_lost_answer_makes_a_second_copy_that_is_declared() {
     for lost in [Behavior::AcceptAndClose, Behavior::AcceptAndHang] {
         let server = scripted(&[lost, Behavior::Accept]).await;
         let office = Office::open(&[]).await;
@@ -183,26 +182,26 @@ async fn an_answer_that_is_lost_makes_a_second_copy_that_is_declared() {
 }
 
 #[actix_rt::test]
-async fn an_answer_that_is_lost_makes_no_second_copy_where_that_is_not_wanted() {
+async fn a_lost_answer_holds_the_email_where_that_is_the_policy() {
     for lost in [Behavior::AcceptAndClose, Behavior::AcceptAndHang] {
         let server = scripted(&[lost, Behavior::Accept]).await;
         let office = Office::open(&["--mail-uncertain=hold"]).await;
         office.receive("ada@example.org").await;
         let postman = office.postman(&server);
         office.until("emails_uncertain_total{action=\"held\"}", 1).await;
-        postman.send(Stop).await.unwrap();
+        postman.send(StopSending).await.unwrap();
         let (state, attempts, reason) = office.row().await;
         assert_eq!(
             (state.as_str(), attempts, server.accepted().len()),
             ("uncertain", 1, 1),
             "after {lost:?}"
         );
-        assert!(reason.contains("nobody knows"), "{reason}");
+        assert!(reason.contains("it is not known whether"), "{reason}");
     }
 }
 
 #[actix_rt::test]
-async fn a_line_that_is_lost_early_leaves_no_doubt() {
+async fn a_connection_lost_early_leaves_no_uncertainty() {
     let servers = [scripted(&[Behavior::HangAtRecipient, Behavior::Accept]).await, scripted(&[]).await];
     servers[1].close_next_greeting();
     for (server, lost) in servers.into_iter().zip(["the recipient", "the connection"]) {
@@ -216,7 +215,7 @@ async fn a_line_that_is_lost_early_leaves_no_doubt() {
 }
 
 #[actix_rt::test]
-async fn a_service_that_died_after_the_hand_over_declares_it_at_its_next_start() {
+async fn an_email_handed_over_before_a_crash_is_declared() {
     for (policy, action, copies) in
         [("--mail-uncertain=resend", "resent", 1), ("--mail-uncertain=hold", "held", 0)]
     {
@@ -228,7 +227,7 @@ async fn a_service_that_died_after_the_hand_over_declares_it_at_its_next_start()
         office.store = Store::open(&office.database.url).await.unwrap();
         let postman = office.postman(&server);
         office.until(&format!("emails_uncertain_total{{action=\"{action}\"}}"), 1).await;
-        postman.send(Stop).await.unwrap();
+        postman.send(StopSending).await.unwrap();
         assert_eq!(server.accepted().len(), copies, "{policy}");
         let (state, attempts, _) = office.row().await;
         let expected = if copies == 1 { ("sent", 2) } else { ("uncertain", 1) };
@@ -250,7 +249,7 @@ async fn slow_answers(number: usize, delay: Duration) -> (SmtpServer, Office) {
 }
 
 #[actix_rt::test]
-async fn slow_answers_are_waited_for_side_by_side() {
+async fn slow_answers_are_awaited_concurrently() {
     let (server, office) = slow_answers(200, Duration::from_millis(100)).await;
     let begun = Instant::now();
     office.postman(&server);
@@ -263,21 +262,21 @@ async fn slow_answers_are_waited_for_side_by_side() {
 }
 
 #[actix_rt::test]
-async fn a_refusal_of_a_second_copy_does_not_bury_the_doubt_about_the_first() {
+async fn a_refused_second_copy_leaves_the_first_uncertain() {
     let refused = Behavior::RefuseRecipient("550 no such user");
     let server = scripted(&[Behavior::AcceptAndClose, refused]).await;
     let office = Office::open(&[]).await;
     office.receive("ada@example.org").await;
     let postman = office.postman(&server);
     office.until("emails_uncertain_total{action=\"held\"}", 1).await;
-    postman.send(Stop).await.unwrap();
+    postman.send(StopSending).await.unwrap();
     let (state, attempts, reason) = office.row().await;
     assert_eq!((state.as_str(), attempts), ("uncertain", 2));
     assert!(reason.contains("no such user"), "{reason}");
 }
 
 #[actix_rt::test]
-async fn an_inbox_that_is_locked_after_the_answer_makes_no_second_copy() {
+async fn an_inbox_locked_after_the_answer_makes_no_second_copy() {
     let slow = Behavior::AcceptAfter(Duration::from_millis(300));
     let server = scripted(&[slow, Behavior::Accept]).await;
     let office = Office::open(&[]).await;
@@ -294,24 +293,24 @@ async fn an_inbox_that_is_locked_after_the_answer_makes_no_second_copy() {
     office.until_sent(1).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    postman.send(Stop).await.unwrap();
+    postman.send(StopSending).await.unwrap();
     assert_eq!(office.row().await.0, "sent");
     assert_eq!(server.accepted().len(), 1);
     assert_eq!(office.metric("emails_uncertain_total{action=\"resent\"}"), 0);
 }
 
 #[actix_rt::test]
-async fn two_looks_at_the_inbox_at_once_do_not_claim_more_than_there_is_room_for() {
+async fn two_claims_at_once_do_not_exceed_the_room_for_emails() {
     let (server, office) = slow_answers(400, Duration::from_millis(500)).await;
     // Its own first look and this one are due in the same moment.
-    office.postman(&server).try_send(Deliver).unwrap();
+    office.postman(&server).try_send(SendDueEmails).unwrap();
     // What was claimed without room for it would wait for its lease, more than two minutes.
     office.until_sent(400).await;
     assert_eq!(server.accepted().len(), 400);
 }
 
 #[actix_rt::test]
-async fn a_paused_postman_begins_nothing_until_it_goes_on() {
+async fn a_paused_postman_begins_no_attempt_until_it_goes_on() {
     let server = SmtpServer::start().await.unwrap();
     let office = Office::open(&[]).await;
     let postman = office.postman(&server);
@@ -319,21 +318,21 @@ async fn a_paused_postman_begins_nothing_until_it_goes_on() {
     simulate(Simulation { paused: true, ..NO_TROUBLE }).await;
     office.receive("ada@example.org").await;
     // Answered when the inbox has been looked at.
-    postman.send(Deliver).await.unwrap();
+    postman.send(SendDueEmails).await.unwrap();
     assert_eq!(office.row().await, ("queued".to_owned(), 0, String::new()));
     simulate(NO_TROUBLE).await;
     office.until_sent(1).await;
 }
 
 #[actix_rt::test]
-async fn a_simulated_failure_reaches_no_server_and_is_tried_again() {
+async fn a_simulated_failure_reaches_no_server_and_is_repeated() {
     let server = SmtpServer::start().await.unwrap();
     let office = Office::open(&[]).await;
     let postman = office.postman(&server);
     let simulate = async |simulation| postman.send(Traced::new(ChangeSimulation(simulation))).await.unwrap();
     simulate(Simulation { failure_rate: 1.0, ..NO_TROUBLE }).await;
     office.receive("ada@example.org").await;
-    postman.send(Deliver).await.unwrap();
+    postman.send(SendDueEmails).await.unwrap();
     office.until("emails_sent_total{outcome=\"retried\"}", 1).await;
     assert_eq!(server.accepted().len(), 0);
     simulate(NO_TROUBLE).await;

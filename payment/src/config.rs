@@ -1,4 +1,4 @@
-//! What payment can be told from outside. `payment --help` prints this file.
+//! The settings of payment, as `payment --help` prints them.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -21,11 +21,11 @@ pub struct Config {
     #[arg(long, env, default_value = "127.0.0.1:3001")]
     pub payment_listen: SocketAddr,
 
-    /// The token that callers must bear; `make up` writes a random one to .env.
+    /// The token that callers must send; `make up` writes a random one to .env.
     #[arg(long, env, hide_env_values = true)]
     pub payment_token: SecretString,
 
-    /// Where payments and the outbox are kept: a file, or postgresql://user:password@host/database
+    /// The database of payments and the outbox: a file, or postgresql://user:password@host/database
     #[arg(long, env, default_value = "sqlite://var/payment.db", hide_env_values = true)]
     pub payment_database_url: SecretString,
 
@@ -33,7 +33,7 @@ pub struct Config {
     #[arg(long, env, hide_env_values = true)]
     pub amqp_url: SecretString,
 
-    /// Simulated time that settling takes, such as 500ms; 0s for none.
+    /// Simulated time of a settlement, such as 500ms; 0s for none.
     #[arg(long, env, default_value = "500ms", value_parser = duration)]
     pub payment_latency: Duration,
 
@@ -57,11 +57,11 @@ pub struct Config {
     #[arg(long, env, default_value = "10000")]
     pub payment_limit: u32,
 
-    /// Longest time to stop when asked to, all in all; what is not finished by then makes the exit code 3.
+    /// Longest time to stop after a signal; the exit code is 3 where work is left unfinished.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub shutdown_deadline: Duration,
 
-    /// Start nothing; ask the service that runs with these settings whether it is ready. For health checks of containers.
+    /// Start nothing; exit with 0 if the service that runs with these settings is ready. For health checks of containers.
     #[arg(long)]
     pub healthcheck: bool,
 
@@ -71,7 +71,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Looks at what clap would print or can't know.
+    /// Checks the secrets, which clap would print, and the URLs.
     ///
     /// # Errors
     /// Names the variable and says what to do.
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_prints_without_its_secrets() {
+    fn settings_print_without_their_secrets() {
         let secrets = ["--payment-token=canary", "--amqp-url=amqp://canary:canary@localhost"];
         let config = Config::parse_from(std::iter::once("payment").chain(secrets));
         assert!(!format!("{config:?}").contains("canary"), "{config:?}");

@@ -1,4 +1,4 @@
-//! The rules by which a payment is decided. Pure: the same payment is decided the same way every time.
+//! The rules by which a payment is decided. The same payment is decided the same way every time.
 
 use payment_api::Money;
 use payment_api::http::Outcome;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::simulation::Simulation;
 
-/// How this deployment decides.
+/// The rules of this deployment.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// The simulated processor.
@@ -20,12 +20,12 @@ pub struct Rules {
     pub outbox_limit: u32,
 }
 
-/// What was decided, and if declined, why.
+/// A decision, with the reason of a decline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why it was declined, in words for the customer.
+    /// The reason of a decline, in words for the customer.
     pub reason: Option<&'static str>,
 }
 
@@ -44,7 +44,7 @@ impl Rules {
         Decision { outcome, reason }
     }
 
-    /// Whether this attempt fails; another attempt may not.
+    /// Whether this attempt fails; the next one may succeed.
     pub fn fails(&self) -> bool {
         happens(self.simulation.failure_rate)
     }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_declines_its_share_and_decides_each_order_once() {
+    fn a_decline_rate_declines_its_share_of_orders() {
         let amount = Money::parse("1", Currency::Usd).unwrap();
         let orders: Vec<Uuid> = (0..2000).map(|_| Uuid::now_v7()).collect();
         let declined = |order: &&Uuid| rules(0.3).decide(**order, amount).outcome == Outcome::Declined;

@@ -1,4 +1,4 @@
-//! Payment's HTTP interface: decode, ask the ledger, encode. Types and paths are those of `payment-api`.
+//! The routes of payment: decode, send a message to the ledger, encode. Types and paths are those of `payment-api`.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use telemetry::Traced;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::ledger::{Find, Ledger, Settle, SettleError};
+use crate::ledger::{FindPayment, Ledger, SettleError, SettlePayment};
 
-/// What is measured from the start.
+/// The routes whose series exist from the start: method, template, status of success.
 pub const ROUTES: [(&str, &str, &str); 4] = [
     ("POST", PROCESS_PAYMENT, "200"),
     ("GET", PAYMENT, "200"),
@@ -29,9 +29,9 @@ pub const ROUTES: [(&str, &str, &str); 4] = [
     ("PUT", SIMULATION, "200"),
 ];
 
-/// A gateway sends at most its own limit and a little around it.
-const BODY_LIMIT: usize = 128 * 1024;
-/// It sends what it holds already.
+/// Bytes of a body: the gateway adds a little to what it accepts.
+const MAX_BODY: usize = 128 * 1024;
+/// The gateway sends a body that it has in memory.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The routes of payment.
@@ -54,10 +54,10 @@ async fn process(
     ledger: web::Data<Addr<Ledger>>,
 ) -> Result<web::Json<Payment>, Problem> {
     let idempotency_key = idempotency_key(&request)?;
-    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
+    let body = read_json(&request, payload, MAX_BODY, BODY_DEADLINE).await?;
     let Object(payment): Object<NewPayment> = serde_json::from_slice(&body)?;
     check(&payment)?;
-    let settle = Settle { payment, idempotency_key };
+    let settle = SettlePayment { payment, idempotency_key };
     Ok(web::Json(ledger.send(Traced::new(settle)).await.map_err(gone)??))
 }
 
@@ -68,7 +68,7 @@ async fn find(
 ) -> Result<web::Json<Payment>, Problem> {
     let unknown = || Problem::not_found("There is no payment for this order.");
     let order_id: Uuid = order_id.parse().map_err(|_| unknown())?;
-    let found = ledger.send(Traced::new(Find(order_id))).await.map_err(gone)?.map_err(unusable)?;
+    let found = ledger.send(Traced::new(FindPayment(order_id))).await.map_err(gone)?.map_err(unusable)?;
     found.map(web::Json).ok_or_else(unknown)
 }
 
@@ -87,7 +87,7 @@ fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {
     )
 }
 
-/// What is not kept to is refused here: whoever reads the event later can only park it.
+/// Refuses a payment that breaks the rules of the contract: a reader of its event could only park it.
 fn check(payment: &NewPayment) -> Result<(), Problem> {
     let flaws = payment.flaws();
     if flaws.is_empty() {
@@ -99,7 +99,7 @@ fn check(payment: &NewPayment) -> Result<(), Problem> {
 }
 
 fn gone(_: MailboxError) -> Problem {
-    Problem::unavailable("The ledger has stopped: restart the service.")
+    Problem::unavailable("The ledger has stopped. Restart the service.")
 }
 
 impl From<SettleError> for Problem {
@@ -120,7 +120,7 @@ impl From<SettleError> for Problem {
                 StatusCode::CONFLICT,
                 "idempotency-in-progress",
                 "Request in progress",
-                "An earlier request with this Idempotency-Key is still being worked on. Repeat this one later.",
+                "An earlier request with this Idempotency-Key is still in progress. Repeat this one later.",
             )
             .retry_after(1),
             SettleError::OrderKnown => Self::validation(vec![FieldError {
@@ -132,11 +132,11 @@ impl From<SettleError> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "outbox-full",
                 "Outbox full",
-                "Too many payments wait to be announced. Nothing was charged. Try again later.",
+                "Too many events wait for the broker. Nothing was charged. Repeat the request later.",
             )
             .retry_after(10),
-            SettleError::Busy => Self::unavailable("Too many payments are in flight. Try again."),
-            SettleError::Processor => Self::unavailable("The payment processor failed. Try again."),
+            SettleError::Busy => Self::unavailable("Too many payments are in flight. Repeat the request."),
+            SettleError::Processor => Self::unavailable("The payment processor failed. Repeat the request."),
             SettleError::Store(error) => unusable(error),
             SettleError::Encode(_) => Self::internal(),
         }
@@ -149,8 +149,8 @@ fn unusable(error: StoreError) -> Problem {
             StatusCode::GATEWAY_TIMEOUT,
             "outcome-unknown",
             "Outcome unknown",
-            "The store was lost during the commit. Repeat the request with the same Idempotency-Key to learn the outcome.",
+            "The database was lost during the commit. Repeat the request with the same Idempotency-Key to learn the outcome.",
         ),
-        _ => Problem::unavailable("The store of payments is not available. Try again."),
+        _ => Problem::unavailable("The database of payments is not available. Repeat the request."),
     }
 }

@@ -1,10 +1,11 @@
 //! The actor Ledger: decides every payment, once.
 //!
-//! Receives [`Settle`] and [`Find`], [`Simulated`] and [`Simulate`] from `http`; sends [`Relay`] to the publisher after
-//! a commit. What it knows is in the store, so that a killed process forgets nothing; of its own it has only the keys
-//! that are being settled, and the simulated processor.
+//! Receives [`SettlePayment`], [`FindPayment`], [`ReadSimulation`] and [`ChangeSimulation`] from `http`; sends
+//! [`RelayEvents`] to the publisher after a commit. Its state is in the store, so that a killed process loses nothing; in
+//! memory it has only the keys that are being settled, and the simulated processor.
 
 mod keys;
+mod settlement;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -12,41 +13,38 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::FutureExt;
-use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE, SPECVERSION};
-use payment_api::http::{EventState, NewPayment, Payment};
+use payment_api::http::{NewPayment, Payment};
 use payment_api::{Money, MoneyError};
 use service::simulation::{ChangeSimulation, ReadSimulation};
-use sha2::{Digest, Sha256};
 use slog::{Logger, info, warn};
 use store::StoreError;
-use telemetry::propagation::{TraceContext, current_trace_id};
 use telemetry::{Chain, Traced};
-use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, field::Empty, info_span};
 use uuid::Uuid;
 
 use self::keys::Keys;
+use self::settlement::{fingerprint, settlement};
 use crate::decision::Rules;
 use crate::metrics::Metrics;
-use crate::publisher::Relay;
+use crate::publisher::RelayEvents;
 use crate::simulation::Simulation;
-use crate::store::{Known, OutboxEvent, Settlement, Store};
+use crate::store::{Known, Settlement, Store};
 
-/// Settle this payment, or repeat what was decided under the same key.
+/// Settle this payment, or return the one that was settled under the same key.
 #[derive(Message)]
 #[rtype(result = "Result<Payment, SettleError>")]
-pub struct Settle {
-    /// What to settle.
+pub struct SettlePayment {
+    /// The payment.
     pub payment: NewPayment,
-    /// The key that makes it repeatable.
+    /// The key that makes the request repeatable.
     pub idempotency_key: String,
 }
 
-/// The payment of this order.
+/// Find the payment of this order.
 #[derive(Message)]
 #[rtype(result = "Result<Option<Payment>, StoreError>")]
-pub struct Find(pub Uuid);
+pub struct FindPayment(pub Uuid);
 
 /// Why a payment was not settled.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +52,8 @@ pub enum SettleError {
     /// Too many payments are in flight already; nothing was decided.
     #[error("too many payments are in flight")]
     Busy,
-    /// The amount is none.
-    #[error("the amount is not acceptable")]
+    /// The amount is not valid in its currency.
+    #[error("the amount is not valid")]
     Amount(#[from] MoneyError),
     /// The key was used for a payment with other contents.
     #[error("the idempotency key was used for another payment")]
@@ -75,13 +73,13 @@ pub enum SettleError {
     /// The store did not commit, or is not known to have.
     #[error("the payment could not be stored")]
     Store(#[from] StoreError),
-    /// The event has no JSON: a bug.
+    /// The event could not be written as JSON: a bug.
     #[error("the event can't be encoded")]
     Encode(#[from] serde_json::Error),
 }
 
 impl SettleError {
-    /// Whether it is our failure, and not what was asked for.
+    /// Whether payment failed, and not the request.
     fn is_ours(&self) -> bool {
         match self {
             Self::Busy | Self::OutboxFull | Self::Processor | Self::Store(_) | Self::Encode(_) => true,
@@ -90,20 +88,20 @@ impl SettleError {
     }
 }
 
-/// The one place where payments are decided.
+/// The decider of payments.
 #[derive(Clone)]
 pub struct Ledger {
     store: Store,
     rules: Rules,
-    publisher: Recipient<Relay>,
+    publisher: Recipient<RelayEvents>,
     metrics: Metrics,
-    /// A settlement outlives the client that hung up on it, and so must its permit.
+    /// A settlement outlives a client that hangs up, and so must its permit.
     in_flight: Arc<Semaphore>,
     keys: Keys,
     log: Logger,
 }
 
-/// How often old keys and events are looked for.
+/// Between two removals of old keys and events.
 const FORGET_PERIOD: Duration = Duration::from_secs(60);
 
 impl Actor for Ledger {
@@ -121,10 +119,10 @@ impl Actor for Ledger {
     }
 }
 
-impl Handler<Traced<Settle>> for Ledger {
+impl Handler<Traced<SettlePayment>> for Ledger {
     type Result = ResponseFuture<Result<Payment, SettleError>>;
 
-    fn handle(&mut self, settle: Traced<Settle>, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, settle: Traced<SettlePayment>, _: &mut Self::Context) -> Self::Result {
         let Ok(permit) = self.in_flight.clone().try_acquire_owned() else {
             return Box::pin(ready(Err(SettleError::Busy)));
         };
@@ -140,10 +138,10 @@ impl Handler<Traced<Settle>> for Ledger {
     }
 }
 
-impl Handler<Traced<Find>> for Ledger {
+impl Handler<Traced<FindPayment>> for Ledger {
     type Result = ResponseFuture<Result<Option<Payment>, StoreError>>;
 
-    fn handle(&mut self, find: Traced<Find>, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, find: Traced<FindPayment>, _: &mut Self::Context) -> Self::Result {
         let store = self.store.clone();
         Box::pin(async move { store.find(find.message.0).await }.instrument(find.span))
     }
@@ -182,7 +180,7 @@ impl Ledger {
     pub fn new(
         store: Store,
         rules: Rules,
-        publisher: Recipient<Relay>,
+        publisher: Recipient<RelayEvents>,
         metrics: Metrics,
         log: &Logger,
     ) -> Self {
@@ -191,13 +189,13 @@ impl Ledger {
         Self { store, rules, publisher, metrics, in_flight, keys: Keys::default(), log }
     }
 
-    async fn settle(self, settle: Settle) -> Result<Payment, SettleError> {
+    async fn settle(self, settle: SettlePayment) -> Result<Payment, SettleError> {
         let order_id = settle.payment.order_id;
         let settled = self.decide_once(settle).await;
         match &settled {
             Ok(payment) => {
                 tracing::Span::current().record("payment.outcome", payment.outcome.as_str());
-                // A repetition answers about the order that it was first asked for.
+                // A repetition returns the payment of the order of the first request.
                 info!(self.log, "payment settled"; "payment.replayed" => payment.order_id != order_id,
                     "payment.outcome" => payment.outcome.as_str(), "order.id" => %payment.order_id);
             }
@@ -211,8 +209,8 @@ impl Ledger {
         settled
     }
 
-    async fn decide_once(&self, settle: Settle) -> Result<Payment, SettleError> {
-        let Settle { payment: new, idempotency_key } = settle;
+    async fn decide_once(&self, settle: SettlePayment) -> Result<Payment, SettleError> {
+        let SettlePayment { payment: new, idempotency_key } = settle;
         let amount = Money::parse(&new.amount, new.currency)?;
         let fingerprint = fingerprint(&new)?;
         if let Some(known) = self.store.find_by_key(&idempotency_key).await? {
@@ -226,8 +224,8 @@ impl Ledger {
         if self.rules.fails() {
             return Err(SettleError::Processor);
         }
-        let settlement = self.settlement(new, amount, idempotency_key, fingerprint)?;
-        self.commit(settlement).await
+        let decision = self.rules.decide(new.order_id, amount);
+        self.commit(settlement(new, amount, decision, idempotency_key, fingerprint)?).await
     }
 
     async fn commit(&self, settlement: Settlement) -> Result<Payment, SettleError> {
@@ -236,78 +234,22 @@ impl Ledger {
         let settled = self.store.settle(settlement).await;
         service::crash::point("payment.after_commit");
         match settled {
-            // Another attempt with this key was faster; the transaction knows.
+            // Another attempt with this key was faster, at another replica.
             Ok(Some(known)) => repeat(known, &fingerprint),
             Ok(None) => {
                 self.metrics.settled(payment.outcome);
-                // Full means that a pass over the outbox is due already, and it will see this event.
-                let _ = self.publisher.try_send(Relay);
+                // A full mailbox means that a pass is due already, and it will find this event.
+                let _ = self.publisher.try_send(RelayEvents);
                 Ok(payment)
             }
             Err(error) if error.is_conflict() => Err(SettleError::OrderKnown),
             Err(error) => Err(error.into()),
         }
     }
-
-    fn settlement(
-        &self,
-        new: NewPayment,
-        amount: Money,
-        idempotency_key: String,
-        fingerprint: String,
-    ) -> Result<Settlement, serde_json::Error> {
-        let decision = self.rules.decide(new.order_id, amount);
-        let settled_at = OffsetDateTime::now_utc();
-        let reason = decision.reason.map(str::to_owned);
-        let kind = Kind::from(decision.outcome);
-        let event = PaymentEvent {
-            specversion: SPECVERSION.to_owned(),
-            id: Uuid::now_v7(),
-            source: SOURCE.to_owned(),
-            kind,
-            time: settled_at,
-            data: PaymentSettled {
-                order_id: new.order_id,
-                customer: new.customer,
-                items: new.items,
-                amount: amount.to_string(),
-                currency: new.currency,
-                reason: reason.clone(),
-            },
-        };
-        Ok(Settlement {
-            payment: Payment {
-                order_id: new.order_id,
-                outcome: decision.outcome,
-                reason,
-                amount: amount.to_string(),
-                currency: new.currency,
-                settled_at,
-                trace_id: current_trace_id(),
-                event: EventState::Pending,
-            },
-            amount,
-            idempotency_key,
-            fingerprint,
-            event: OutboxEvent {
-                id: event.id,
-                order_id: new.order_id,
-                routing_key: kind.as_str().to_owned(),
-                payload: serde_json::to_vec(&event)?,
-                trace_context: TraceContext::current(),
-            },
-        })
-    }
 }
 
 fn repeat(known: Known, fingerprint: &str) -> Result<Payment, SettleError> {
     if known.fingerprint == fingerprint { Ok(known.payment) } else { Err(SettleError::KeyReused) }
-}
-
-/// A digest of what is asked for; the order id is not part of it, for a retry of the client brings a new one.
-fn fingerprint(new: &NewPayment) -> Result<String, serde_json::Error> {
-    let asked = serde_json::to_vec(&(&new.customer, &new.items, &new.amount, new.currency))?;
-    Ok(Sha256::digest(asked).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

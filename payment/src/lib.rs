@@ -1,8 +1,8 @@
-//! Payment: settles each payment once, and announces it.
+//! Payment: settles each payment once, and announces it on the broker.
 //!
 //! ```text
-//!  http ──Settle──► [Ledger] ── one transaction: payment row + outbox row ──► store
-//!                      └──Relay──► [Publisher] ── outbox ─► RabbitMQ, confirmed, then marked
+//!  http ──SettlePayment──► [Ledger] ── one transaction: payment row + outbox row ──► store
+//!                      └──RelayEvents──► [Publisher] ── outbox ─► RabbitMQ, confirmed, then marked
 //! ```
 //!
 //! A name in brackets is an actor. The answer to a request leaves after the commit; the event leaves when the
@@ -16,7 +16,6 @@ pub mod metrics;
 pub mod publisher;
 pub mod simulation;
 pub mod store;
-pub mod unrouted;
 
 use telemetry::Service;
 

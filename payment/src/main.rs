@@ -1,13 +1,12 @@
 //! `payment` settles payments over HTTP, each once, and announces them on the broker.
 
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 
 use actix::prelude::*;
 use payment::config::Config;
 use payment::ledger::Ledger;
 use payment::metrics::Metrics;
-use payment::publisher::{Drain, Publisher};
+use payment::publisher::{DrainOutbox, Publisher};
 use payment::store::Store;
 use payment::{SERVICE, http};
 use payment_api::topology;
@@ -27,29 +26,29 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if config.healthcheck {
         return Ok(healthcheck(config.payment_listen));
     }
-    // Sight first: whatever is built below can log, count and trace.
+    // First: all that is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
     let metrics = Metrics::register(observability.registry())?;
     let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
     let observability = observability.launch();
 
-    // The path of a payment, far end first: each stage is given the address of the next.
+    // The path of a payment, far end first: each stage gets the address of the next.
     let store = Store::open(&config.payment_database_url).await?;
     metrics.waiting(store.backlog().await?);
     let broker = Broker::new(config.amqp_url.expose_secret(), topology::DEFINITIONS)?;
     let publisher = Publisher::new(store.clone(), broker, metrics.clone(), &log);
-    let connected = publisher.connected();
+    let connection = publisher.connection();
     let publisher = publisher.start();
     let ledger =
         Ledger::new(store.clone(), config.rules(), publisher.clone().recipient(), metrics, &log).start();
     let probes = Probes::new(observability.clone())
         .actor("ledger", ledger.clone())
         .actor("publisher", publisher.clone())
-        .check("broker", move || match connected.load(Ordering::Relaxed) {
-            true => Check::Ok,
-            false => Check::Degraded("not connected; events wait in the outbox".to_owned()),
-        });
+        .check(
+            "broker",
+            connection.check(Check::Degraded("not connected; events wait in the outbox".to_owned())),
+        );
     let server = Server {
         listen: config.payment_listen,
         setting: "PAYMENT_LISTEN",
@@ -59,9 +58,9 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         probes,
     };
 
-    // Until a signal. Then what is in flight is answered, the outbox drained, and the last spans leave.
+    // Until a signal. Then the requests in flight are answered, the outbox is drained, and the last spans leave.
     let mut stopping = serve(server, http::routes(&config, ledger)).await?;
-    stopping.finish(publisher.send(Drain), "the outbox was not drained in time").await;
+    stopping.finish(publisher.send(DrainOutbox), "the outbox was not drained in time").await;
     if store.pending() > 0 {
         stopping.abandon("events are left in the outbox; they are kept for the next start");
     }

@@ -1,4 +1,4 @@
-//! What payment counts.
+//! The metrics of payment.
 
 use std::time::Duration;
 
@@ -75,24 +75,24 @@ impl Metrics {
         })
     }
 
-    /// A payment was settled.
+    /// Counts a payment that was settled.
     pub fn settled(&self, outcome: Outcome) {
         self.payments.with_label_values(&[outcome.as_str()]).inc();
     }
 
-    /// An attempt to settle failed.
+    /// Counts an attempt to settle that failed.
     pub fn failed(&self) {
         self.payments.with_label_values(&[FAILED]).inc();
     }
 
-    /// An event came back from the broker; within its span.
+    /// Measures the answer of the broker to an event; within its span.
     pub fn published(&self, is_confirmed: bool, took: Duration) {
         let outcome = if is_confirmed { CONFIRMED } else { FAILED };
         self.events.with_label_values(&[outcome]).inc();
         self.publish_duration.observe([outcome], took);
     }
 
-    /// Somebody has looked into the outbox.
+    /// Shows the backlog of the outbox.
     pub fn waiting(&self, backlog: Backlog) {
         self.outbox_pending.set(backlog.pending);
         self.outbox_oldest_age.set(backlog.oldest_age.as_secs_f64());

@@ -1,15 +1,15 @@
-//! The simulated payment processor, which can be changed while payment runs.
+//! The knobs of the simulated payment processor.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use service::simulation::{Knobs, Reader, in_words};
 
-/// How the processor behaves.
+/// How the payment processor behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Simulation {
-    /// Time that settling takes.
+    /// Time of a settlement.
     #[serde(serialize_with = "in_words")]
     pub latency: Duration,
     /// Share of payments that are declined, 0 to 1.
@@ -18,7 +18,7 @@ pub struct Simulation {
     pub failure_rate: f64,
 }
 
-/// A simulation as it is asked for.
+/// The body of a request to change the knobs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Wanted {

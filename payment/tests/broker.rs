@@ -1,4 +1,4 @@
-//! The publisher on a real broker: what it sends, and what it does when the broker can't take it.
+//! The publisher on a real broker, also on one that can't take an event.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use actix::prelude::*;
 use lapin::message::Delivery;
 use lapin::options::BasicGetOptions;
 use payment::metrics::Metrics;
-use payment::publisher::{Drain, Publisher, Relay};
+use payment::publisher::{DrainOutbox, Publisher, RelayEvents};
 use payment::store::{OutboxEvent, Settlement, Store};
 use payment_api::http::{EventState, Outcome, Payment};
 use payment_api::{Currency, Money, topology};
@@ -40,7 +40,7 @@ fn publisher(store: &Store, url: &str) -> Addr<Publisher> {
     .start()
 }
 
-/// Settles a payment without telling a publisher, and says the id of its event.
+/// Settles a payment without telling a publisher; returns the id of its event.
 async fn settle(store: &Store) -> Uuid {
     let amount = Money::parse("5.00", Currency::Usd).unwrap();
     let (order_id, id) = (Uuid::now_v7(), Uuid::now_v7());
@@ -120,33 +120,33 @@ async fn an_event_arrives_as_the_contract_says() {
     assert_eq!(properties.delivery_mode(), &Some(2), "persistent");
     assert_eq!(properties.message_id().as_ref().map(|id| id.as_str()), Some(id.to_string().as_str()));
     assert_eq!(properties.content_type().as_ref().map(|t| t.as_str()), Some("application/cloudevents+json"));
-    // Nothing records spans in this process, so that there is no span to name as the sender.
+    // No span is recorded in this process, so the message names none as its sender.
     assert!(!context_of(properties.headers().as_ref()).span_context().is_valid());
     let waited = since_publish(properties.headers().as_ref());
     assert!(waited.is_some_and(|waited| waited < Duration::from_secs(60)), "{waited:?}");
     until_pending(&store, 0).await;
-    publisher.send(Drain).await.unwrap();
+    publisher.send(DrainOutbox).await.unwrap();
 }
 
 #[actix_rt::test]
-async fn what_nobody_takes_stays_in_the_outbox_until_somebody_does() {
+async fn an_unroutable_event_waits_until_its_queue_is_back() {
     let (store, _database) = store().await;
     let (vhost, client) = broker().await;
     let publisher = publisher(&store, &vhost.amqp_url());
-    publisher.send(Relay).await.unwrap();
-    // The publisher stands on its topology; now it is pulled away: an unroutable event comes back confirmed.
+    publisher.send(RelayEvents).await.unwrap();
+    // The topology is declared; without its queues the broker returns an event and confirms it.
     vhost.delete_queue(topology::MAILER_QUEUE).await;
     vhost.delete_queue(topology::UNROUTED).await;
     for _ in 0..10 {
         settle(&store).await;
     }
-    publisher.send(Relay).await.unwrap();
-    // The failed pass closes its link; the next one declares the topology again, and the events arrive.
+    publisher.send(RelayEvents).await.unwrap();
+    // The failed pass gives up its link; the next link declares the topology again, and the events arrive.
     until_pending(&store, 0).await;
     for _ in 0..10 {
         client.next_message(topology::MAILER_QUEUE).await;
     }
-    publisher.send(Drain).await.unwrap();
+    publisher.send(DrainOutbox).await.unwrap();
 }
 
 #[actix_rt::test]
@@ -154,11 +154,11 @@ async fn an_outage_of_the_broker_loses_nothing() {
     let (store, _database) = store().await;
     let vhost = VirtualHost::create().await;
     let publisher = publisher(&store, &vhost.amqp_url());
-    publisher.send(Relay).await.unwrap();
+    publisher.send(RelayEvents).await.unwrap();
     // With its virtual host, the connection of the publisher is gone.
     vhost.remove().await;
     let id = settle(&store).await;
-    publisher.send(Relay).await.unwrap();
+    publisher.send(RelayEvents).await.unwrap();
     assert_eq!(store.count_pending().await.unwrap(), 1);
 
     vhost.restore().await;
@@ -166,7 +166,7 @@ async fn an_outage_of_the_broker_loses_nothing() {
     let message = client.next_message(topology::MAILER_QUEUE).await;
     assert_eq!(message.data, id.to_string().into_bytes());
     until_pending(&store, 0).await;
-    publisher.send(Drain).await.unwrap();
+    publisher.send(DrainOutbox).await.unwrap();
 }
 
 #[actix_rt::test]
@@ -174,21 +174,21 @@ async fn draining_publishes_what_is_left() {
     let (store, _database) = store().await;
     let vhost = VirtualHost::create().await;
     let publisher = publisher(&store, &vhost.amqp_url());
-    publisher.send(Relay).await.unwrap();
+    publisher.send(RelayEvents).await.unwrap();
     for _ in 0..100 {
         settle(&store).await;
     }
-    publisher.send(Drain).await.unwrap();
+    publisher.send(DrainOutbox).await.unwrap();
     assert_eq!(store.count_pending().await.unwrap(), 0);
 }
 
 #[actix_rt::test]
-async fn what_no_queue_took_is_brought_back_and_arrives() {
+async fn an_unrouted_event_is_published_again() {
     let (store, _database) = store().await;
     let (vhost, client) = broker().await;
     let publisher = publisher(&store, &vhost.amqp_url());
-    publisher.send(Relay).await.unwrap();
-    // The alternate exchange takes what the queue would have: to the broker that is a success.
+    publisher.send(RelayEvents).await.unwrap();
+    // The alternate exchange takes the event, which is a success for the broker.
     vhost.delete_queue(topology::MAILER_QUEUE).await;
     let ids: std::collections::BTreeSet<String> =
         [settle(&store).await, settle(&store).await].map(|id| id.to_string()).into();
@@ -200,22 +200,22 @@ async fn what_no_queue_took_is_brought_back_and_arrives() {
         arrived.insert(String::from_utf8(message.data).unwrap());
     }
     assert_eq!(arrived, ids);
-    publisher.send(Drain).await.unwrap();
+    publisher.send(DrainOutbox).await.unwrap();
 }
 
 #[actix_rt::test]
-async fn a_full_queue_refuses_and_the_event_waits_until_there_is_room() {
+async fn an_event_waits_while_the_queue_is_full() {
     let (store, _database) = store().await;
     let (vhost, client) = broker().await;
     let publisher = publisher(&store, &vhost.amqp_url());
-    publisher.send(Relay).await.unwrap();
+    publisher.send(RelayEvents).await.unwrap();
     vhost.limit_queue(topology::MAILER_QUEUE, Some(1)).await;
-    // The limit holds a moment after it is set: settle until the queue has refused.
+    // A policy is applied with a delay: settle until the queue has refused an event.
     let mut settled = 0;
     while store.count_pending().await.unwrap() == 0 {
         assert!(settled < 200, "nothing was refused");
         settle(&store).await;
-        publisher.send(Relay).await.unwrap();
+        publisher.send(RelayEvents).await.unwrap();
         settled += 1;
     }
     vhost.limit_queue(topology::MAILER_QUEUE, None).await;
@@ -224,5 +224,5 @@ async fn a_full_queue_refuses_and_the_event_waits_until_there_is_room() {
     while arrived.len() < settled {
         arrived.insert(client.next_message(topology::MAILER_QUEUE).await.data);
     }
-    publisher.send(Drain).await.unwrap();
+    publisher.send(DrainOutbox).await.unwrap();
 }

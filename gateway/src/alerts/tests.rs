@@ -1,4 +1,4 @@
-//! The door with a real alert log behind it.
+//! The routes with a real alert log.
 
 use actix::Actor;
 use actix_web::http::header::AUTHORIZATION;
@@ -12,7 +12,7 @@ use super::*;
 
 const TOKEN: &str = "9f86d081884c7d659a2feaa0c55ad015";
 
-/// What Alertmanager sends about these alerts.
+/// The notification that Alertmanager sends about these alerts.
 fn webhook(alerts: &[Value]) -> Value {
     json!({
         "version": "4", "groupKey": "{}:{alertname=\"ServiceDown\"}", "truncatedAlerts": 0, "status": "firing",
@@ -33,7 +33,7 @@ fn fires() -> Value {
     alert("firing", "0001-01-01T00:00:00Z")
 }
 
-/// Sends the requests to one door; the status and the body of each answer.
+/// Sends the requests to one app; the status and the body of each response.
 async fn ask(token: Option<&str>, requests: Vec<TestRequest>) -> Vec<(u16, Value)> {
     let seen = Capture::start();
     let log = AlertLog::new(&seen.log()).start();
@@ -59,7 +59,7 @@ fn post(body: &Value) -> TestRequest {
 }
 
 #[actix_rt::test]
-async fn what_alertmanager_says_is_shown_the_newest_first() {
+async fn notices_are_listed_the_newest_first() {
     let resolved = alert("resolved", "2026-11-24T23:05:00Z");
     let requests =
         vec![post(&webhook(&[fires()])), post(&webhook(&[resolved])), authorized(TestRequest::get())];
@@ -78,7 +78,7 @@ async fn what_alertmanager_says_is_shown_the_newest_first() {
 }
 
 #[actix_rt::test]
-async fn nobody_gets_in_without_the_token() {
+async fn a_request_without_the_token_is_refused() {
     let bear = |token: &str| (AUTHORIZATION, format!("Bearer {token}"));
     let requests = vec![
         TestRequest::get().uri(ALERTS),
@@ -92,7 +92,7 @@ async fn nobody_gets_in_without_the_token() {
 }
 
 #[actix_rt::test]
-async fn without_a_token_in_the_settings_there_is_no_door_and_the_answer_says_which_setting() {
+async fn without_a_token_the_answer_names_the_setting() {
     let requests = vec![authorized(TestRequest::get()), post(&webhook(&[fires()]))];
     for (status, body) in ask(None, requests).await {
         assert_eq!(status, 404);
@@ -101,7 +101,7 @@ async fn without_a_token_in_the_settings_there_is_no_door_and_the_answer_says_wh
 }
 
 #[actix_rt::test]
-async fn a_body_that_alertmanager_would_not_send_is_refused_and_leaves_nothing() {
+async fn a_bad_notification_is_refused_and_not_recorded() {
     let with = |pointer: &str, value: Value| {
         let mut body = webhook(&[fires()]);
         *body.pointer_mut(pointer).unwrap() = value;
@@ -110,7 +110,7 @@ async fn a_body_that_alertmanager_would_not_send_is_refused_and_leaves_nothing()
     let text = |body: &'static str| {
         authorized(TestRequest::post()).insert_header(("content-type", "application/json")).set_payload(body)
     };
-    let large = json!({"version": "4", "alerts": [], "groupKey": "x".repeat(BODY_LIMIT)});
+    let large = json!({"version": "4", "alerts": [], "groupKey": "x".repeat(MAX_BODY)});
     let cases = [
         ("no body", text(""), 400, None),
         ("no JSON", text("{"), 400, None),

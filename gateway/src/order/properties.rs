@@ -1,4 +1,4 @@
-//! What holds for every body, not just for those in the tables.
+//! Properties of every body, not just of those in the tables.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ proptest! {
     }
 
     #[test]
-    fn json_is_an_order_or_blames_a_field_that_a_client_can_find(value in document()) {
+    fn json_is_an_order_or_an_error_with_a_pointer_into_it(value in document()) {
         let body = serde_json::to_vec(&value).unwrap();
         if let Err(problem) = Order::parse(&body) {
             prop_assert_eq!(problem.status, 422);

@@ -1,4 +1,4 @@
-//! Orders as tables: what is one, and for what is not, which field is to blame.
+//! Orders as tables: valid ones, and the errors of others.
 
 use serde_json::{Value, json};
 
@@ -17,20 +17,20 @@ fn parse(value: &Value) -> Result<Order, Problem> {
 }
 
 #[test]
-fn an_order_adds_up() {
+fn the_total_is_the_sum_of_the_items() {
     let mut value = valid();
     value["items"].as_array_mut().unwrap().push(json!({"sku": "PEN", "quantity": 1, "unitPrice": "0.02"}));
     assert_eq!(parse(&value).unwrap().total.to_string(), "100.00");
 }
 
 #[test]
-fn the_sample_is_worth_what_it_says() {
+fn the_sample_is_a_valid_order() {
     let sample = Order::parse(Order::SAMPLE).unwrap();
     assert_eq!((sample.total.to_string().as_str(), sample.total.currency()), ("99.99", Currency::Usd));
 }
 
 #[test]
-fn every_wrong_field_is_blamed() {
+fn a_wrong_field_is_named_with_its_code() {
     for (pointer, wrong, blamed, code) in [
         ("/customer", json!(null), "/customer", "type"),
         ("/customer", json!({}), "/customer/email", "missing"),
@@ -78,7 +78,7 @@ fn every_wrong_field_is_blamed() {
 }
 
 #[test]
-fn all_wrong_fields_are_blamed_at_once() {
+fn all_wrong_fields_are_named_at_once() {
     let value = json!({
         "customer": {"email": "nobody"},
         "items": [{"sku": "A", "quantity": 0}, {"sku": "B", "quantity": 1, "unitPrice": "x"}],
@@ -93,7 +93,7 @@ fn all_wrong_fields_are_blamed_at_once() {
 }
 
 #[test]
-fn a_sku_may_occur_once() {
+fn a_repeated_sku_is_refused() {
     let item = json!({"sku": "A", "quantity": 1, "unitPrice": "1"});
     let mut value = valid();
     value["items"] = json!([item, item]);
@@ -103,7 +103,7 @@ fn a_sku_may_occur_once() {
 }
 
 #[test]
-fn what_is_not_json_is_told_where() {
+fn a_syntax_error_is_named_with_its_place() {
     let deep = "[".repeat(60_000);
     for body in [
         b"".as_slice(),
@@ -122,7 +122,7 @@ fn what_is_not_json_is_told_where() {
 }
 
 #[test]
-fn json_that_is_no_object_is_not_valid() {
+fn json_other_than_an_object_is_refused() {
     for body in ["null", "[]", "7", "\"x\"", "true"] {
         let problem = Order::parse(body.as_bytes()).unwrap_err();
         assert_eq!((problem.status, problem.errors[0].pointer.as_str()), (422, ""), "{body}");

@@ -1,4 +1,4 @@
-//! The client against a payment that misbehaves on a real socket.
+//! The client of payment against servers that misbehave.
 
 use actix_web::ResponseError;
 use clap::Parser;
@@ -22,7 +22,7 @@ fn observed(port: u16, seen: &Capture) -> Addr<Payments> {
     Payments::new(&Config::parse_from(settings), &metrics, &seen.log()).unwrap().start()
 }
 
-async fn pay(payments: &Addr<Payments>) -> Result<Payment, PayError> {
+async fn pay(payments: &Addr<Payments>) -> Result<Payment, CallError> {
     let payment = NewPayment {
         order_id: Uuid::now_v7(),
         customer: Customer { email: Email::parse("ada@example.com").unwrap() },
@@ -30,41 +30,41 @@ async fn pay(payments: &Addr<Payments>) -> Result<Payment, PayError> {
         amount: "5.00".into(),
         currency: Currency::Usd,
     };
-    payments.send(Traced::new(Pay { payment, idempotency_key: "k".into() })).await.unwrap()
+    payments.send(Traced::new(RequestPayment { payment, idempotency_key: "k".into() })).await.unwrap()
 }
 
 #[actix_rt::test]
-async fn where_nobody_listens_nothing_was_charged() {
+async fn a_refused_connection_means_nothing_was_charged() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    assert!(matches!(pay(&client(port)).await, Err(PayError::Unavailable(_))));
+    assert!(matches!(pay(&client(port)).await, Err(CallError::Unavailable(_))));
 }
 
 #[actix_rt::test]
-async fn a_payment_that_dies_with_the_request_may_have_charged() {
+async fn a_connection_lost_with_the_request_may_have_charged() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let payments = client(listener.local_addr().unwrap().port());
     let dying = async move {
         let (mut connection, _) = listener.accept().await.unwrap();
         connection.read_exact(&mut [0; 64]).await.unwrap();
-        // The connection and the port go together, as with a process.
+        // Connection and port close together, as when a process ends.
     };
     let (_, answer) = tokio::join!(dying, pay(&payments));
-    assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
+    assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{answer:?}");
 }
 
 #[actix_rt::test]
-async fn a_payment_that_never_answers_is_given_up_at_the_deadline() {
+async fn a_payment_that_never_answers_ends_at_the_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let payments = client(listener.local_addr().unwrap().port());
     let begun = Instant::now();
     let answer = pay(&payments).await;
-    assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
+    assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{answer:?}");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
-/// A payment that gives these answers, one on each connection, and then falls silent.
+/// A payment that sends these responses, one on each connection, and then none.
 async fn answering(answers: &'static [&'static str]) -> Addr<Payments> {
     answering_before(&Capture::start(), answers).await
 }
@@ -78,7 +78,7 @@ async fn answering_before(seen: &Capture, answers: &'static [&'static str]) -> A
             connection.read_exact(&mut [0; 64]).await.unwrap();
             connection.write_all(answer.as_bytes()).await.unwrap();
             connection.shutdown().await.unwrap();
-            // Read to the end: what is closed with something unread takes the answer back.
+            // Read to the end: closing a socket with unread data resets it and discards the response.
             let _ = connection.read_to_end(&mut Vec::new()).await;
         }
         std::future::pending::<()>().await;
@@ -104,9 +104,9 @@ fn retry_after(problem: &Problem) -> String {
 }
 
 #[actix_rt::test]
-async fn what_somebody_else_has_under_way_is_passed_on() {
+async fn a_request_in_progress_of_another_client_is_passed_on() {
     let answer = pay(&answering(&[IN_PROGRESS]).await).await;
-    let Err(PayError::InProgress(problem)) = answer else { panic!("{answer:?}") };
+    let Err(CallError::InProgress(problem)) = answer else { panic!("{answer:?}") };
     assert_eq!(
         (problem.kind.as_ref(), retry_after(&problem)),
         ("/problems/idempotency-in-progress", "1".into())
@@ -114,62 +114,62 @@ async fn what_somebody_else_has_under_way_is_passed_on() {
 }
 
 #[actix_rt::test]
-async fn what_we_have_under_way_ourselves_is_waited_for() {
+async fn a_request_in_progress_of_this_call_is_waited_for() {
     let answers = &[NOTHING, IN_PROGRESS, IN_PROGRESS, IN_PROGRESS, PAID];
     let answer = pay(&answering(answers).await).await;
     assert!(answer.is_ok(), "{answer:?}");
 }
 
 #[actix_rt::test]
-async fn what_we_have_under_way_for_too_long_has_an_unknown_outcome() {
+async fn a_request_in_progress_for_too_long_has_no_known_outcome() {
     let answer = pay(&answering(&[NOTHING, IN_PROGRESS]).await).await;
-    assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
+    assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{answer:?}");
 }
 
 #[actix_rt::test]
-async fn a_refusal_with_a_reason_is_passed_on_as_it_is() {
+async fn a_refusal_with_a_reason_is_passed_on_unchanged() {
     let answer = pay(&answering(&[OUTBOX_FULL]).await).await;
-    let Err(PayError::Refused(problem)) = answer else { panic!("{answer:?}") };
+    let Err(CallError::Refused(problem)) = answer else { panic!("{answer:?}") };
     assert_eq!((problem.kind.as_ref(), retry_after(&problem)), ("/problems/outbox-full", "7".into()));
 }
 
 #[actix_rt::test]
-async fn a_refusal_does_not_undo_what_an_attempt_before_may_have_done() {
+async fn a_refusal_does_not_undo_an_earlier_attempt() {
     let answer = pay(&answering(&[NOTHING, OUTBOX_FULL]).await).await;
-    assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
+    assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{answer:?}");
 }
 
 #[actix_rt::test]
-async fn a_payment_that_does_not_know_itself_is_asked_again() {
+async fn an_unknown_outcome_of_payment_is_asked_for_again() {
     let answer = pay(&answering(&[UNKNOWN, PAID]).await).await;
     assert!(answer.is_ok(), "{answer:?}");
     let answer = pay(&answering(&[UNKNOWN, OUTBOX_FULL]).await).await;
-    assert!(matches!(answer, Err(PayError::OutcomeUnknown(_))), "{answer:?}");
+    assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{answer:?}");
 }
 
 #[actix_rt::test]
-async fn a_payment_that_is_gone_is_not_asked_by_everybody_and_found_again_when_it_is_back() {
+async fn the_breaker_opens_while_payment_is_away_and_closes_after() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let payments = client(address.port());
-    let mut refused = Err(PayError::Busy);
+    let mut refused = Err(CallError::Busy);
     for _ in 0..3 {
         refused = pay(&payments).await;
     }
-    assert!(matches!(refused, Err(PayError::CircuitOpen)), "{refused:?}");
+    assert!(matches!(refused, Err(CallError::CircuitOpen)), "{refused:?}");
 
     let listener = TcpListener::bind(address).await.unwrap();
     let back = Instant::now();
     let asked = actix_rt::spawn(async move { listener.accept().await.map(drop) });
     while !asked.is_finished() {
         let _ = pay(&payments).await;
-        assert!(back.elapsed() < Duration::from_secs(5), "nobody asks it again");
+        assert!(back.elapsed() < Duration::from_secs(5), "payment is not called again");
     }
 }
 
 #[actix_rt::test]
-async fn every_attempt_is_a_span_and_a_duration_by_how_it_ended() {
+async fn every_attempt_has_a_span_and_a_duration_by_outcome() {
     let seen = Capture::start();
     let answer = pay(&answering_before(&seen, &[NOTHING, UNKNOWN, PAID]).await).await;
     assert!(answer.is_ok(), "{answer:?}");
@@ -184,7 +184,7 @@ async fn every_attempt_is_a_span_and_a_duration_by_how_it_ended() {
 }
 
 #[actix_rt::test]
-async fn the_breaker_does_not_keep_us_from_asking_how_an_attempt_of_ours_has_ended() {
+async fn an_open_breaker_lets_a_call_learn_its_own_outcome() {
     let payments = answering(&[NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, PAID]).await;
     let answers = tokio::join!(pay(&payments), pay(&payments));
     assert!(answers.0.is_ok() || answers.1.is_ok(), "{answers:?}");

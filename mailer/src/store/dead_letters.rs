@@ -6,7 +6,7 @@ use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
 use super::{Store, rows};
-use crate::dead_letters::DeadLetter;
+use crate::dead_letter::DeadLetter;
 
 struct Replay {
     event: Option<Uuid>,

@@ -8,7 +8,7 @@ use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
 
 use super::Due;
-use crate::dead_letters::{DeadLetter, State};
+use crate::dead_letter::{DeadLetter, State};
 
 pub(super) fn due(row: &AnyRow, lease: &Lease) -> sqlx::Result<Due> {
     let event: PaymentEvent =

@@ -104,13 +104,13 @@ pub enum Unreadable {
     #[error("larger than any event of payment")]
     TooLarge,
     /// It is not JSON.
-    #[error("no JSON: line {0}, column {1}")]
+    #[error("not JSON: line {0}, column {1}")]
     Json(usize, usize),
     /// It is JSON of another shape.
-    #[error("no event of payment: line {0}, column {1}")]
+    #[error("not an event of payment: line {0}, column {1}")]
     Shape(usize, usize),
     /// It is of another version of the envelope, or of another source.
-    #[error("no event of payment: {0} is not {1}")]
+    #[error("not an event of payment: {0} is not {1}")]
     Foreign(&'static str, &'static str),
     /// The message has none or another id, and what is unique about it can't be told.
     #[error("the message_id is not the id of the event")]

@@ -14,7 +14,7 @@ mod rules;
 
 pub use email::{Email, NotAnAddress};
 pub use money::{Currency, Money, MoneyError};
-pub use rules::{Flaw, MAX_ITEMS, MAX_SKU, is_sku};
+pub use rules::{Flaw, MAX_ITEMS, MAX_SKU, NotAnSku, check_sku};
 
 use serde::{Deserialize, Serialize};
 

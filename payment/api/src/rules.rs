@@ -1,14 +1,14 @@
-//! What the contract asks of values beyond their types. Payment refuses a request with a flaw, so that a reader of its
+//! The rules of the contract for values, beyond their types. Payment refuses a request with a flaw, so that a reader of its
 //! event can rely on an address that one e-mail can go to, and on texts that stay in their line.
 
 use crate::{Currency, Customer, Email, Item, Money, MoneyError, NotAnAddress};
 
-/// What is wrong with a value.
+/// A value that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
-    /// Where: a JSON Pointer (RFC 6901) into what is paid for.
+    /// A JSON Pointer (RFC 6901) into what is paid for.
     pub pointer: String,
-    /// What; never a word of the value itself, which may be personal.
+    /// The rule; never a word of the value itself, which may be personal.
     pub reason: String,
 }
 
@@ -19,25 +19,25 @@ pub const MAX_SKU: usize = 64;
 /// Characters of a text that is printed in one line.
 const MAX_LINE: usize = 256;
 
-/// What is asked of the texts in what is paid for.
+/// The rules for the texts in what is paid for.
 pub(crate) struct Rules {
     is_address: fn(&Email) -> bool,
-    is_sku: fn(&str) -> bool,
-    sku: fn() -> String,
+    check_sku: fn(&str) -> Result<(), String>,
 }
 
 /// For what payment is asked to do.
 pub(crate) const REQUEST: Rules = Rules {
     is_address: |email| Email::parse(email.reveal()).is_ok(),
-    is_sku,
-    sku: || format!("must be 1 to {MAX_SKU} of the characters A-Z a-z 0-9 - _ ."),
+    check_sku: |sku| check_sku(sku).map_err(|error| error.to_string()),
 };
 
 /// For events, whose reader accepts all that an e-mail can be written about: a later payment may accept more.
 pub(crate) const EVENT: Rules = Rules {
     is_address: Email::is_one_recipient,
-    is_sku: is_line,
-    sku: || format!("must be 1 to {MAX_LINE} visible characters"),
+    check_sku: |sku| match is_line(sku) {
+        true => Ok(()),
+        false => Err(format!("must be 1 to {MAX_LINE} visible characters")),
+    },
 };
 
 impl Rules {
@@ -61,8 +61,8 @@ impl Rules {
             note("/items".to_owned(), format!("must have 1 to {MAX_ITEMS} elements"));
         }
         for (index, item) in items.iter().enumerate() {
-            if !(self.is_sku)(&item.sku) {
-                note(format!("/items/{index}/sku"), (self.sku)());
+            if let Err(reason) = (self.check_sku)(&item.sku) {
+                note(format!("/items/{index}/sku"), reason);
             }
             if item.quantity == 0 {
                 note(format!("/items/{index}/quantity"), MoneyError::NotPositive.to_string());
@@ -75,18 +75,27 @@ impl Rules {
     }
 }
 
-/// Whether `text` is an SKU: 1 to [`MAX_SKU`] of the characters A-Z a-z 0-9 - _ .
-pub fn is_sku(text: &str) -> bool {
+/// A text is not an SKU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {} of the characters A-Z a-z 0-9 - _ .", MAX_SKU)]
+pub struct NotAnSku;
+
+/// Whether `text` is an SKU.
+///
+/// # Errors
+/// When it is not.
+pub fn check_sku(text: &str) -> Result<(), NotAnSku> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (1..=MAX_SKU).contains(&text.len()) && text.bytes().all(is_plain)
+    let is_sku = (1..=MAX_SKU).contains(&text.len()) && text.bytes().all(is_plain);
+    if is_sku { Ok(()) } else { Err(NotAnSku) }
 }
 
-/// Whether `text` has something in it, stays in its line, and looks like what it is.
+/// Whether `text` is not blank, stays in its line, and has no character that can't be seen.
 pub(crate) fn is_line(text: &str) -> bool {
     !text.trim().is_empty() && text.chars().count() <= MAX_LINE && !text.chars().any(is_hidden)
 }
 
-/// Control characters, ends of lines and paragraphs, and what changes the order or the look of its neighbours.
+/// Control characters, ends of lines and paragraphs, and characters that change the order or the look of others.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -97,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_what_it_looks_like() {
+    fn a_line_has_visible_characters_alone() {
         for good in ["BOOK-1", "Grüße, 50 %", "本"] {
             assert!(is_line(good), "{good:?}");
         }

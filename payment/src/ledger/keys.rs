@@ -1,9 +1,9 @@
-//! The keys of payments that are being settled right now.
+//! The keys of payments that are being settled.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Which keys are held; clones share them.
+/// The keys that are held; clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Keys(Arc<Mutex<HashSet<String>>>);
 
@@ -14,14 +14,14 @@ pub(super) struct Held {
 }
 
 impl Keys {
-    /// Holds a key, unless somebody else does.
+    /// Holds a key, unless it is held already.
     pub(super) fn hold(&self, key: &str) -> Option<Held> {
         let is_new = self.lock().insert(key.to_owned());
         is_new.then(|| Held { keys: self.clone(), key: key.to_owned() })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
-        // A panic can't leave a set half done.
+        // A panic can't leave a set half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,9 @@
-//! The ledger with a real store; the publisher is a probe that counts what it is told.
+//! The ledger with a real store; the publisher is a probe that counts its messages.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use payment_api::event::PaymentEvent;
 use payment_api::http::Outcome;
 use payment_api::{Currency, Customer, Email, Item};
 use store::testing::TestDatabase;
@@ -16,10 +17,10 @@ impl Actor for Probe {
     type Context = Context<Self>;
 }
 
-impl Handler<Relay> for Probe {
+impl Handler<RelayEvents> for Probe {
     type Result = ();
 
-    fn handle(&mut self, _: Relay, _: &mut Self::Context) {
+    fn handle(&mut self, _: RelayEvents, _: &mut Self::Context) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
@@ -45,7 +46,7 @@ async fn fixture(rules: Rules) -> Fixture {
 
 impl Fixture {
     async fn settle(&self, payment: NewPayment, key: &str) -> Result<Payment, SettleError> {
-        self.ledger.send(Traced::new(Settle { payment, idempotency_key: key.into() })).await.unwrap()
+        self.ledger.send(Traced::new(SettlePayment { payment, idempotency_key: key.into() })).await.unwrap()
     }
 
     fn counted(&self, outcome: &str) -> f64 {
@@ -74,7 +75,7 @@ fn new_payment(amount: &str) -> NewPayment {
 }
 
 #[actix_rt::test]
-async fn a_payment_is_settled_and_the_publisher_told() {
+async fn a_settled_payment_is_told_to_the_publisher() {
     let fixture = fixture(rules()).await;
     let payment = fixture.settle(new_payment("5.00"), "k").await.unwrap();
     assert_eq!(payment.outcome, Outcome::Succeeded);
@@ -87,7 +88,7 @@ async fn a_payment_is_settled_and_the_publisher_told() {
 }
 
 #[actix_rt::test]
-async fn a_retry_hears_the_first_decision() {
+async fn a_retry_returns_the_first_decision() {
     let fixture = fixture(rules()).await;
     let new = new_payment("5.00");
     let first = fixture.settle(new.clone(), "k").await.unwrap();
@@ -97,7 +98,7 @@ async fn a_retry_hears_the_first_decision() {
 }
 
 #[actix_rt::test]
-async fn of_twenty_at_once_with_one_key_one_is_settled_and_the_rest_told_to_come_back() {
+async fn of_twenty_at_once_with_one_key_one_is_settled() {
     let fixture = fixture(Rules { simulation: slow(20), ..rules() }).await;
     let new = new_payment("5.00");
     let all = (0..20).map(|_| fixture.settle(NewPayment { order_id: Uuid::now_v7(), ..new.clone() }, "k"));
@@ -110,7 +111,7 @@ async fn of_twenty_at_once_with_one_key_one_is_settled_and_the_rest_told_to_come
 }
 
 #[actix_rt::test]
-async fn an_order_has_one_payment_whatever_its_key() {
+async fn an_order_has_one_payment_under_any_key() {
     let fixture = fixture(rules()).await;
     let new = new_payment("5.00");
     fixture.settle(new.clone(), "k1").await.unwrap();
@@ -119,7 +120,7 @@ async fn an_order_has_one_payment_whatever_its_key() {
 }
 
 #[actix_rt::test]
-async fn a_full_outbox_refuses_what_is_new_and_repeats_what_is_known() {
+async fn a_full_outbox_refuses_new_payments_and_repeats_old_ones() {
     let fixture = fixture(Rules { outbox_limit: 2, ..rules() }).await;
     let first = new_payment("5.00");
     fixture.settle(first.clone(), "a").await.unwrap();
@@ -133,7 +134,7 @@ async fn a_full_outbox_refuses_what_is_new_and_repeats_what_is_known() {
 }
 
 #[actix_rt::test]
-async fn a_key_belongs_to_what_it_was_first_used_for() {
+async fn a_key_used_for_another_payment_is_refused() {
     let fixture = fixture(rules()).await;
     fixture.settle(new_payment("5.00"), "k").await.unwrap();
     let other = fixture.settle(new_payment("6.00"), "k").await;
@@ -141,7 +142,7 @@ async fn a_key_belongs_to_what_it_was_first_used_for() {
 }
 
 #[actix_rt::test]
-async fn a_decline_is_a_decision_and_is_announced() {
+async fn a_declined_payment_is_settled_and_announced() {
     let fixture = fixture(rules()).await;
     let payment = fixture.settle(new_payment("100.01"), "k").await.unwrap();
     assert_eq!(payment.outcome, Outcome::Declined);
@@ -152,7 +153,7 @@ async fn a_decline_is_a_decision_and_is_announced() {
 }
 
 #[actix_rt::test]
-async fn a_failure_decides_nothing() {
+async fn a_failed_processor_decides_nothing() {
     let fixture = fixture(Rules { simulation: Simulation { failure_rate: 1.0, ..PERFECT }, ..rules() }).await;
     let failed = fixture.settle(new_payment("5.00"), "k").await;
     assert!(matches!(failed, Err(SettleError::Processor)));
@@ -161,7 +162,7 @@ async fn a_failure_decides_nothing() {
 }
 
 #[actix_rt::test]
-async fn what_is_no_amount_is_refused() {
+async fn an_amount_that_is_not_valid_is_refused() {
     let fixture = fixture(rules()).await;
     for amount in ["0", "-5.00", "1.999", "five"] {
         let refused = fixture.settle(new_payment(amount), "k").await;
@@ -170,7 +171,7 @@ async fn what_is_no_amount_is_refused() {
 }
 
 #[actix_rt::test]
-async fn more_than_can_be_in_flight_is_refused_and_decides_nothing() {
+async fn payments_beyond_the_limit_in_flight_are_refused() {
     let slow = Rules { simulation: slow(200), max_in_flight: 2, ..rules() };
     let fixture = fixture(slow).await;
     let all = (0..5).map(|number| fixture.settle(new_payment("5.00"), ["a", "b", "c", "d", "e"][number]));
@@ -181,7 +182,7 @@ async fn more_than_can_be_in_flight_is_refused_and_decides_nothing() {
 }
 
 #[actix_rt::test]
-async fn a_simulation_counts_from_its_change_until_the_next_one() {
+async fn a_simulation_holds_until_it_is_changed_again() {
     let fixture = fixture(rules()).await;
     let broken = Simulation { failure_rate: 1.0, ..PERFECT };
     assert_eq!(fixture.ledger.send(Traced::new(ChangeSimulation(broken))).await.unwrap(), broken);

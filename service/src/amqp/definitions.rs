@@ -38,32 +38,34 @@ struct Binding {
     arguments: Map<String, Value>,
 }
 
-/// Declares all of it, idempotently, in the order in which it is written.
-///
-/// # Errors
-/// When the broker refuses, as it does for a name that exists with other arguments.
-pub(super) async fn declare(channel: &Channel, definitions: &Definitions) -> lapin::Result<()> {
-    for Exchange { name, kind, durable, arguments } in &definitions.exchanges {
-        let options = ExchangeDeclareOptions { durable: *durable, ..Default::default() };
-        let kind = match kind.as_str() {
-            "direct" => ExchangeKind::Direct,
-            "fanout" => ExchangeKind::Fanout,
-            "headers" => ExchangeKind::Headers,
-            "topic" => ExchangeKind::Topic,
-            custom => ExchangeKind::Custom(custom.to_owned()),
-        };
-        channel.exchange_declare(name.as_str().into(), kind, options, table(arguments)).await?;
+impl Definitions {
+    /// Declares all of it, idempotently, in the order in which it is written.
+    ///
+    /// # Errors
+    /// When the broker refuses, as it does for a name that exists with other arguments.
+    pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
+        for Exchange { name, kind, durable, arguments } in &self.exchanges {
+            let options = ExchangeDeclareOptions { durable: *durable, ..Default::default() };
+            let kind = match kind.as_str() {
+                "direct" => ExchangeKind::Direct,
+                "fanout" => ExchangeKind::Fanout,
+                "headers" => ExchangeKind::Headers,
+                "topic" => ExchangeKind::Topic,
+                custom => ExchangeKind::Custom(custom.to_owned()),
+            };
+            channel.exchange_declare(name.as_str().into(), kind, options, table(arguments)).await?;
+        }
+        for Queue { name, durable, arguments } in &self.queues {
+            let options = QueueDeclareOptions { durable: *durable, ..Default::default() };
+            channel.queue_declare(name.as_str().into(), options, table(arguments)).await?;
+        }
+        for Binding { source, destination, routing_key, arguments } in &self.bindings {
+            let (queue, exchange) = (destination.as_str().into(), source.as_str().into());
+            let (key, options) = (routing_key.as_str().into(), QueueBindOptions::default());
+            channel.queue_bind(queue, exchange, key, options, table(arguments)).await?;
+        }
+        Ok(())
     }
-    for Queue { name, durable, arguments } in &definitions.queues {
-        let options = QueueDeclareOptions { durable: *durable, ..Default::default() };
-        channel.queue_declare(name.as_str().into(), options, table(arguments)).await?;
-    }
-    for Binding { source, destination, routing_key, arguments } in &definitions.bindings {
-        let (queue, exchange) = (destination.as_str().into(), source.as_str().into());
-        let (key, options) = (routing_key.as_str().into(), QueueBindOptions::default());
-        channel.queue_bind(queue, exchange, key, options, table(arguments)).await?;
-    }
-    Ok(())
 }
 
 fn table(arguments: &Map<String, Value>) -> FieldTable {

@@ -78,7 +78,7 @@ proptest! {
     #[test]
     fn bytes_are_an_event_or_a_reason(message in vec(any::<u8>(), 0..512), id in ".{0,40}") {
         let reason = PaymentEvent::read(&message, Some(&id)).unwrap_err().to_string();
-        prop_assert!(reason.starts_with("no "), "{reason}");
+        prop_assert!(reason.starts_with("not "), "{reason}");
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub(super) struct Message {
     pub(super) reason: &'static str,
 }
 
-const NO_JSON: &str = "no JSON: line 1, column ";
-const NO_EVENT: &str = "no event of payment";
+const NO_JSON: &str = "not JSON: line 1, column ";
+const NO_EVENT: &str = "not an event of payment";
 const TOO_LARGE: &str = "larger than any event of payment";
 const ID: &str = "the message_id is not the id of the event";
 const EMAIL: &str = "not what the contract allows: /data/customer/email must be an e-mail address";
@@ -125,12 +125,16 @@ fn unparsable() -> Vec<Message> {
 }
 
 fn envelopes() -> Vec<Message> {
-    let version = "no event of payment: specversion is not 1.0";
+    let version = "not an event of payment: specversion is not 1.0";
     let time = "the time is before 1970 or after 9999";
     vec![
         field("/specversion", json!("2.0"), version),
         field("/specversion", json!("0.3"), version),
-        field("/source", json!("/another-service"), "no event of payment: source is not /payment-service"),
+        field(
+            "/source",
+            json!("/another-service"),
+            "not an event of payment: source is not /payment-service",
+        ),
         field("/type", json!("payment.refunded"), NO_EVENT),
         field("/id", json!("7"), NO_EVENT),
         field("/id", json!(Uuid::new_v4()), ID),

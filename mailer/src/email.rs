@@ -1,4 +1,4 @@
-//! From an event to an e-mail. Pure: the same event makes the same e-mail, Message-ID included.
+//! Composing the e-mail about an event. The same event makes the same e-mail, Message-ID included.
 
 use lettre::Message;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
@@ -7,24 +7,24 @@ use payment_api::event::{Kind, PaymentEvent};
 
 /// Why an event has no e-mail.
 #[derive(Debug, thiserror::Error)]
-pub enum LetterError {
-    /// The customer's address is none that mail can go to.
+pub enum EmailError {
+    /// The customer's address is not one that mail can go to.
     #[error("the customer's address is not one that mail can go to")]
     Address(#[from] lettre::address::AddressError),
-    /// The parts don't make an e-mail.
+    /// lettre refused a part.
     #[error("the e-mail can't be composed")]
     Compose(#[from] lettre::error::Error),
 }
 
-/// Writes the e-mail about `event`.
+/// Composes the e-mail about `event`.
 ///
 /// # Errors
-/// When the address in it is not one.
-pub fn write(event: &PaymentEvent, from: &Mailbox) -> Result<Message, LetterError> {
+/// When the address of the customer is not valid.
+pub fn compose(event: &PaymentEvent, from: &Mailbox) -> Result<Message, EmailError> {
     let to = Mailbox::new(None, event.data.customer.email.reveal().parse()?);
     let body = SinglePart::builder()
         .header(ContentType::TEXT_PLAIN)
-        // Encoded always: a bare line feed in a raw body could end it and smuggle commands.
+        // Always encoded: a bare line feed in a raw body could end it and smuggle commands.
         .header(ContentTransferEncoding::QuotedPrintable)
         .body(body(event));
     let message = Message::builder()
@@ -86,11 +86,11 @@ mod tests {
 
     fn text(kind: Kind) -> String {
         let from = "Shop <shop@example.com>".parse().unwrap();
-        String::from_utf8(write(&event(kind, "ada@example.org"), &from).unwrap().formatted()).unwrap()
+        String::from_utf8(compose(&event(kind, "ada@example.org"), &from).unwrap().formatted()).unwrap()
     }
 
     #[test]
-    fn a_receipt_says_what_was_bought() {
+    fn a_receipt_names_the_order_and_its_items() {
         let text = text(Kind::Succeeded);
         for part in [
             "To: ada@example.org",
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decline_says_why() {
+    fn a_decline_has_its_reason() {
         assert!(text(Kind::Declined).contains("We could not charge 10.00 EUR. No funds."));
     }
 
@@ -115,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn an_address_cant_smuggle_headers() {
+    fn an_address_with_headers_in_it_is_refused() {
         let from = "shop@example.com".parse().unwrap();
         for address in ["a@example.org\r\nBcc: b@example.org", "nobody", ""] {
-            assert!(write(&event(Kind::Succeeded, address), &from).is_err(), "{address}");
+            assert!(compose(&event(Kind::Succeeded, address), &from).is_err(), "{address}");
         }
     }
 }

@@ -1,23 +1,23 @@
-//! JSON without ambiguity: a name that occurs twice in an object is an error, for two readers might
-//! take different ones.
+//! A JSON document without ambiguity: a name that occurs twice in an object is an error, for two readers might take
+//! different values.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A document read strictly.
-pub(crate) struct Strict(pub(crate) Value);
+/// A document in which each name occurs once.
+pub(crate) struct Document(pub(crate) Value);
 
-impl<'de> Deserialize<'de> for Strict {
+impl<'de> Deserialize<'de> for Document {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+        deserializer.deserialize_any(DocumentVisitor).map(Self)
     }
 }
 
-struct StrictVisitor;
+struct DocumentVisitor;
 
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> Visitor<'de> for DocumentVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +50,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        while let Some(Strict(value)) = sequence.next_element()? {
+        while let Some(Document(value)) = sequence.next_element()? {
             values.push(value);
         }
         Ok(Value::Array(values))
@@ -62,7 +62,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
             if fields.contains_key(&name) {
                 return Err(A::Error::custom("a name occurs twice in one object"));
             }
-            let Strict(value) = object.next_value()?;
+            let Document(value) = object.next_value()?;
             fields.insert(name, value);
         }
         Ok(Value::Object(fields))
@@ -74,16 +74,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_reads_what_serde_json_reads() {
+    fn a_document_is_read_as_serde_json_reads_it() {
         let text = r#"{"a": [null, true, -1, 18446744073709551615, 1.5, "x"], "b": {"a": {}}, "c": []}"#;
-        let Strict(value) = serde_json::from_str(text).unwrap();
+        let Document(value) = serde_json::from_str(text).unwrap();
         assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
     }
 
     #[test]
-    fn a_name_occurs_once() {
+    fn a_name_that_occurs_twice_is_refused() {
         for text in [r#"{"a": 1, "a": 1}"#, r#"[{"b": {"a": 1, "a": 2}}]"#] {
-            let Err(error) = serde_json::from_str::<Strict>(text) else { panic!("{text} was read") };
+            let Err(error) = serde_json::from_str::<Document>(text) else { panic!("{text} was read") };
             assert!(error.to_string().contains("occurs twice"), "{error}");
         }
     }

@@ -1,5 +1,5 @@
-//! What a request may ask for besides an order: an answer in JSON, and nothing by query. Whoever asks for more is
-//! told so before anything is done; to ignore `?dryRun=true` would cost somebody money.
+//! Requests that can be answered as they ask: in JSON, and without a query. Others are refused before anything is done:
+//! an ignored `?dryRun=true` would charge the customer.
 
 use std::future::{Ready, ready};
 
@@ -9,10 +9,10 @@ use actix_web::http::header::{Accept, Header, Quality};
 use actix_web::{FromRequest, HttpRequest};
 use service::problem::Problem;
 
-/// An extractor: the request asks for nothing that the gateway does not have.
-pub(crate) struct Plain;
+/// An extractor: the request can be answered as it asks.
+pub(crate) struct Negotiated;
 
-impl FromRequest for Plain {
+impl FromRequest for Negotiated {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
@@ -33,7 +33,7 @@ fn check(request: &HttpRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Ranges that can't be read count as absent, and so does an Accept header without any.
+/// Ranges that can't be parsed count as absent, and so does an Accept header without any.
 fn accepts_json(request: &HttpRequest) -> bool {
     let ranges = Accept::parse(request).map(|accept| accept.0).unwrap_or_default();
     let is_json = |range: &str| matches!(range, "*/*" | "application/*" | "application/json");
@@ -47,7 +47,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     #[test]
-    fn who_takes_json_is_served() {
+    fn a_request_that_accepts_json_is_served() {
         for accept in
             ["*/*", "application/json", "text/html, application/*;q=0.1", "APPLICATION/JSON", "", "json"]
         {
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_something_else_only_is_not() {
+    fn a_request_that_accepts_no_json_is_refused() {
         for accept in ["text/html", "application/xml, text/*", "application/json;q=0"] {
             let request = TestRequest::default().insert_header(("accept", accept)).to_http_request();
             assert!(!accepts_json(&request), "{accept}");

@@ -1,49 +1,48 @@
-//! What payment's answers mean, and what the lack of one means.
+//! What a response of payment means, and what it means to get none.
 
 use payment_api::http::Payment;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use service::problem::Problem;
 
-/// Why there is no payment.
+/// Why a call returned no payment.
 #[derive(Debug, thiserror::Error)]
-pub enum PayError {
+pub enum CallError {
     /// Too many calls are in flight already; this one was not made.
     #[error("too many calls are in flight")]
     Busy,
-    /// Payment has not answered for a while; this call was not made.
-    #[error("payment has not answered for a while, and was not asked")]
+    /// Payment has not answered the last calls; this one was not made.
+    #[error("payment has not answered the last calls, and was not called")]
     CircuitOpen,
-    /// Payment refused the request, and says why.
+    /// Payment refused the request and gave a reason.
     #[error("payment refused: {0}")]
     Refused(Problem),
     /// Payment is still at work on a request with the same key.
-    #[error("payment is still at work on it")]
+    #[error("payment is still at work on a request with the same key")]
     InProgress(Problem),
-    /// Payment could not be reached, or could not do it; nothing was decided.
+    /// Payment could not be reached or is not available; nothing was decided.
     #[error("payment is not available")]
     Unavailable(#[source] Option<reqwest::Error>),
-    /// The request went out, and no answer came: it may have been decided.
+    /// The request was sent and no response came: it may have been decided.
     #[error("payment did not answer")]
     OutcomeUnknown(#[source] Option<reqwest::Error>),
-    /// Payment answered something that is not in the contract.
+    /// The response of payment is not in the contract.
     #[error("payment answered {0}, which is not in the contract")]
     Contract(StatusCode),
 }
 
-impl PayError {
-    /// Whether the same request may succeed a moment later.
+impl CallError {
+    /// Whether the same request may succeed soon.
     pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::OutcomeUnknown(_))
     }
 
-    /// Whether payment said nothing at all.
+    /// Whether there was no response at all.
     pub(super) fn is_silence(&self) -> bool {
         matches!(self, Self::Unavailable(Some(_)) | Self::OutcomeUnknown(_))
     }
 
-    /// What this means when an earlier attempt may have been decided: that it can't be done now says nothing about
-    /// what was done then.
+    /// The same error where an earlier attempt may have been decided: a refusal now says nothing about that attempt.
     pub(super) fn after_unknown(self) -> Self {
         match self {
             Self::Unavailable(cause) => Self::OutcomeUnknown(cause),
@@ -55,7 +54,7 @@ impl PayError {
         }
     }
 
-    /// One of [`Metrics::OUTCOMES`](crate::metrics::Metrics::OUTCOMES), of an attempt that was made.
+    /// The outcome of an attempt that was made: one of [`Metrics::OUTCOMES`](crate::metrics::Metrics::OUTCOMES).
     pub(super) fn outcome(&self) -> &'static str {
         match self {
             Self::Refused(_) => "refused",
@@ -67,7 +66,7 @@ impl PayError {
         }
     }
 
-    /// `error.type` of a span.
+    /// The `error.type` of a span.
     pub(super) fn kind(&self) -> String {
         match self {
             Self::Busy => "busy".to_owned(),
@@ -81,31 +80,31 @@ impl PayError {
     }
 }
 
-/// Reads an answer.
-pub(super) async fn read(answer: reqwest::Response) -> Result<Payment, PayError> {
-    let status = answer.status();
+/// Reads a response.
+pub(super) async fn read(response: reqwest::Response) -> Result<Payment, CallError> {
+    let status = response.status();
     match status {
-        StatusCode::OK => answer.json().await.map_err(|error| PayError::OutcomeUnknown(Some(error))),
-        // Its store was lost in a commit: the same question again tells.
-        StatusCode::GATEWAY_TIMEOUT => Err(PayError::OutcomeUnknown(None)),
-        StatusCode::SERVICE_UNAVAILABLE => Err(match problem(answer).await {
-            Some(problem) if problem.kind != "/problems/unavailable" => PayError::Refused(problem),
-            _ => PayError::Unavailable(None),
+        StatusCode::OK => response.json().await.map_err(|error| CallError::OutcomeUnknown(Some(error))),
+        // Payment lost its store during the commit: the same request again returns the outcome.
+        StatusCode::GATEWAY_TIMEOUT => Err(CallError::OutcomeUnknown(None)),
+        StatusCode::SERVICE_UNAVAILABLE => Err(match problem(response).await {
+            Some(problem) if problem.kind != "/problems/unavailable" => CallError::Refused(problem),
+            _ => CallError::Unavailable(None),
         }),
         StatusCode::CONFLICT => {
-            Err(problem(answer).await.map_or(PayError::Contract(status), PayError::InProgress))
+            Err(problem(response).await.map_or(CallError::Contract(status), CallError::InProgress))
         }
         StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
-            Err(problem(answer).await.map_or(PayError::Contract(status), PayError::Refused))
+            Err(problem(response).await.map_or(CallError::Contract(status), CallError::Refused))
         }
-        _ => Err(PayError::Contract(status)),
+        _ => Err(CallError::Contract(status)),
     }
 }
 
-/// The problem document of an answer, with its `Retry-After`.
-async fn problem(answer: reqwest::Response) -> Option<Problem> {
-    let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let problem: Problem = answer.json().await.ok()?;
+/// The problem document of a response, with its `Retry-After`.
+async fn problem(response: reqwest::Response) -> Option<Problem> {
+    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let problem: Problem = response.json().await.ok()?;
     Some(match seconds {
         Some(seconds) => problem.retry_after(seconds),
         None => problem,
