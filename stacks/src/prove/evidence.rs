@@ -200,6 +200,17 @@ mod tests {
     }
 
     #[test]
+    fn a_consumer_with_a_trace_of_its_own_is_named() {
+        let mut trace = whole();
+        trace.spans.truncate(5);
+        let expected = [
+            "no span email-service consumer `process checkout:payment.succeeded:mailer.payments`",
+            "no span email-service client `send email`",
+        ];
+        assert_eq!(lacks_of_trace(&trace), expected);
+    }
+
+    #[test]
     fn a_span_with_another_parent_or_kind_is_named() {
         let mut trace = whole();
         // The consumer's parent is the request instead of the published message.
@@ -253,6 +264,8 @@ mod tests {
     fn every_service_must_have_a_line_with_both_ids() {
         let ours = Some("o-1");
         assert!(lacks_of_lines(&placed(), &lines([&[ours], &[None, ours], &[ours]])).is_empty());
+        let without_trace = lacks_of_lines(&placed(), &lines([&[ours], &[ours], &[]]));
+        assert_eq!(without_trace, ["no log line of email-service with the trace id"]);
         let lacks = lacks_of_lines(&placed(), &lines([&[ours], &[None], &[]]));
         let expected = [
             "no log line of payment-service with both the trace id and the order id",

@@ -149,3 +149,68 @@ async fn until<T>(
         sleep(PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::orders::Order;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    /// A store in which every counter grows by one with the order, but for this one.
+    struct Store {
+        growth: (&'static str, f64),
+        exemplar_of_mailer: &'static str,
+        read: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Metrics for Store {
+        async fn total(&self, counter: &Series) -> Result<Total> {
+            let is_before = self.read.fetch_add(1, Ordering::Relaxed) < COUNTERS.len();
+            let growth = if counter.name == self.growth.0 { self.growth.1 } else { 1.0 };
+            Ok(Total { value: if is_before { 7.0 } else { 7.0 + growth }, at: SystemTime::now() })
+        }
+
+        async fn exemplars(&self, histogram: &Series) -> Result<BTreeSet<String>> {
+            let trace = if histogram.service == "email-service" { self.exemplar_of_mailer } else { TRACE };
+            Ok([trace.to_owned()].into())
+        }
+    }
+
+    /// What is missing of one order.
+    async fn problems(growth: (&'static str, f64), exemplar_of_mailer: &'static str) -> Vec<String> {
+        let store = Store { growth, exemplar_of_mailer, read: AtomicUsize::new(0) };
+        let within = Duration::from_millis(1);
+        let measured = Measured::before(&store, within).await.unwrap();
+        let order = Order { order_id: "o-1".into(), trace_id: TRACE.into() };
+        let checks = measured.after(&[Placed { order, at: Instant::now() }], within).await;
+        assert_eq!(checks.len(), COUNTERS.len() + HISTOGRAMS.len());
+        checks.iter().flat_map(Check::problems).map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn orders_that_are_counted_once_lack_nothing() {
+        assert!(problems(("", 1.0), TRACE).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_counter_that_counts_twice_or_not_at_all_is_named() {
+        for (growth, text) in [(2.0, "2"), (0.0, "0")] {
+            let expected = format!("orders_created_total of order-gateway grew by {text}");
+            assert_eq!(problems(("orders_created_total", growth), TRACE).await, [expected]);
+        }
+    }
+
+    #[tokio::test]
+    async fn exemplars_of_other_traces_are_named() {
+        let found = problems(("", 1.0), "4bf92f3577b34da6a3ce929d0e0e4736").await;
+        let expected =
+            "no exemplar in messaging_process_duration_seconds of email-service leads to these orders";
+        assert_eq!(found, [expected]);
+    }
+}

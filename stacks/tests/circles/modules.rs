@@ -112,7 +112,7 @@ impl Modules {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for three in tokens.windows(3).filter(|three| is_word(&three[0], "mod")) {
             let name = three[1].to_string();
-            let path = [&path[..], &[name.clone()]].concat();
+            let path = [&path[..], std::slice::from_ref(&name)].concat();
             let children = children.join(&name);
             if let TokenTree::Group(body) = &three[2]
                 && body.delimiter() == Delimiter::Brace
