@@ -102,7 +102,7 @@ mod tests {
         assert!(read("mailer.env").contains("amqp://omnitrace:5f2c81d09b7e4a63-amqp@rabbitmq:5672/%2f"));
         assert_eq!(read("alerts_token"), "ALERTS_TOKEN-5f2c81d09b7e4a63");
 
-        // A second time, over what is there.
+        // A second time, over the present files.
         write(root.path(), &settings()).unwrap();
         assert_eq!(fs::read_dir(&dir).unwrap().count(), FILES.len());
     }

@@ -183,7 +183,7 @@ fn addresses(plan: &Plan, containers: &[Container]) -> Result<Vec<Finding>> {
         }
     }
     if findings.is_empty() {
-        let text = format!("those of {} are free or its own", plan.titles());
+        let text = format!("the ports of {} are free or its own", plan.titles());
         findings.push(Finding::new(Level::Good, "ports", text));
     }
     Ok(findings)
@@ -191,7 +191,8 @@ fn addresses(plan: &Plan, containers: &[Container]) -> Result<Vec<Finding>> {
 
 fn in_the_way(stack: Stack, other: Stack) -> Finding {
     let (stack, other) = (stack.facts(), other.facts());
-    let text = format!("those of {} are taken by {}: `{}` makes room", stack.title, other.title, other.stop);
+    let text =
+        format!("the ports of {} are taken by {}: `{}` makes room", stack.title, other.title, other.stop);
     Finding::new(Level::Doubtful, "ports", text)
 }
 

@@ -1,4 +1,4 @@
-//! A local stack in one directory: what runs, and what is started and stopped.
+//! A local stack in one directory: starts and stops its components.
 
 use std::{
     collections::BTreeMap,

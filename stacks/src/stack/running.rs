@@ -33,7 +33,7 @@ pub(super) async fn in_docker(options: &Options, places: &Places) -> Result<BTre
     if found.is_empty() { answering(places).await } else { Ok(found) }
 }
 
-/// The stacks that these containers belong to: those of which a service runs that no other stack has.
+/// The stacks of these containers. A stack runs if a service runs that no other stack has.
 pub(crate) fn of_containers(root: &Path, containers: &[Container]) -> Result<BTreeSet<Stack>> {
     let mut found = BTreeSet::new();
     for stack in Stack::docker() {
@@ -45,7 +45,7 @@ pub(crate) fn of_containers(root: &Path, containers: &[Container]) -> Result<BTr
     Ok(found)
 }
 
-/// The stacks whose sign answers, be it with an error: for a stack that another Docker, or none, has started.
+/// The stacks whose sign answers, even with an error: for stacks that were not started by this Docker.
 async fn answering(places: &Places) -> Result<BTreeSet<Stack>> {
     let mut found = BTreeSet::new();
     for stack in Stack::docker() {

@@ -95,7 +95,7 @@ async fn a_trace_of_jaeger_has_its_consumer_below_its_producer() {
 }
 
 #[tokio::test]
-async fn an_unknown_trace_of_jaeger_is_none_and_a_bad_request_an_error() {
+async fn an_unknown_trace_of_jaeger_is_none_and_a_bad_id_refused() {
     let file = "recorded/jaeger-2.20.0/trace-v3-not-found.txt";
     let server = Server::with(StatusCode::NOT_FOUND, file).await;
     assert_eq!(jaeger(&server).trace(TRACE).await.unwrap(), None);
