@@ -22,7 +22,7 @@ const SHIPPED: &str = include_str!("../../alertmanager/alertmanager.yaml");
 
 const TOKEN: &str = "the-token-of-the-alert-log";
 
-/// The notices that a stand-in for the gateway's alert log accepted, by their token.
+/// The notices with the right token, in place of the gateway's alert log.
 type Notices = Arc<Mutex<Vec<Value>>>;
 
 struct Alertmanager {

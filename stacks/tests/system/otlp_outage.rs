@@ -1,12 +1,10 @@
 //! An outage of the OTLP receiver, while services are killed: every span and log line of every accepted order arrives
 //! afterwards, and no order waits for the receiver.
 
+mod load;
+
 use std::{
     collections::HashSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
 
@@ -18,17 +16,13 @@ use testkit::{
     otlp::{self, OtlpSink},
     wait::eventually,
 };
-use tokio::{task::JoinSet, time::sleep};
+use tokio::time::sleep;
 
-use crate::harness::{Answer, Placed, SETTLE, System};
+use self::load::{Accepted, Latencies, Load, PAUSE, window};
+use crate::harness::{Placed, SETTLE, System};
 
-const CLIENTS: usize = 4;
-/// The pause between two orders of a client.
-const PAUSE: Duration = Duration::from_millis(25);
 /// A `kill -9` may take spans that have just ended. Orders within this time of a kill may be incomplete.
 const MARGIN: Duration = Duration::from_secs(1);
-/// The least number of orders in a window.
-const MIN_ORDERS: usize = 50;
 /// The queue of one service under this load, with a working receiver.
 const BACKLOG: f64 = 256.0;
 /// The outages of the receiver: true if it is closed, false if it never answers.
@@ -37,95 +31,6 @@ const OUTAGES: [bool; 3] = [true, false, true];
 const PHASE: Duration = Duration::from_secs(2);
 const SERVICES: [(Component, &str); 3] =
     [(Gateway, "order-gateway"), (Payment, "payment-service"), (Mailer, "email-service")];
-
-/// An accepted order, with the times of request and answer.
-struct Accepted {
-    order: Placed,
-    requested: Instant,
-    answered: Instant,
-}
-
-/// Clients that place orders until the load stops.
-struct Load {
-    accepted: Arc<Mutex<Vec<Accepted>>>,
-    is_over: Arc<AtomicBool>,
-    clients: JoinSet<()>,
-}
-
-impl Load {
-    fn start(system: &System) -> Self {
-        let accepted: Arc<Mutex<Vec<Accepted>>> = Arc::default();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let mut clients = JoinSet::new();
-        for _ in 0..CLIENTS {
-            let (accepted, is_over) = (accepted.clone(), is_over.clone());
-            let url = system.url(Gateway) + "/create-order";
-            let client = reqwest::Client::new();
-            clients.spawn(async move {
-                while !is_over.load(Ordering::Relaxed) {
-                    let requested = Instant::now();
-                    // A killed gateway accepts nothing.
-                    if let Ok(answer) = client.post(&url).send().await
-                        && answer.status() == 201
-                    {
-                        let order = Placed::from(&Answer::of(answer).await);
-                        accepted.lock().unwrap().push(Accepted {
-                            order,
-                            requested,
-                            answered: Instant::now(),
-                        });
-                    }
-                    sleep(PAUSE).await;
-                }
-            });
-        }
-        Self { accepted, is_over, clients }
-    }
-
-    /// The id of the last accepted order.
-    fn newest(&self) -> String {
-        self.accepted.lock().unwrap().last().expect("no order was accepted").order.id.clone()
-    }
-
-    async fn stop(self) -> Vec<Accepted> {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.clients.join_all().await;
-        std::mem::take(&mut *self.accepted.lock().unwrap())
-    }
-}
-
-/// Sorted durations of the orders that began and ended within some windows of time.
-struct Latencies(Vec<Duration>);
-
-impl Latencies {
-    fn within(orders: &[Accepted], windows: &[(Instant, Instant)]) -> Self {
-        let is_within = |order: &&Accepted| {
-            windows.iter().any(|(from, to)| *from <= order.requested && order.answered <= *to)
-        };
-        let mut took: Vec<_> =
-            orders.iter().filter(is_within).map(|order| order.answered - order.requested).collect();
-        assert!(took.len() >= MIN_ORDERS, "{} orders are too few to compare", took.len());
-        took.sort();
-        Self(took)
-    }
-
-    /// The longest duration without this share of the slowest.
-    fn all_but(&self, share: f64) -> Duration {
-        self.0[((self.0.len() - 1) as f64 * (1.0 - share)) as usize]
-    }
-}
-
-/// A window of this length, or longer if that is too short for a percentile.
-async fn window(load: &Load, length: Duration) -> (Instant, Instant) {
-    let begun = Instant::now();
-    sleep(length).await;
-    eventually("enough orders", async || {
-        let number = load.accepted.lock().unwrap().iter().filter(|order| order.requested >= begun).count();
-        if number >= MIN_ORDERS { Ok(()) } else { Err(format!("{number} were accepted")) }
-    })
-    .await;
-    (begun, Instant::now())
-}
 
 /// Trace, service, and name or message.
 type Item = (String, String, String);
@@ -297,7 +202,7 @@ async fn an_outage_of_the_receiver_loses_nothing_of_an_order() {
             failing / working
         );
     }
-    eprintln!("from {} and {} orders", working.0.len(), failing.0.len());
+    eprintln!("from {} and {} orders", working.len(), failing.len());
     assert_eq!(lost, [], "an order lacks spans or lines");
     // An order that waits for the receiver waits for its timeout of 1 s; a busy machine is faster.
     for (share, slack) in [(0.5, 50), (0.01, 300)] {
