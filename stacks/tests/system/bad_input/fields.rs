@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, JSON, Problem, books, order};
+use super::case::{Case, JSON, Problem, order};
+use crate::harness::books;
 
-const WRONG: super::Expected = Problem(422, "/problems/validation");
+const WRONG: super::case::Expected = Problem(422, "/problems/validation");
 
 /// A valid order with another value in one field.
 fn field(pointer: &'static str, wrong: Value, blamed: &'static str) -> Case {

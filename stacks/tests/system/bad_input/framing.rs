@@ -1,6 +1,6 @@
 //! Requests that are no HTTP, or end too early.
 
-use super::{Case, Empty, Harmless, JSON, Problem, raw};
+use super::case::{Case, Empty, Harmless, JSON, Problem, raw};
 
 const ORDER: &str = "POST /create-order HTTP/1.1\r\nhost: a\r\n";
 const FRAMING: &str = "/problems/bad-framing";

@@ -1,6 +1,7 @@
 //! Headers: content type and encoding, Accept, idempotency keys, trace context.
 
-use super::{Case, Harmless, JSON, MALFORMED, Problem, books, case, order, raw};
+use super::case::{Case, Harmless, JSON, MALFORMED, Problem, case, order, raw};
+use crate::harness::books;
 
 const MEDIA_TYPE: Problem415 = (415, "/problems/unsupported-media-type");
 const ENCODING: Problem415 = (415, "/problems/unsupported-encoding");

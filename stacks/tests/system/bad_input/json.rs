@@ -1,6 +1,7 @@
 //! Bodies that are no JSON, or too large.
 
-use super::{Case, JSON, MALFORMED, Problem, books, order, raw};
+use super::case::{Case, JSON, MALFORMED, Problem, order, raw};
+use crate::harness::books;
 
 const TOO_LARGE: &str = "/problems/too-large";
 

@@ -3,6 +3,7 @@
 //!
 //! The tables leave out what an order does not have: card data, dates, signed webhooks, access to orders of others.
 
+mod case;
 mod fields;
 mod framing;
 mod headers;
@@ -14,65 +15,8 @@ use stacks::local::layout::{
     Layout,
 };
 
-use crate::harness::{Answer, Connection, System, ask, books, request};
-
-const JSON: &str = "content-type: application/json\r\n";
-const MALFORMED: &str = "/problems/malformed-json";
-
-/// A bad request and its expected answer.
-struct Case {
-    name: String,
-    request: Vec<u8>,
-    expected: Expected,
-    pointers: Vec<&'static str>,
-    /// True if the connection must close after the answer; otherwise it must accept another request.
-    closes: bool,
-}
-
-enum Expected {
-    /// A problem document of this type.
-    Problem(u16, &'static str),
-    /// An empty body: actix itself answers a request that is no HTTP, before the application sees it.
-    Empty(u16),
-    /// An ordinary answer: the request is unusual but valid.
-    Harmless(u16),
-}
-use Expected::{Empty, Harmless, Problem};
-
-fn case(name: &str, line: &str, headers: &str, body: &[u8], expected: Expected) -> Case {
-    raw(name, request(line, headers, body), expected)
-}
-
-fn raw(name: &str, request: impl Into<Vec<u8>>, expected: Expected) -> Case {
-    let closes = matches!(expected, Empty(_));
-    Case { name: name.to_owned(), request: request.into(), expected, pointers: Vec::new(), closes }
-}
-
-fn order(name: &str, headers: &str, body: &[u8], expected: Expected) -> Case {
-    case(name, "POST /create-order", headers, body, expected)
-}
-
-impl Case {
-    fn blames(self, pointers: &[&'static str]) -> Self {
-        Self { pointers: pointers.to_vec(), ..self }
-    }
-
-    fn closing(self) -> Self {
-        Self { closes: true, ..self }
-    }
-
-    fn check(&self, answer: &Answer) {
-        match self.expected {
-            Problem(status, kind) => answer.assert_problem(status, kind, &self.name),
-            Empty(status) => {
-                let length = answer.header("content-length");
-                assert_eq!((answer.status, length), (status, "0"), "{}: {answer:?}", self.name);
-            }
-            Harmless(status) => assert_eq!(answer.status, status, "{}: {answer:?}", self.name),
-        }
-        assert_eq!(answer.pointers(), self.pointers, "{}: {answer:?}", self.name);
-    }
-}
+use self::case::Case;
+use crate::harness::{Connection, System, ask, request};
 
 /// Requests, payments, events and e-mails behind the gateway: zero unless a request got through.
 async fn downstream(system: &System) -> [f64; 5] {

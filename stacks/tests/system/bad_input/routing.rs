@@ -1,6 +1,6 @@
 //! Paths, methods and queries.
 
-use super::{Case, Harmless, Problem, case};
+use super::case::{Case, Harmless, Problem, case};
 
 pub(super) fn cases() -> Vec<Case> {
     [paths(), methods(), queries()].into_iter().flatten().collect()
