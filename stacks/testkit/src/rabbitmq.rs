@@ -174,14 +174,16 @@ impl VirtualHost {
         self.call(Method::POST, &path, Some(json!({"routing_key": "#"}))).await;
     }
 
-    /// Waits until a queue exists.
+    /// Waits until a queue exists and counts its messages. Before it does, a client that gets a message from it loses
+    /// its connection.
     ///
     /// # Panics
     /// After the limit of [`eventually`].
     pub async fn await_queue(&self, queue: &str) {
-        let path = format!("queues/{}/{queue}", self.name);
+        let path = format!("queues/{}/{queue}?disable_stats=true&enable_queue_totals=true", self.name);
         eventually(&format!("the queue {queue}"), async || {
-            self.management.call(Method::GET, &path, None).await
+            let queue = self.management.call(Method::GET, &path, None).await?;
+            if queue["messages"].is_u64() { Ok(()) } else { bail!("it counts no messages: {queue}") }
         })
         .await;
     }
