@@ -151,24 +151,21 @@ impl<'a> Launcher<'a> {
 
     /// Ok if a component that runs is ready, otherwise the reason.
     pub(super) async fn ready(&self, client: &Client, component: Component) -> Result<(), String> {
-        let probe = async |address, path: &str| http::probe(client, &(url(address) + path)).await;
-        match (component, self.node, self.layout.traces) {
-            (Component::Rabbitmq, Some(node), _) => node.ready(client).await,
-            (Component::Traces, _, Some(traces)) => {
-                probe(traces.otlp, "/livez").await?;
-                probe(traces.ui, "/api/services").await
+        let listens = self.layout.listens(component);
+        let probe = async |index: usize, path: &str| match listens.get(index) {
+            Some((address, ..)) => http::probe(client, &(url(*address) + path)).await,
+            None => Ok(()),
+        };
+        match (component, self.node) {
+            (Component::Rabbitmq, Some(node)) => node.ready(client).await,
+            (Component::Traces, _) => {
+                probe(1, "/livez").await?;
+                probe(0, "/api/services").await
             }
-            (Component::Payment, ..) => probe(self.layout.payment, "/readyz").await,
-            (Component::Mailer, ..) => probe(self.layout.mailer, "/readyz").await,
-            (Component::Gateway, ..) => probe(self.layout.gateway, "/readyz").await,
-            (Component::Alertmanager | Component::Prometheus, ..) => {
-                match self.layout.listens(component).first() {
-                    Some((address, ..)) => probe(*address, "/-/ready").await,
-                    None => Ok(()),
-                }
-            }
+            (Component::Payment | Component::Mailer | Component::Gateway, _) => probe(0, "/readyz").await,
+            (Component::Alertmanager | Component::Prometheus, _) => probe(0, "/-/ready").await,
             // The port mapper answers no question; the node cannot become ready without it.
-            (Component::Epmd | Component::Rabbitmq | Component::Traces, ..) => Ok(()),
+            (Component::Epmd | Component::Rabbitmq, _) => Ok(()),
         }
     }
 }

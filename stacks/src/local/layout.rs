@@ -66,19 +66,6 @@ impl Component {
             Self::Prometheus => "prometheus",
         }
     }
-
-    /// The setting that moves it to another port.
-    pub fn setting(self) -> Option<&'static str> {
-        match self {
-            Self::Epmd | Self::Rabbitmq => None,
-            Self::Traces => Some("TRACES_LISTEN"),
-            Self::Payment => Some("PAYMENT_LISTEN"),
-            Self::Mailer => Some("MAILER_LISTEN"),
-            Self::Gateway => Some("GATEWAY_LISTEN"),
-            Self::Alertmanager => Some("ALERTMANAGER_LISTEN"),
-            Self::Prometheus => Some("PROMETHEUS_LISTEN"),
-        }
-    }
 }
 
 impl fmt::Display for Component {
@@ -185,71 +172,54 @@ impl Layout {
 
     /// The processes that this stack consists of, in the order of start.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = Component> + use<> {
-        let (broker, traces, watch) = (self.broker.is_some(), self.traces.is_some(), self.watch.is_some());
-        Component::ALL.into_iter().filter(move |component| match component {
-            Component::Epmd | Component::Rabbitmq => broker,
-            Component::Traces => traces,
-            Component::Payment | Component::Mailer | Component::Gateway => true,
-            Component::Alertmanager | Component::Prometheus => watch,
-        })
+        let parts = Component::ALL.into_iter().filter(|component| !self.listens(*component).is_empty());
+        parts.collect::<Vec<_>>().into_iter()
     }
 
     /// The address of a component, in a few words.
     pub(crate) fn describe(&self, component: Component) -> String {
+        let main = self.listens(component).first().map(|(address, ..)| link(*address)).unwrap_or_default();
         match (component, &self.broker, &self.traces) {
-            (Component::Prometheus | Component::Alertmanager, ..) => match self.listens(component).first() {
-                Some((address, ..)) => link(*address),
-                None => "not part of this stack".into(),
-            },
-            (Component::Rabbitmq, Some(ports), _) => {
-                format!(
-                    "amqp on 127.0.0.1:{}, management on {}",
-                    ports.amqp,
-                    link(rabbitmq::local(ports.management))
-                )
-            }
-            (Component::Traces, _, Some(traces)) => {
-                format!("{}, OTLP on {}", link(traces.ui), link(traces.otlp))
-            }
             (Component::Epmd, Some(ports), _) => {
                 format!("RabbitMQ's port mapper on 127.0.0.1:{}", ports.epmd)
             }
-            (Component::Payment, ..) => link(self.payment),
-            (Component::Mailer, ..) => link(self.mailer),
-            (Component::Gateway, ..) => link(self.gateway),
-            (Component::Epmd | Component::Rabbitmq | Component::Traces, ..) => {
-                "not part of this stack".into()
+            (Component::Rabbitmq, Some(ports), _) => {
+                let management = link(rabbitmq::local(ports.management));
+                format!("amqp on 127.0.0.1:{}, management on {management}", ports.amqp)
             }
+            (Component::Traces, _, Some(traces)) => format!("{main}, OTLP on {}", link(traces.otlp)),
+            _ => main,
         }
     }
 
-    /// Every address of a component, with the setting that moves it; the main one first.
+    /// Every address of a component, with the setting that moves it; the main one first. Empty for a component that is
+    /// not part of this stack.
     pub fn listens(&self, component: Component) -> Vec<(SocketAddr, Component, Option<&'static str>)> {
-        let setting = component.setting();
-        let broker = |ports: fn(&rabbitmq::Ports) -> Vec<u16>| {
+        let moved = |address, setting| (address, component, Some(setting));
+        let fixed = |ports: fn(&rabbitmq::Ports) -> Vec<u16>| {
             let ports = self.broker.as_ref().map(ports).unwrap_or_default();
             ports.into_iter().map(|port| (rabbitmq::local(port), component, None)).collect()
         };
-        let watch = |address: fn(&Watch) -> SocketAddr| {
-            self.watch.iter().map(|watch| (address(watch), component, setting)).collect()
-        };
         match component {
-            Component::Epmd => broker(|ports| vec![ports.epmd]),
+            Component::Epmd => fixed(|ports| vec![ports.epmd]),
             Component::Rabbitmq => {
-                broker(|ports| vec![ports.amqp, ports.management, ports.metrics, ports.distribution])
+                fixed(|ports| vec![ports.amqp, ports.management, ports.metrics, ports.distribution])
             }
-            Component::Traces => self
-                .traces
-                .iter()
-                .flat_map(|traces| {
-                    [(traces.ui, component, Some("JAEGER_LISTEN")), (traces.otlp, component, setting)]
-                })
-                .collect(),
-            Component::Payment => vec![(self.payment, component, setting)],
-            Component::Mailer => vec![(self.mailer, component, setting)],
-            Component::Gateway => vec![(self.gateway, component, setting)],
-            Component::Alertmanager => watch(|watch| watch.alertmanager),
-            Component::Prometheus => watch(|watch| watch.prometheus),
+            Component::Traces => {
+                let addresses = |traces: &Traces| {
+                    [moved(traces.ui, "JAEGER_LISTEN"), moved(traces.otlp, "TRACES_LISTEN")]
+                };
+                self.traces.iter().flat_map(addresses).collect()
+            }
+            Component::Payment => vec![moved(self.payment, "PAYMENT_LISTEN")],
+            Component::Mailer => vec![moved(self.mailer, "MAILER_LISTEN")],
+            Component::Gateway => vec![moved(self.gateway, "GATEWAY_LISTEN")],
+            Component::Alertmanager => {
+                self.watch.iter().map(|watch| moved(watch.alertmanager, "ALERTMANAGER_LISTEN")).collect()
+            }
+            Component::Prometheus => {
+                self.watch.iter().map(|watch| moved(watch.prometheus, "PROMETHEUS_LISTEN")).collect()
+            }
         }
     }
 }
