@@ -51,7 +51,7 @@ impl Finding {
     }
 }
 
-/// Checks this machine for one stack, or for each; true if no finding is [`Level::Bad`].
+/// Checks this machine for one stack, or for each; true if every stack can start.
 ///
 /// # Errors
 /// When a file cannot be read, or Docker's answer cannot.
