@@ -1,6 +1,6 @@
-# The front door. Every target is a name for one command; bare `make` prints them.
+# Every target is a name for one command; `make` alone prints them.
 
-# Where cargo builds, asked once and only by targets that need it: environment variables and cargo's configuration name it.
+# The target directory of cargo: environment variables and cargo's configuration may name it. Asked once, where it is needed.
 TARGET    = $(eval TARGET := $$(or $$(shell PATH="$$(PATH)" cargo metadata --format-version 1 --no-deps 2>/dev/null | \
               sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'),target))$(TARGET)
 STACKS    = "$(TARGET)/release/stacks"
@@ -29,13 +29,13 @@ up: ## install, build and start everything, place one order, show its trace
 	@$(MAKE) --no-print-directory build
 	@$(STACKS) up
 
-down: built ## stop whatever runs, here or in Docker; data stays
+down: built ## stop everything that runs, here or in Docker; data stays
 	@$(STACKS) down
 
-status: built ## what runs, and whether it is ready
+status: built ## show what runs and whether it is ready
 	@$(STACKS) status
 
-order: built ## place another order and show its way
+order: built ## place another order and show its trace
 	@$(STACKS) order
 
 ##@ The Docker stacks, services included
@@ -43,7 +43,7 @@ order: built ## place another order and show its way
 up-classic: ## Prometheus, Alertmanager, Grafana, Loki and Jaeger
 up-lgtm: ## Loki, Grafana, Tempo and Mimir; in place of Classic
 up-elk: ## Elasticsearch, Logstash, Kibana, Filebeat and APM Server; alone, or beside one of the others
-down-classic: ## stop Classic; data stays, and what runs beside it goes on
+down-classic: ## stop Classic; data stays, and a stack beside it runs on
 down-lgtm: ## stop LGTM
 down-elk: ## stop ELK
 
@@ -53,21 +53,21 @@ up-classic up-elk up-lgtm: up-%: command
 down-classic down-elk down-lgtm: down-%: built
 	@$(STACKS) down --stack $*
 
-doctor: command ## look what stands in the way of the Docker stacks on this machine, and say what to do
+doctor: command ## check this machine for the Docker stacks, and say what to do
 	@$(STACKS) doctor
 
 ##@ Training
 
-drill: built ## break something, see its alert arrive, mend it, see it resolved: make drill [ALERT=<name>] [PACE=shipped]
+drill: built ## cause an alert, wait for its delivery, repair the cause: make drill [ALERT=<name>] [PACE=shipped]
 	@$(STACKS) drill $(if $(ALERT),--alert $(ALERT)) $(if $(PACE),--pace $(PACE))
 
-incident: built ## break something without saying what: make incident [SEED=<n>]
+incident: built ## break something without naming it: make incident [SEED=<n>]
 	@$(STACKS) incident $(if $(SEED),--seed $(SEED))
 
-answer: built ## tell what the incident is and which query shows it, and mend it
+answer: built ## name the incident and the query that shows it, and repair it
 	@$(STACKS) answer
 
-##@ Looking at orders
+##@ Orders
 
 trace: built ## the trace of one order as a tree: make trace ORDER=<id>
 	@$(STACKS) trace $(if $(TRACE),--trace $(TRACE),--order $(or $(ORDER),$(error say which: make trace ORDER=<id>, or TRACE=<id>)))
@@ -75,23 +75,23 @@ trace: built ## the trace of one order as a tree: make trace ORDER=<id>
 logs: built ## log lines of all services: make logs [ORDER=<id>|TRACE=<id>] [FOLLOW=1] [LINES=<n>]
 	@$(STACKS) logs $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(filter-out 0 no,$(FOLLOW)),--follow) $(if $(LINES),--lines $(LINES))
 
-dead-letters: built ## e-mails and messages that nobody works on any more: age, state, order, trace, reason
+dead-letters: built ## e-mails and messages that were given up: age, state, order, trace, reason
 	@$(STACKS) dead-letters
 
-replay: built ## put dead letters back: make replay EVENT=<id>, or EVENT=all
+replay: built ## replay dead letters: make replay EVENT=<id>, or EVENT=all
 	@$(STACKS) replay $(if $(filter all,$(EVENT)),--all,--event $(or $(EVENT),$(error say which: make replay EVENT=<id>, or EVENT=all)))
 
-##@ Proving the stack that runs
+##@ Proof and measurement
 
-prove: built ## place orders and ask the stack for each: make prove [STACK=local|classic|elk|lgtm] [ORDERS=20] [RATE=20] [JSON=1]
+prove: built ## place orders and find the telemetry of each: make prove [STACK=local|classic|elk|lgtm] [ORDERS=20] [RATE=20] [JSON=1]
 	@$(STACKS) prove $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 no,$(JSON)),--json)
 
-compare: cargo ## the same orders through one stack after the other: make compare [STACK=<name>] [ORDERS=1000]; writes docs/comparison.md
+compare: cargo ## measure the stacks with the same orders: make compare [STACK=<name>] [ORDERS=1000]; writes docs/comparison.md
 	@$(INSTALL) $(BUILDING) rabbitmq-server
 	@cargo build --release --locked $(PACKAGES) -p trials
 	@"$(TARGET)/release/trials" compare $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS))
 
-load: built ## orders at a steady rate, good, declined and invalid ones: make load [RATE=50] [FOR=1m]
+load: built ## place good, declined and invalid orders at a steady rate: make load [RATE=50] [FOR=1m]
 	@$(STACKS) load $(if $(RATE),--rate $(RATE)) $(if $(FOR),--for $(FOR))
 
 ##@ Development
@@ -112,35 +112,35 @@ cargo:
 built:
 	@[ -x $(STACKS) ] || { echo "nothing is built yet: run make up"; exit 1; }
 
-test: ## everything that must hold: format, lints, docs, dependencies, all tests; installs what it needs
+test: ## check format, lints, docs and dependencies, and run all tests; installs what it needs
 	@$(INSTALL) $(BUILDING) curl rabbitmq-server postgresql prometheus prometheus-alertmanager python3-prometheus-client shellcheck sqlite3
 	@$(MAKE) --no-print-directory lint docs deny
 	cargo build --workspace --all-features --locked
 	"$(TARGET)/debug/stacks" check
 	$(TRIALS) broker -- $(TRIALS) postgres -- cargo test --workspace --all-features --locked
 
-check-stacks: ## Compose files, rules, alerts, dashboards and runbooks: do they fit together, and fit what the services really say
+check-stacks: ## check that Compose files, rules, alerts, dashboards and runbooks fit together and fit the services
 	@$(INSTALL) $(BUILDING) rabbitmq-server prometheus prometheus-alertmanager
 	cargo build --workspace --all-features --locked
 	"$(TARGET)/debug/stacks" check
 
-faults: ## break the system in every way under load and look what was lost: make faults [FAULT=<name>] [SEED=<n>] [ORDERS=<n>]
+faults: ## break the system under load, and check that no order is lost or doubled: make faults [FAULT=<name>] [SEED=<n>] [ORDERS=<n>]
 	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
 	cargo build --workspace --all-features --locked
 	$(TRIALS) faults --report "$(TARGET)/faults.json" $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))
 
-mutants: ## give the services one bug after the other and see whether `make faults` catches it
+mutants: ## give the services one bug after the other, and check that each is caught: make mutants [MUTANT=<name>] [SEED=<n>]
 	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
 	cargo build --workspace --all-features --locked
-	$(TRIALS) faults --mutants --report "$(TARGET)/mutants.json" $(if $(SEED),--seed $(SEED))
+	$(TRIALS) mutants --report "$(TARGET)/mutants.json" $(if $(MUTANT),--mutant $(MUTANT)) $(if $(SEED),--seed $(SEED))
 
-bench: cargo ## measure what telemetry costs: make bench [ROUNDS=<n>] [SECONDS=<n>]; writes docs/bench.md
-	@$(INSTALL) $(BUILDING) rabbitmq-server
+bench: cargo ## measure an order: make bench [BASE=<revision>] [DATABASE=postgres [DELAY=1ms]] [ROUNDS=<n>] [SECONDS=<n>]; writes docs/bench.md
+	@$(INSTALL) $(BUILDING) rabbitmq-server $(if $(filter postgres,$(DATABASE)),postgresql)
 	@cargo build --release --locked $(PACKAGES) -p trials
-	@"$(TARGET)/release/trials" bench --report "$(TARGET)/bench.json" $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+	@"$(TARGET)/release/trials" bench --report "$(TARGET)/bench.json" $(if $(BASE),--base $(BASE)) $(if $(DATABASE),--database $(DATABASE)) $(if $(DELAY),--delay $(DELAY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 # Instrumented as nightly's cargo-fuzz would, without its sanitizers: none of the targets reaches unsafe code of ours.
-fuzz: ## let libFuzzer look for input that breaks a promise: make fuzz [FUZZ_SECONDS=30], for each target
+fuzz: ## search with libFuzzer for input that breaks a promise: make fuzz [FUZZ_SECONDS=30], for each target
 	@$(INSTALL) $(BUILDING) g++
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "installing cargo-fuzz"; cargo install --locked --debug cargo-fuzz; }
 	@cp Cargo.lock fuzz/Cargo.lock
@@ -150,21 +150,21 @@ fuzz: ## let libFuzzer look for input that breaks a promise: make fuzz [FUZZ_SEC
 	    -- -max_total_time=$(or $(FUZZ_SECONDS),30) -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-lint: ## formatting and clippy, warnings denied
+lint: ## check the format, and run clippy with warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features --locked -- --deny warnings
 
-deny: ## licences, sources, bans and who depends on whom; advisories where their database can be reached
+deny: ## check licences, sources, bans and the arrows between crates; advisories where their database can be reached
 	@cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny"; cargo install --locked --debug cargo-deny; }
 	cargo deny --locked check -A unused-wrapper bans licenses sources
 	@if cargo deny --locked fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
-	else echo "advisories: SKIPPED, their database can't be reached from here"; fi
+	else echo "advisories: SKIPPED, cannot reach their database"; fi
 
-docs: ## the documentation of all crates, warnings denied
+docs: ## build the documentation of all crates, warnings denied
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --all-features --no-deps --locked
 
 clean: ## stop everything and remove its data, logs, secrets and volumes, after asking
-	@printf 'Stop whatever runs and remove var/, logs/, .env and the volumes of the Docker stacks? [y/N] '; read answer; \
+	@printf 'Stop everything that runs and remove var/, logs/, .env and the volumes of the Docker stacks? [y/N] '; read answer; \
 	case "$$answer" in \
 	  [yY]*) if [ -x $(STACKS) ]; then $(STACKS) down --volumes || exit 1; fi; rm -rf var logs .env; echo "removed" ;; \
 	  *) echo "kept, and nothing stopped" ;; \

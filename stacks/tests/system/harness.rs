@@ -2,6 +2,7 @@
 //! of their own. Dropping it ends them; after a failure the directory stays.
 
 mod answer;
+mod edited;
 mod program;
 mod prometheus;
 mod raw;

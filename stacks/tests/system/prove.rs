@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use stacks::local::layout::Component;
-use testkit::smtp::SmtpServer;
+use testkit::smtp::{Behavior, SmtpServer};
 use tokio::net::TcpListener;
 
 use crate::harness::{Ended, Program, System};
@@ -126,15 +126,100 @@ async fn missing_spans_and_their_orphans_are_named() {
     assert_eq!(reasons(&broken, "trace, whole"), expected);
 }
 
-/// Mailpit's search, over the e-mails that the fake mail server accepted, each found this many times.
-async fn mailpit(server: &SmtpServer, copies: usize) -> String {
+#[tokio::test]
+async fn a_service_whose_log_lines_lack_the_trace_id_is_named() {
+    let system = System::start().await;
+    let logs = system.edit_log_lines("email-service", |line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        line.as_object_mut().unwrap().remove("trace.id");
+        line.to_string()
+    });
+    let broken = system.disproves(&[("LOG_DIR", &logs)]).await;
+    assert_eq!(names(&broken), ["log lines of all three"], "{broken:?}");
+    let reasons = reasons(&broken, "log lines of all three");
+    assert_eq!(reasons, ["no log line of email-service with the trace id"]);
+}
+
+#[tokio::test]
+async fn a_consumer_that_starts_a_trace_of_its_own_is_named() {
+    let system = System::start().await;
+    // In place of its spans: the trace without those of the consumer.
+    let traces = system.stack.layout().traces.unwrap().ui;
+    system
+        .edit_answers(traces, |answer| {
+            let Ok(mut answer) = serde_json::from_str::<Value>(answer) else { return answer.to_owned() };
+            for trace in answer["data"].as_array_mut().into_iter().flatten() {
+                let processes = trace["processes"].clone();
+                let is_kept = |span: &Value| {
+                    let process = span["processID"].as_str().unwrap();
+                    processes[process]["serviceName"] != "email-service"
+                };
+                trace["spans"].as_array_mut().unwrap().retain(is_kept);
+            }
+            answer.to_string()
+        })
+        .await;
+    let broken = system.disproves(&[]).await;
+    let reasons = reasons(&broken, "trace, whole");
+    let expected = [
+        "no span email-service client `send email`",
+        "no span email-service consumer `process checkout:payment.succeeded:mailer.payments`",
+    ];
+    assert_eq!(reasons, expected);
+}
+
+/// A page of metrics with each line edited.
+fn edit_lines(page: &str, edit: impl Fn(&str) -> String) -> String {
+    page.split_inclusive('\n').map(edit).collect()
+}
+
+#[tokio::test]
+async fn a_counter_that_counts_twice_is_named() {
+    let system = System::start().await;
+    system
+        .edit_answers(system.stack.layout().gateway, |page| {
+            edit_lines(page, |line| match line.strip_prefix("orders_created_total ") {
+                Some(rest) => {
+                    let (value, rest) = rest.split_at(rest.find([' ', '\n']).unwrap());
+                    format!("orders_created_total {}{rest}", 2.0 * value.parse::<f64>().unwrap())
+                }
+                None => line.to_owned(),
+            })
+        })
+        .await;
+    let broken = system.disproves(&[]).await;
+    assert_eq!(names(&broken), ["orders_created_total"], "{broken:?}");
+    let reasons = reasons(&broken, "orders_created_total");
+    assert_eq!(reasons, ["orders_created_total of order-gateway grew by 10"]);
+}
+
+#[tokio::test]
+async fn exemplars_that_lead_nowhere_are_named() {
+    let system = System::start().await;
+    system
+        .edit_answers(system.stack.layout().mailer, |page| {
+            edit_lines(page, |line| match line.split_once(" # ") {
+                Some((sample, _)) => format!("{sample}\n"),
+                None => line.to_owned(),
+            })
+        })
+        .await;
+    let broken = system.disproves(&[]).await;
+    assert_eq!(names(&broken), ["exemplar of email-service"], "{broken:?}");
+    let reasons = reasons(&broken, "exemplar of email-service");
+    let part = "no exemplar in messaging_process_duration_seconds of email-service";
+    assert!(reasons[0].starts_with(part), "{reasons:?}");
+}
+
+/// Mailpit's search, over the e-mails that the fake mail server accepted.
+async fn mailpit(server: &SmtpServer) -> String {
     #[derive(serde::Deserialize)]
     struct Search {
         query: String,
     }
-    let search = async move |State(server): State<Arc<SmtpServer>>, Query(search): Query<Search>| {
+    let search = async |State(server): State<Arc<SmtpServer>>, Query(search): Query<Search>| {
         let found = server.accepted().into_iter().filter(|email| email.text.contains(&search.query)).count();
-        Json(json!({"messages_count": found * copies}))
+        Json(json!({"messages_count": found}))
     };
     let pages = Router::new().route("/api/v1/search", get(search)).with_state(Arc::new(server.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -145,12 +230,14 @@ async fn mailpit(server: &SmtpServer, copies: usize) -> String {
 
 #[tokio::test]
 async fn only_an_email_that_is_sent_twice_is_named() {
-    for copies in [1, 2] {
+    for count in [1, 2] {
         let server = SmtpServer::start().await.unwrap();
-        let (smtp, web) = (server.url(), mailpit(&server, copies).await);
+        // Accepted without a reply, an e-mail is sent again.
+        server.script(&[Behavior::AcceptAndClose; ORDERS][..(count - 1) * ORDERS]);
+        let (smtp, web) = (server.url(), mailpit(&server).await);
         let system = System::with(&[("SMTP_URL", &smtp)]).await;
         let settings = [("SMTP_URL", smtp.as_str()), ("MAILPIT_LISTEN", &web)];
-        if copies == 1 {
+        if count == 1 {
             let ended = system.prove(&[], &settings).await;
             assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
         } else {
@@ -158,7 +245,7 @@ async fn only_an_email_that_is_sent_twice_is_named() {
             assert_eq!(names(&broken), ["e-mail, exactly one"], "{broken:?}");
             assert_eq!(reasons(&broken, "e-mail, exactly one"), ["2 e-mails instead of one"]);
         }
-        assert_eq!(server.accepted().len(), ORDERS);
+        assert_eq!(server.accepted().len(), count * ORDERS);
     }
 }
 

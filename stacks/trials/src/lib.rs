@@ -3,7 +3,15 @@
 //! Errors are sentences for the person at the terminal, never matched by code; hence `anyhow`.
 
 pub mod bench;
-pub mod broker;
 pub mod compare;
 pub mod faults;
-pub mod postgres;
+pub mod lent;
+pub mod mutants;
+
+mod bars;
+mod cargo;
+mod delay;
+mod directory;
+mod proxy;
+mod report;
+mod seed;

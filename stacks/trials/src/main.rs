@@ -4,13 +4,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use stacks::{settings::Options, signals::Interruptions};
+use stacks::{settings::Options, signals::interruptible};
 use trials::{
-    bench::{self, BenchWanted},
-    broker,
-    compare::{self, CompareWanted},
-    faults::{self, FaultsWanted},
-    postgres,
+    bench::{self, BenchArgs},
+    compare::{self, CompareArgs},
+    faults::{self, FaultsArgs},
+    lent::{self, Broker, Postgres},
+    mutants::{self, MutantsArgs},
 };
 
 #[derive(Parser)]
@@ -26,11 +26,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Break the system under load, and check whether an accepted order was lost or done twice
-    Faults(FaultsWanted),
-    /// Measure what telemetry costs: the services with telemetry off and on, in pairs
-    Bench(BenchWanted),
+    Faults(FaultsArgs),
+    /// Give the services one bug after the other, and check that each is caught
+    Mutants(MutantsArgs),
+    /// Measure what an order costs with telemetry off and on, beside an earlier revision if one is named
+    Bench(BenchArgs),
     /// Send the same orders through one stack after the other, and compare the cost
-    Compare(CompareWanted),
+    Compare(CompareArgs),
     /// Run a command with a private RabbitMQ node, named by AMQP_URL
     Broker {
         /// The command and its arguments, after `--`
@@ -55,37 +57,19 @@ async fn main() -> ExitCode {
 
 async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
     let options = Options::new(dir)?;
-    let has = |variable: &str| options.env.get(variable).is_some_and(|url| !url.is_empty());
-    match command {
-        Command::Broker { command } => {
-            return Ok(ExitCode::from(broker::run(&command, has("AMQP_URL")).await?));
-        }
-        Command::Postgres { command } => {
-            return Ok(ExitCode::from(postgres::run(&command, has("DATABASE_URL")).await?));
-        }
-        _ => {}
-    }
-    let mut interruptions = Interruptions::new()?;
-    tokio::select! {
-        good = attempt(&options, &command) => Ok(if good? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        signal = interruptions.next() => {
-            // The owner of each process was dropped with the branch above, and that stopped the process.
-            let advice = match command {
-                Command::Compare(_) => format!("a Docker stack still runs; stop it with `{}`", compare::CLEAN_UP),
-                _ => "all processes are stopped".to_owned(),
-            };
-            eprintln!("trials: interrupted; {advice}");
-            Ok(ExitCode::from(128 + signal.as_raw() as u8))
-        }
-    }
-}
-
-/// Whether the outcome is good.
-async fn attempt(options: &Options, command: &Command) -> Result<bool> {
-    match command {
-        Command::Faults(wanted) => faults::run(options, wanted).await,
-        Command::Bench(wanted) => bench::run(options, wanted).await.map(|()| true),
-        Command::Compare(wanted) => compare::run(options, wanted).await.map(|()| true),
+    let good = async |command| match command {
+        Command::Faults(args) => faults::run(&options, &args).await,
+        Command::Mutants(args) => mutants::run(&options, &args).await,
+        Command::Bench(args) => bench::run(&options, &args).await.map(|()| true),
+        Command::Compare(args) => compare::run(&options, &args).await.map(|()| true),
         Command::Broker { .. } | Command::Postgres { .. } => Ok(true),
-    }
+    };
+    let left = match &command {
+        Command::Broker { command } => return lent::lend::<Broker>(command, &options.env).await,
+        Command::Postgres { command } => return lent::lend::<Postgres>(command, &options.env).await,
+        Command::Compare(_) => format!("a Docker stack may still run; stop it with `{}`", compare::CLEAN_UP),
+        _ => "the processes that were started are stopped".to_owned(),
+    };
+    let ended = interruptible(good(command), || left).await?;
+    Ok(ended.code(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }

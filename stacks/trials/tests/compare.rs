@@ -20,7 +20,7 @@ fn the_local_stack_is_measured_and_written_down() {
         assert!(document.contains(part), "`{part}` is not in {document}");
     }
     assert!(!document.contains("Left out"), "{document}");
-    // Whatever was measured took some time, memory and disk.
+    // Each measurement is above zero.
     for row in
         ["ready after", "memory after the orders", "disk after the orders", "order to whole trace, p95"]
     {

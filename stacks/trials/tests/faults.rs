@@ -1,11 +1,11 @@
-//! A few of the faults of `make faults` and a few of the mutants of `make mutants`, on the real system.
+//! A few of the faults of `make faults`, on the real system.
 
 use std::process::Command;
 
 use serde_json::Value;
 
 #[test]
-fn nothing_accepted_is_lost_or_done_twice_and_the_checker_would_see_it() {
+fn quick_faults_lose_and_double_nothing() {
     let report = tempfile::NamedTempFile::new().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_trials"))
         .args(["faults", "--quick", "--report"])
@@ -22,5 +22,4 @@ fn nothing_accepted_is_lost_or_done_twice_and_the_checker_would_see_it() {
         assert_eq!((&row["lost"], &row["doubled"]), (&0.into(), &0.into()), "{row}");
         assert!(row["uncertain"].is_u64() && row["recovered_s"].is_f64(), "{row}");
     }
-    assert!(said.contains("5 of 5 mutants caught"), "{said}");
 }

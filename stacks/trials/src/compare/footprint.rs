@@ -1,22 +1,21 @@
-//! What a stack takes up: the memory of its processes and the disk of its data, the checkout included.
+//! The memory of a stack's processes and the disk of its data, with the services.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
-
 use stacks::{compose, process::Process};
 
-/// Bytes of both.
+/// Bytes of memory and disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Footprint {
     pub(super) memory: u64,
     pub(super) disk: u64,
 }
 
-/// Of processes with their groups, and of a directory.
+/// The footprint of processes with their groups, and of a directory.
 pub(super) fn of_processes(processes: &[Process], dir: &Path) -> Result<Footprint> {
-    let all = procfs::process::all_processes().context("the processes can't be listed")?;
+    let all = procfs::process::all_processes().context("cannot list the processes")?;
     let stats = all.filter_map(|process| process.ok()?.stat().ok());
     let ours = stats.filter(|stat| processes.iter().any(|process| process.pid == stat.pgrp));
     let memory = ours.map(|stat| stat.rss * procfs::page_size()).sum();
@@ -32,7 +31,7 @@ fn size(path: &Path) -> std::io::Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(path)? {
         match size(&entry?.path()) {
-            // A file that was there a moment ago takes up nothing.
+            // The file was removed after it was listed.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             size => sum += size?,
         }
@@ -40,7 +39,7 @@ fn size(path: &Path) -> std::io::Result<u64> {
     Ok(sum)
 }
 
-/// Of the containers and the volumes of a Compose project.
+/// The footprint of the containers and the volumes of a Compose project.
 pub(super) async fn of_project(project: &str) -> Result<Footprint> {
     let label = format!("com.docker.compose.project={project}");
     let ids = docker(&["ps", "--quiet", "--filter", &format!("label={label}")]).await?;
@@ -101,9 +100,9 @@ fn bytes(text: &str) -> Result<u64> {
         "KiB" => f64::from(1 << 10),
         "MiB" => f64::from(1 << 20),
         "GiB" => f64::from(1 << 30),
-        _ => anyhow::bail!("`{text}` is no size"),
+        _ => anyhow::bail!("`{text}` is not a size"),
     };
-    let number: f64 = number.parse().with_context(|| format!("`{text}` is no size"))?;
+    let number: f64 = number.parse().with_context(|| format!("`{text}` is not a size"))?;
     Ok((number * factor) as u64)
 }
 
@@ -112,14 +111,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_of_docker_are_binary_for_memory_and_decimal_for_disks() {
+    fn sizes_in_dockers_notation_become_bytes() {
         let sizes = ["0B", "12.5MiB", "1GiB", "150.6kB", "2.5GB", " 3KiB "].map(|text| bytes(text).unwrap());
         assert_eq!(sizes, [0, 13_107_200, 1 << 30, 150_600, 2_500_000_000, 3072]);
         assert!(["", "MiB", "12", "1.2.3MB", "5 apples"].iter().all(|text| bytes(text).is_err()));
     }
 
     #[test]
-    fn a_directory_is_as_large_as_all_of_its_files() {
+    fn the_size_of_a_directory_is_the_sum_of_its_files() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("below")).unwrap();
         for file in ["a", "below/b"] {

@@ -1,28 +1,14 @@
-//! What a comparison comes to: a document with a table, the machine, and a picture.
+//! The results of a comparison: a document with a table and the machine, and a picture.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use procfs::Current as _;
+use stacks::{stack::Stack, style};
 use time::OffsetDateTime;
 
-use super::{CompareWanted, footprint::Footprint};
-use stacks::{stack::Stack, style};
-
-/// What was measured of one stack.
-pub(super) struct Row {
-    pub(super) kind: Stack,
-    /// Until everything of it could be used.
-    pub(super) ready: Duration,
-    pub(super) before: Footprint,
-    /// After the orders.
-    pub(super) after: Footprint,
-    /// Seconds from the answer to an order until its trace and its lines could be found, p95, and from the last order
-    /// until the counters were right.
-    pub(super) visible: [f64; 3],
-    /// For a trace, the lines of a trace, and a counter.
-    pub(super) answers: [Duration; 3],
-}
+use super::{args::CompareArgs, queries::QUERIES, row::Row};
+use crate::bars::{Bar, Group, Scale, draw};
 
 /// One number of each stack.
 struct Measure {
@@ -57,9 +43,9 @@ fn mib(bytes: f64) -> String {
     format!("{:.0} MiB", bytes / f64::from(1 << 20))
 }
 
-/// The table, in Markdown: a line for each number, a column for each stack.
+/// The table, in Markdown: a row for each number, a column for each stack.
 pub(super) fn table(rows: &[Row]) -> String {
-    let heads: String = rows.iter().map(|row| format!(" {} |", row.kind)).collect();
+    let heads: String = rows.iter().map(|row| format!(" {} |", row.stack)).collect();
     let mut text = format!("| |{heads}\n|---|{}\n", "--:|".repeat(rows.len()));
     for measure in &MEASURES {
         let values: String =
@@ -69,32 +55,32 @@ pub(super) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// What was compared, how, on what, and what it came to.
-pub(super) fn document(rows: &[Row], left_out: &[(Stack, String)], wanted: &CompareWanted) -> Result<String> {
+/// The document, in Markdown.
+pub(super) fn document(rows: &[Row], left_out: &[(Stack, String)], args: &CompareArgs) -> Result<String> {
     let mut text = format!(
         "# The stacks compared\n\nMade by `make compare` on {}: {} orders, {} each second, through one stack after the \
-         other, each started anew and without data, everything fetched and built before. {}\n\n{}\n\
+         other.\nEach was started without data, after everything was fetched and built.\n{}\n\n{}\n\
          ![The same numbers as bars](comparison.svg)\n\n\
-         Memory and disk are those of the whole stack, the checkout included: of containers what `docker stats` tells, of \
-         processes their resident sets, of which they share some. An order is visible when `make prove` finds all of it. \
-         Answers are medians of {} questions, each asked from this machine.\n",
+         Memory and disk are those of the whole stack with the services. For containers it is the memory in \
+         `docker stats`,\nfor processes the resident sets, which share pages. An order is visible when `make prove` finds \
+         all of it.\nAnswers are medians of {} queries from this machine.\n",
         OffsetDateTime::now_utc().date(),
-        wanted.orders,
-        wanted.rate,
+        args.orders,
+        args.rate,
         machine()?,
         table(rows),
-        super::QUESTIONS
+        QUERIES
     );
     if !left_out.is_empty() {
         text += "\nLeft out:\n\n";
-        for (kind, reason) in left_out {
-            text += &format!("- {kind}: {}\n", reason.lines().next().unwrap_or_default());
+        for (stack, reason) in left_out {
+            text += &format!("- {stack}: {}\n", reason.lines().next().unwrap_or_default());
         }
     }
     Ok(text)
 }
 
-/// What it ran on.
+/// The machine of the comparison.
 fn machine() -> Result<String> {
     let cpus = procfs::CpuInfo::current().context("cannot read /proc/cpuinfo")?;
     let memory = procfs::Meminfo::current().context("cannot read /proc/meminfo")?;
@@ -107,49 +93,22 @@ fn machine() -> Result<String> {
     ))
 }
 
-/// A block for each number, and in it a bar for each stack.
+/// A group for each number, and in it a bar for each stack.
 pub(super) fn picture(rows: &[Row]) -> String {
-    const WIDTH: f64 = 720.0;
-    const BAR: f64 = 18.0;
-    const LEFT: f64 = 90.0;
-    let block = 30.0 + rows.len() as f64 * BAR;
-    let height = 10.0 + MEASURES.len() as f64 * block;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" \
-         font-size=\"12\"><rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-    );
-    for (index, measure) in MEASURES.iter().enumerate() {
-        let top = 10.0 + index as f64 * block;
-        let most = rows.iter().map(measure.of).fold(f64::MIN_POSITIVE, f64::max);
-        // Writing to a String can't fail.
-        let _ = writeln!(
-            svg,
-            "<text x=\"10\" y=\"{:.0}\" font-weight=\"bold\">{}</text>",
-            top + 14.0,
-            measure.name
-        );
-        for (row, bar) in rows.iter().zip(0_u32..) {
-            let (value, y) = ((measure.of)(row), top + 20.0 + f64::from(bar) * BAR);
-            let width = (value / most * (WIDTH - LEFT - 110.0)).max(1.0);
-            let _ = writeln!(
-                svg,
-                "<text x=\"20\" y=\"{:.0}\">{}</text><rect x=\"{LEFT}\" y=\"{y:.0}\" width=\"{width:.1}\" \
-                 height=\"{:.0}\" fill=\"{}\"/><text x=\"{:.1}\" y=\"{:.0}\">{}</text>",
-                y + 12.0,
-                row.kind,
-                BAR - 4.0,
-                colour(row.kind),
-                LEFT + width + 8.0,
-                y + 12.0,
-                (measure.show)(value)
-            );
-        }
-    }
-    svg + "</svg>\n"
+    let groups = MEASURES.iter().map(|measure| {
+        let bars = rows.iter().map(|row| Bar {
+            label: row.stack.to_string(),
+            value: (measure.of)(row),
+            text: (measure.show)((measure.of)(row)),
+            colour: colour(row.stack),
+        });
+        Group { heading: measure.name.to_owned(), bars: bars.collect() }
+    });
+    draw(&groups.collect::<Vec<_>>(), Scale::OfGroup)
 }
 
-fn colour(kind: Stack) -> &'static str {
-    match kind {
+fn colour(stack: Stack) -> &'static str {
+    match stack {
         Stack::Local => "#9aa5b1",
         Stack::Classic => "#2f6fde",
         Stack::Elk => "#d98e04",
@@ -160,11 +119,12 @@ fn colour(kind: Stack) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::footprint::Footprint;
 
-    fn row(kind: Stack, seconds: u64) -> Row {
+    fn row(stack: Stack, seconds: u64) -> Row {
         let footprint = |mib: u64| Footprint { memory: mib << 20, disk: mib << 19 };
         Row {
-            kind,
+            stack,
             ready: Duration::from_secs(seconds),
             before: footprint(100),
             after: footprint(150),
@@ -174,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn every_stack_has_a_column_and_every_number_a_bar_of_it() {
+    fn each_stack_has_a_column_and_a_bar_for_each_number() {
         let rows = [row(Stack::Local, 9), row(Stack::Lgtm, 42)];
         let table = table(&rows);
         assert!(
@@ -187,10 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn the_document_names_the_machine_and_what_was_left_out() {
-        let wanted = CompareWanted { stacks: Vec::new(), orders: 1000, rate: 20, docs: "docs".into() };
+    fn the_document_names_the_machine_and_omitted_stacks() {
+        let args = CompareArgs { stacks: Vec::new(), orders: 1000, rate: 20, docs: "docs".into() };
         let left_out = [(Stack::Elk, "Docker is not installed\nmore".to_owned())];
-        let text = document(&[row(Stack::Local, 9)], &left_out, &wanted).unwrap();
+        let text = document(&[row(Stack::Local, 9)], &left_out, &args).unwrap();
         for part in
             ["1000 orders, 20 each second", "of memory; its load was", "- elk: Docker is not installed\n"]
         {

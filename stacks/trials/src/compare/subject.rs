@@ -1,12 +1,9 @@
-//! One stack, started anew beside whatever data there are: the local one in a directory of its own, a Docker stack as a
-//! Compose project of its own.
+//! One stack without data, beside the user's own: the local stack in a directory of its own, a Docker stack as a Compose
+//! project of its own.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tempfile::TempDir;
-
-use super::footprint::{self, Footprint};
 use stacks::{
     compose,
     local::{LocalStack, layout::Component},
@@ -15,23 +12,26 @@ use stacks::{
     settings::{Options, bare},
     stack::{Backends, Stack},
 };
+use tempfile::TempDir;
 
-/// The Compose project: its volumes are removed in the end, and those of the user's are other ones.
+use super::footprint::{self, Footprint};
+
+/// The Compose project: its volumes are removed in the end, and those of the user's project stay.
 const PROJECT: &str = "omnitrace-compare";
 
-/// A stack that is measured.
+/// The stack to measure.
 pub(super) struct Subject {
-    kind: Stack,
+    stack: Stack,
     options: Options,
-    stack: Option<LocalStack>,
-    /// The directory of the local stack, and so dropped after it.
+    local: Option<LocalStack>,
+    /// The directory of the local stack; dropped after it.
     dir: Option<TempDir>,
 }
 
 impl Subject {
-    pub(super) fn new(options: &Options, kind: Stack) -> Result<Self> {
+    pub(super) fn new(options: &Options, stack: Stack) -> Result<Self> {
         let mut options = options.clone();
-        let dir = match kind {
+        let dir = match stack {
             Stack::Local => {
                 let dir = tempfile::tempdir().context("cannot make a directory for the local stack")?;
                 options.dir = dir.path().to_owned();
@@ -44,43 +44,43 @@ impl Subject {
                 None
             }
         };
-        Ok(Self { kind, options, stack: None, dir })
+        Ok(Self { stack, options, local: None, dir })
     }
 
-    pub(super) fn kind(&self) -> Stack {
-        self.kind
+    pub(super) fn stack(&self) -> Stack {
+        self.stack
     }
 
     pub(super) fn options(&self) -> &Options {
         &self.options
     }
 
-    /// Starts it without data and with everything built and fetched; how long until all of it is ready.
+    /// Starts the stack without data, after everything was fetched and built; returns the time until all of it is ready.
     pub(super) async fn start(&mut self, progress: &mut Progress) -> Result<Duration> {
-        let Some(kind) = docker(self.kind) else {
+        if self.stack == Stack::Local {
             let begun = Instant::now();
-            self.stack = Some(LocalStack::up(&self.options, progress).await?);
+            self.local = Some(LocalStack::up(&self.options, progress).await?);
             return Ok(begun.elapsed());
-        };
-        // Once for the images, and once for the clock.
-        compose::bring_up(&self.options, kind, progress).await?;
+        }
+        // The first start fetches the images, the second one is measured.
+        compose::bring_up(&self.options, self.stack, progress).await?;
         compose::down_all(&self.options, true, progress).await?;
         let begun = Instant::now();
-        compose::bring_up(&self.options, kind, progress).await?;
+        compose::bring_up(&self.options, self.stack, progress).await?;
         Ok(begun.elapsed())
     }
 
-    /// Looks for the log lines of a trace, as anybody would who was not there when they were written.
+    /// Searches the log lines of a trace without any state of earlier searches.
     pub(super) async fn lines(&self, backends: &Backends, trace: &str) -> Result<()> {
-        match &self.stack {
+        match &self.local {
             Some(stack) => logs::read(&stack.log_dir(), &Filter::trace(trace), None).map(drop),
             None => backends.logs.lines(&[trace]).await.map(drop),
         }
     }
 
-    /// What it takes up now.
+    /// The memory and the disk of the stack.
     pub(super) async fn footprint(&self) -> Result<Footprint> {
-        match (&self.stack, &self.dir) {
+        match (&self.local, &self.dir) {
             (Some(stack), Some(dir)) => {
                 let processes = Component::ALL.into_iter().filter_map(|component| stack.process(component));
                 footprint::of_processes(&processes.collect::<Vec<_>>(), dir.path())
@@ -89,18 +89,12 @@ impl Subject {
         }
     }
 
-    /// Ends it and removes its data.
+    /// Stops the stack and removes its data.
     pub(super) async fn stop(self, progress: &mut Progress) -> Result<()> {
-        if let Some(mut stack) = self.stack {
-            stack.down(progress)?;
+        match self.local {
+            Some(mut stack) => stack.down(progress).map(drop),
+            None if self.stack == Stack::Local => Ok(()),
+            None => compose::down_all(&self.options, true, progress).await.map(drop),
         }
-        if docker(self.kind).is_some() {
-            compose::down_all(&self.options, true, progress).await?;
-        }
-        Ok(())
     }
-}
-
-fn docker(stack: Stack) -> Option<Stack> {
-    stack.facts().compose_file.map(|_| stack)
 }

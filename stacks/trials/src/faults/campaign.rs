@@ -1,4 +1,4 @@
-//! One system, broken in one way after the other, and judged after each.
+//! One system under one fault after the other, judged after each.
 
 use std::{
     collections::BTreeSet,
@@ -10,60 +10,57 @@ use tokio::time::sleep;
 
 use super::{
     catalogue::Named,
-    checker::{self, Verdict},
+    checker::{self, verdict::Verdict},
     evidence::{self, Evidence},
+    fault::Fault,
     history::{Backlog, History, Operation, Recovery},
     load::Clients,
-    mutants::Mutant,
-    nemesis::{Fault, Nemesis},
+    nemesis,
     plan::{Plan, Twist},
     report::Row,
+    scene::Scene,
     system::System,
 };
 
-/// After a fault, until every client knows what became of its order.
-const ANSWERS: Duration = Duration::from_secs(30);
-/// After a fault, until the clients have placed all their orders.
-const LOAD: Duration = Duration::from_secs(20);
-/// Nothing is under way any more when nothing was for so long: gauges may be a second old.
+/// From the end of a fault until each client has a clear answer.
+const MAX_ANSWER: Duration = Duration::from_secs(30);
+/// From the end of a fault until enough orders are accepted.
+const MAX_LOAD: Duration = Duration::from_secs(20);
+/// The backlog is empty if all gauges were zero for so long: a gauge may be a second old.
 const QUIET: Duration = Duration::from_secs(3);
-/// How long the system may take to work off what it has accepted.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// The same for one that has a bug, and may never get there.
-const IMPATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks.
+/// Between two polls.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Spreads the letters of a name over a seed (FNV-1a).
 const PRIME: u64 = 0x0100_0000_01b3;
-const BUGS: &str = "SABOTAGE_BUGS";
-/// How many customers ask again after the fault although they were answered.
-const ASKED_AGAIN: usize = 10;
+/// How many clients repeat an answered request after the fault.
+const REPEATS: usize = 10;
 
 /// A run of faults.
 pub(crate) struct Campaign {
     system: System,
     seed: u64,
-    /// How many orders are to be accepted while a fault is there.
+    /// Orders to accept during each fault.
     orders: usize,
+    /// How long the backlog may take to drain.
     patience: Duration,
     round: usize,
     evidence: Evidence,
-    /// All rounds as one, and what was wrong in them.
+    /// The histories of all rounds as one, and the violations that were reported.
     whole: Option<History>,
     reported: BTreeSet<String>,
 }
 
 impl Campaign {
-    /// A run on this system.
-    pub(crate) fn new(system: System, seed: u64, orders: usize) -> Self {
+    /// A run on this system: so many orders are accepted during each fault, and its backlog drains within `patience`.
+    pub(crate) fn new(system: System, seed: u64, orders: usize, patience: Duration) -> Self {
         let (evidence, reported) = (Evidence::default(), BTreeSet::new());
-        Self { system, seed, orders, patience: PATIENCE, round: 0, evidence, whole: None, reported }
+        Self { system, seed, orders, patience, round: 0, evidence, whole: None, reported }
     }
 
-    /// Inflicts a fault under load, heals it, and judges what was seen.
+    /// Inflicts a fault under load, heals it, and judges the history.
     ///
     /// # Errors
-    /// When the fault could not be inflicted or healed, or the system does not answer any more.
+    /// When the fault cannot be inflicted or healed, or the system no longer answers.
     pub(crate) async fn run(&mut self, named: Named) -> Result<Row> {
         if matches!(named.1, Fault::DiskFull) {
             self.system.move_to_small_disk().await?;
@@ -76,17 +73,12 @@ impl Campaign {
         Ok(row)
     }
 
-    /// The same with a bug in a service, on a system that remembers nothing of the bugs before.
-    ///
-    /// # Errors
-    /// As above.
-    pub(crate) async fn run_mutant(&mut self, mutant: &Mutant, fault: Named) -> Result<Row> {
-        self.patience = IMPATIENCE;
-        self.system.begin_anew(&[(BUGS, Some(mutant.bug))]).await?;
-        self.run(fault).await
+    /// The system.
+    pub(crate) fn system(&mut self) -> &mut System {
+        &mut self.system
     }
 
-    /// Judges all rounds as one: what came when its round had been judged already.
+    /// Judges all rounds as one, for e-mails that came after their round was judged.
     pub(crate) fn afterwards(&mut self) -> Option<Row> {
         let mut whole = self.whole.take()?;
         whole.emails = evidence::emails(&self.system);
@@ -102,21 +94,21 @@ impl Campaign {
         let tag = format!("{:x}-{}", self.seed, self.round);
         let clients = Clients::new(&self.system.stack.gateway_url())?;
         let load = clients.start(Plan::new(seed, &tag));
-        let dice = fastrand::Rng::with_seed(seed);
-        Nemesis { system: &mut self.system, load: &load, dice }.inflict((name, fault)).await?;
+        let random = fastrand::Rng::with_seed(seed);
+        nemesis::inflict(&mut Scene { system: &mut self.system, load: &load, random }, (name, fault)).await?;
         let healed = Instant::now();
 
         let mut fresh = Plan::new(seed, &format!("{tag}-fresh")).draft(Twist::None);
-        while fresh.operation.settled().is_none() && healed.elapsed() < ANSWERS {
+        while fresh.operation.settled().is_none() && healed.elapsed() < MAX_ANSWER {
             clients.ask(&mut fresh).await;
             sleep(PAUSE).await;
         }
-        while load.accepted() < self.orders && healed.elapsed() < LOAD {
+        while load.accepted() < self.orders && healed.elapsed() < MAX_LOAD {
             sleep(PAUSE).await;
         }
         let mut drafts = load.stop().await;
-        clients.resolve(&mut drafts, ANSWERS).await;
-        for draft in drafts.iter_mut().filter(|draft| draft.operation.settled().is_some()).take(ASKED_AGAIN) {
+        clients.resolve(&mut drafts, MAX_ANSWER).await;
+        for draft in drafts.iter_mut().filter(|draft| draft.operation.settled().is_some()).take(REPEATS) {
             clients.ask(draft).await;
         }
         let first_order = fresh.operation.settled_at().map(|at| at - healed);
@@ -127,7 +119,7 @@ impl Campaign {
         self.evidence.collect(&mut self.system, operations, recovery).await
     }
 
-    /// Waits until nothing is under way any more; what is, when that takes too long.
+    /// Waits until the backlog is empty; returns what is left of it after `patience`.
     async fn drain(&self, operations: &[Operation]) -> Result<Backlog> {
         let customers = || operations.iter().filter(|one| one.settled().is_some()).map(|one| &one.recipient);
         let deadline = Instant::now() + self.patience;
@@ -136,7 +128,7 @@ impl Campaign {
             let backlog = self.system.backlog().await?;
             if backlog.is_empty() {
                 let served: BTreeSet<String> =
-                    self.evidence.news(&self.system).into_iter().flat_map(|email| email.to).collect();
+                    self.evidence.new_emails(&self.system).into_iter().flat_map(|email| email.to).collect();
                 let since = quiet.get_or_insert_with(Instant::now);
                 if customers().all(|customer| served.contains(customer)) || since.elapsed() > QUIET {
                     return Ok(Backlog::default());
@@ -164,7 +156,7 @@ impl Campaign {
     }
 }
 
-/// Seconds from the end of the fault until everything accepted by then had its e-mail, and the order after it, too.
+/// Seconds from the end of the fault until the first new order and all orders before it had their e-mails.
 fn recovered(history: &History) -> Option<f64> {
     let Recovery { healed, first_order, .. } = history.recovery;
     let waited_for = healed + first_order?;

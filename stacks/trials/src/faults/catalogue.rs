@@ -1,22 +1,22 @@
-//! What can be broken, by name.
+//! All faults, by name.
 
 use std::time::Duration;
 
-use testkit::smtp::{Behavior, State};
-
-use super::nemesis::Fault::{self, *};
 use stacks::{
     local::layout::Component::{self, Gateway, Mailer, Payment},
     process::Signal,
 };
+use testkit::smtp::{Behavior, State};
 
-/// A fault and what it is called.
+use super::fault::Fault::{self, *};
+
+/// A fault and its name.
 pub(crate) type Named = (&'static str, Fault);
 
-/// All faults, in the order in which they come.
+/// All faults, in the order of a run.
 pub(crate) const FAULTS: &[Named] = &[
     ("nothing", Nothing),
-    // Processes that end.
+    // The processes of the services.
     ("kill-gateway", Kill(&[Gateway])),
     ("kill-payment", Kill(&[Payment])),
     ("kill-mailer", Kill(&[Mailer])),
@@ -26,7 +26,7 @@ pub(crate) const FAULTS: &[Named] = &[
     ("sigterm", End(Signal::TERM)),
     ("ctrl-c", End(Signal::INT)),
     ("freeze", Freeze),
-    // The same at named points of the code.
+    // The same, at crash points in the code.
     ("gateway.before_forward", Crash(Gateway)),
     ("gateway.after_payment", Crash(Gateway)),
     ("payment.before_commit", Crash(Payment)),
@@ -68,7 +68,7 @@ pub(crate) const FAULTS: &[Named] = &[
     ("disk-full", DiskFull),
 ];
 
-/// Those that `make test` has time for.
+/// The faults that `make test` has time for.
 pub(crate) const QUICK: &[&str] = &[
     "nothing",
     "kill-gateway",
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_the_quick_ones_exist() {
+    fn names_are_unique_and_quick_faults_exist() {
         let mut names: Vec<_> = FAULTS.iter().map(|(name, _)| *name).collect();
         names.sort_unstable();
         names.dedup();

@@ -1,5 +1,4 @@
-//! Collects what is to be seen of the system from outside once a fault is over: orders, e-mails, log lines, metrics,
-//! queues and processes.
+//! Collects a history from outside once a fault is over: orders, e-mails, log lines, metrics, queues and processes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::Value;
+use stacks::{local::layout::Component, process::Process};
 use testkit::smtp::Received;
 use tokio::time::sleep;
 
@@ -20,35 +20,37 @@ use super::{
     plan::CANARY,
     system::System,
 };
-use stacks::local::layout::Component;
 
-/// What the mailer says before it sends an e-mail again that may have arrived.
+/// The mailer's log message before it sends an e-mail again that may have been delivered.
 const DECLARATION: &str = "an e-mail may be sent twice";
-/// What Rust says on standard error when something was thought to be impossible.
+/// A part of Rust's message about a panic on standard error.
 const PANIC: &str = "panicked at";
-/// A message that was refused is in the parking queue soon, but not at once.
-const PARKING: Duration = Duration::from_secs(10);
+/// How long RabbitMQ may take to move refused messages to the parking queue.
+const MAX_PARKING: Duration = Duration::from_secs(10);
 
-/// What has been looked at already.
+/// How much of the evidence is read.
 #[derive(Default)]
 pub(crate) struct Evidence {
+    /// Bytes of each log file.
     logs: BTreeMap<PathBuf, u64>,
+    /// E-mails of the mail server.
     emails: usize,
+    /// The customers of earlier rounds.
     customers: BTreeSet<String>,
 }
 
-/// What the services have said.
+/// The signals of the services.
 #[derive(Default)]
 struct Signals {
-    /// How often the e-mail of an order was declared uncertain.
+    /// By order, how often its e-mail was declared uncertain.
     declared: BTreeMap<String, usize>,
-    /// Where something is that must not be there.
+    /// Places that contain an address or a secret.
     leaks: Vec<String>,
     panics: Vec<String>,
 }
 
 impl Evidence {
-    /// All that was seen since the last time.
+    /// The history since the last call.
     pub(crate) async fn collect(
         &mut self,
         system: &mut System,
@@ -81,14 +83,14 @@ impl Evidence {
         })
     }
 
-    /// The e-mails that have come since the last time.
-    pub(crate) fn news(&self, system: &System) -> Vec<Received> {
+    /// The e-mails since the last [collected](Self::collect) history.
+    pub(crate) fn new_emails(&self, system: &System) -> Vec<Received> {
         system.mail.accepted_after(self.emails)
     }
 
-    /// The same, but for those to customers of earlier: they are judged in the end.
+    /// The new e-mails without those to customers of earlier rounds, which are judged in the end.
     fn emails(&mut self, system: &System, operations: &[Operation]) -> Vec<Email> {
-        let new = self.news(system);
+        let new = self.new_emails(system);
         self.emails += new.len();
         let is_ours = |email: &Received| !email.to.iter().all(|to| self.customers.contains(to));
         let emails = new.iter().filter(|email| is_ours(email)).map(read_email).collect();
@@ -104,17 +106,17 @@ impl Evidence {
             .collect();
         let mut signals = Signals::default();
         let Signals { declared, leaks, panics } = &mut signals;
-        let mut look = |place: &str, text: &str| {
+        let mut search = |place: &str, text: &str| {
             let leaking = text.lines().find(|line| secrets.iter().any(|secret| line.contains(secret)));
             if let Some(line) = leaking {
-                leaks.push(format!("an address or a secret is in {place}: {line}"));
+                leaks.push(format!("{place} contains an address or a secret: {line}"));
             }
         };
         let directory = system.stack.log_dir();
-        for file in std::fs::read_dir(&directory).context("the log files can't be listed")? {
+        for file in std::fs::read_dir(&directory).context("cannot list the log files")? {
             let path = file?.path();
             let text = self.unread(&path)?;
-            look(&path.display().to_string(), &text);
+            search(&path.display().to_string(), &text);
             panics.extend(text.lines().filter(|line| line.contains(PANIC)).map(str::to_owned));
             let declarations = text.lines().filter(|line| line.contains(DECLARATION));
             for line in declarations.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
@@ -125,12 +127,12 @@ impl Evidence {
             }
         }
         for service in Component::SERVICES {
-            look(&format!("the metrics of {service}"), &system.metrics(service).await?);
+            search(&format!("the metrics of {service}"), &system.metrics(service).await?);
         }
         Ok(signals)
     }
 
-    /// The whole lines that a file has got since the last time.
+    /// The new whole lines of a file.
     fn unread(&mut self, path: &PathBuf) -> Result<String> {
         let known = self.logs.entry(path.clone()).or_default();
         let read = || -> std::io::Result<Vec<u8>> {
@@ -147,7 +149,7 @@ impl Evidence {
     }
 }
 
-/// All e-mails that the mail server has ever taken.
+/// All e-mails that the mail server has ever accepted.
 pub(crate) fn emails(system: &System) -> Vec<Email> {
     system.mail.accepted().iter().map(read_email).collect()
 }
@@ -155,7 +157,7 @@ pub(crate) fn emails(system: &System) -> Vec<Email> {
 fn read_order(order: &Value) -> Result<Order> {
     let text = |key: &str| {
         let value = order[key].as_str().map(str::to_owned);
-        value.with_context(|| format!("the gateway told an order without {key}: {order}"))
+        value.with_context(|| format!("the gateway's answer about an order lacks {key}: {order}"))
     };
     Ok(Order {
         outcome: if text("status")? == "paid" { Outcome::Paid } else { Outcome::Declined },
@@ -187,7 +189,7 @@ async fn dead_letters(system: &System) -> Result<BTreeSet<String>> {
 }
 
 async fn parked(system: &System, expected: usize) -> Result<Vec<String>> {
-    let deadline = Instant::now() + PARKING;
+    let deadline = Instant::now() + MAX_PARKING;
     let mut parked = system.parked().await?;
     while parked.len() < expected && Instant::now() < deadline {
         sleep(Duration::from_millis(100)).await;
@@ -197,7 +199,7 @@ async fn parked(system: &System, expected: usize) -> Result<Vec<String>> {
 }
 
 fn footprints(system: &System) -> Result<Vec<Footprint>> {
-    let footprint = |(service, process): (Component, stacks::process::Process)| {
+    let footprint = |(service, process): (Component, Process)| {
         let process = procfs::process::Process::new(process.pid)?;
         let memory = process.stat()?.rss * procfs::page_size();
         Ok(Footprint { service: service.name(), memory, files: process.fd_count()? })

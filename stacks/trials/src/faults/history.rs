@@ -1,63 +1,62 @@
-//! What was seen while a fault was there and after it, from outside: plain data for the checker, which joins it by
-//! order and by recipient.
+//! What was observed from outside during a fault and after it. The checker joins these data by order and by recipient.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
-/// One thing that one client wants, once.
+/// One order that one client wants once.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
-    /// The address of its customer. No other operation has the same one, so that an e-mail finds its operation.
+    /// The address of its customer; unique, so that an e-mail belongs to one operation.
     pub(crate) recipient: String,
-    /// The amount of the order; no other operation has the same one.
+    /// The amount of the order; unique.
     pub(crate) amount: String,
     /// The currency of the amount.
     pub(crate) currency: &'static str,
-    /// What must become of it once it is answered.
+    /// The outcome that it must have.
     pub(crate) wanted: Outcome,
-    /// Every request for it, in turn.
+    /// Every request for it, in order.
     pub(crate) attempts: Vec<Attempt>,
     /// Answers to requests with its key and another body.
     pub(crate) altered: Vec<Answer>,
 }
 
-/// How an order ends.
+/// The outcome of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Paid.
     Paid,
-    /// Declined, for it was above the limit.
+    /// Declined, for its amount is above the limit.
     Declined,
 }
 
-/// A request and what came of it.
+/// A request and its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     /// When it was sent.
     pub(crate) sent: Instant,
-    /// When it was answered, or given up.
+    /// When it was answered or timed out.
     pub(crate) ended: Instant,
     /// The answer.
     pub(crate) answer: Answer,
 }
 
-/// What the gateway answered to a request.
+/// The gateway's answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The order is settled, one way or the other.
+    /// The outcome and the id of the order.
     Settled(Outcome, String),
-    /// A definite refusal of this request, which promises that it had no effect; the type of the problem.
+    /// A refusal that promises that this request had no effect; the type of the problem.
     Refused(String),
-    /// The request may or may not have had an effect; why that is not known.
+    /// No promise: the request may have had an effect; why that is unknown.
     Unclear(String),
-    /// Nothing that is documented.
+    /// An undocumented answer.
     Undocumented(String),
 }
 
 impl Operation {
-    /// The order that it was answered with first.
+    /// The outcome and the order of its first clear answer.
     pub(crate) fn settled(&self) -> Option<(Outcome, &str)> {
         self.answers().find_map(|answer| match answer {
             Answer::Settled(outcome, order) => Some((*outcome, order.as_str())),
@@ -65,7 +64,7 @@ impl Operation {
         })
     }
 
-    /// Whether every request was refused for certain.
+    /// True if every request was refused.
     pub(crate) fn is_refused(&self) -> bool {
         self.answers().all(|answer| matches!(answer, Answer::Refused(_)))
     }
@@ -81,7 +80,7 @@ impl Operation {
     }
 }
 
-/// An order as the gateway tells it afterwards.
+/// An order as the gateway returns it afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
     /// Its outcome.
@@ -94,26 +93,26 @@ pub(crate) struct Order {
     pub(crate) published: bool,
 }
 
-/// An e-mail that the mail server took.
+/// An e-mail that the mail server accepted.
 #[derive(Clone, Debug)]
 pub(crate) struct Email {
     /// The recipients of its envelope.
     pub(crate) to: Vec<String>,
     /// Its Message-ID.
     pub(crate) message_id: String,
-    /// The order that it is about.
+    /// The order in its text.
     pub(crate) order: String,
-    /// All of it.
+    /// Headers and body.
     pub(crate) text: String,
-    /// When it was taken.
+    /// When it was accepted.
     pub(crate) at: Instant,
 }
 
-/// What is still under way, when nothing should be.
+/// Unfinished work by place; places without any are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog(pub(crate) BTreeMap<String, u64>);
 
-/// How much of the machine a service takes.
+/// The resources of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Footprint {
     /// The service.
@@ -124,40 +123,40 @@ pub(crate) struct Footprint {
     pub(crate) files: usize,
 }
 
-/// How the system came back.
+/// The recovery of the system.
 #[derive(Clone, Debug)]
 pub(crate) struct Recovery {
-    /// When the fault was over.
+    /// The end of the fault.
     pub(crate) healed: Instant,
-    /// From then until a new order was accepted; nothing if none was.
+    /// From then until a new order was accepted, if one was.
     pub(crate) first_order: Option<Duration>,
-    /// What was left after waiting for it to be worked off.
+    /// The backlog that did not drain.
     pub(crate) backlog: Backlog,
 }
 
-/// All that was seen.
+/// All observations of one round.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
-    /// What the clients wanted and were told.
+    /// The orders of the clients and their answers.
     pub(crate) operations: Vec<Operation>,
-    /// The orders that they were told of, as the gateway tells them afterwards.
+    /// By id, the answered orders as the gateway returns them afterwards.
     pub(crate) orders: BTreeMap<String, Order>,
-    /// The e-mails that the mail server took, for these customers or for nobody who ordered.
+    /// The e-mails to these customers, and to addresses that never ordered.
     pub(crate) emails: Vec<Email>,
-    /// How often the mailer declared the e-mail of an order uncertain.
+    /// By order, how often the mailer declared its e-mail uncertain.
     pub(crate) declared: BTreeMap<String, usize>,
-    /// Orders whose e-mails are held or given up.
+    /// Orders whose e-mails are dead letters.
     pub(crate) dead_letters: BTreeSet<String>,
-    /// What was put into the queue of the mailer that nobody can read.
+    /// The unreadable messages that were published.
     pub(crate) poison: Vec<Vec<u8>>,
-    /// What was found in the parking queue.
+    /// The messages of the parking queue.
     pub(crate) parked: Vec<Vec<u8>>,
-    /// Where an address or a secret was found that must not be there.
+    /// Places that contain an address or a secret.
     pub(crate) leaks: Vec<String>,
-    /// How services ended that were asked to: which, and why that is not right.
+    /// Services that ended in a wrong way, and panics.
     pub(crate) bad_endings: Vec<String>,
-    /// What the services take.
+    /// The resources of the services.
     pub(crate) footprints: Vec<Footprint>,
-    /// How the system came back.
+    /// The recovery of the system.
     pub(crate) recovery: Recovery,
 }

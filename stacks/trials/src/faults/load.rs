@@ -1,4 +1,4 @@
-//! Clients that place orders at a steady pace, whatever happens, and remember every answer.
+//! Clients that place orders at a steady pace through any fault, and record every answer.
 
 use std::{
     sync::{
@@ -21,12 +21,12 @@ use super::{
 const CLIENTS: usize = 16;
 /// Between two orders of one client.
 const PACE: Duration = Duration::from_millis(160);
-/// Before a client asks again, or orders again after a refusal.
+/// Before a client repeats a request, or places its next order after a refusal.
 const PAUSE: Duration = Duration::from_millis(300);
 /// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a client asks while the fault may still be there.
-const ATTEMPTS: usize = 4;
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Requests of one client for one order during the fault.
+const MAX_ATTEMPTS: usize = 4;
 
 /// The clients of one gateway.
 #[derive(Clone)]
@@ -52,11 +52,11 @@ struct Shared {
 impl Clients {
     /// Clients of the gateway at this URL.
     pub(crate) fn new(gateway: &str) -> Result<Self> {
-        let http = Client::builder().no_proxy().timeout(PATIENCE).build();
+        let http = Client::builder().no_proxy().timeout(TIMEOUT).build();
         Ok(Self { http: http.context("cannot make an HTTP client")?, url: format!("{gateway}/create-order") })
     }
 
-    /// Puts them to work.
+    /// Starts to place the orders of a plan.
     pub(crate) fn start(&self, plan: Plan) -> Load {
         let shared = Arc::new(Shared {
             plan: Mutex::new(plan),
@@ -69,7 +69,7 @@ impl Clients {
         for number in 0..CLIENTS {
             let (clients, shared) = (self.clone(), shared.clone());
             work.spawn(async move {
-                // Not all at once.
+                // Spreads the first orders over one pace.
                 sleep(PACE * u32::try_from(number).unwrap_or(0) / CLIENTS as u32).await;
                 clients.work(&shared).await;
             });
@@ -95,7 +95,7 @@ impl Clients {
     }
 
     async fn place(&self, draft: &mut Draft, stopping: &AtomicBool) {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             self.ask(draft).await;
             let asks_again = match draft.operation.attempts.last().map(|attempt| &attempt.answer) {
                 Some(Answer::Unclear(_)) => true,
@@ -120,13 +120,13 @@ impl Clients {
         }
     }
 
-    /// Asks for an order once, or once more.
+    /// Sends the request for an order once.
     pub(crate) async fn ask(&self, draft: &mut Draft) {
         let (answer, sent) = self.post(draft, &draft.body()).await;
         draft.operation.attempts.push(Attempt { sent, ended: Instant::now(), answer });
     }
 
-    /// Asks until every order is settled or refused, or `limit` is over.
+    /// Repeats the requests until each order is settled or refused, for at most `limit`.
     pub(crate) async fn resolve(&self, drafts: &mut [Draft], limit: Duration) {
         let deadline = Instant::now() + limit;
         for draft in drafts {
@@ -148,8 +148,8 @@ impl Clients {
         let sent = Instant::now();
         let answer = match request.send().await {
             Ok(response) => read(response).await,
-            // Nobody listened, so that nothing can have happened.
-            Err(error) if error.is_connect() => Answer::Refused("nobody listens".into()),
+            // Without a connection, the request cannot have had an effect.
+            Err(error) if error.is_connect() => Answer::Refused("no connection".into()),
             Err(error) => Answer::Unclear(format!("{:#}", anyhow::Error::new(error.without_url()))),
         };
         (answer, sent)
@@ -157,17 +157,17 @@ impl Clients {
 }
 
 impl Load {
-    /// How many orders were accepted so far.
+    /// The number of accepted orders.
     pub(crate) fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
-    /// Lets the clients begin nothing new for a while, or go on.
+    /// Pauses the clients before their next orders, or lets them continue.
     pub(crate) fn hold(&self, hold: bool) {
         self.shared.holding.store(hold, Ordering::Relaxed);
     }
 
-    /// Lets the clients finish what they are at; everything that they ordered.
+    /// Waits until the clients have finished their current orders, and returns all orders.
     pub(crate) async fn stop(mut self) -> Vec<Draft> {
         self.shared.stopping.store(true, Ordering::Relaxed);
         while self.work.join_next().await.is_some() {}
@@ -179,7 +179,7 @@ async fn read(response: Response) -> Answer {
     let status = response.status();
     let body: Value = match response.json().await {
         Ok(body) => body,
-        Err(_) => return Answer::Unclear(format!("{status}, and half an answer")),
+        Err(_) => return Answer::Unclear(format!("{status} with a broken body")),
     };
     let kind = body["type"].as_str().unwrap_or_default();
     match (status, kind) {
@@ -206,6 +206,6 @@ async fn read(response: Response) -> Answer {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is left half done under these locks.
+    // A panic cannot leave these values inconsistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What the clients order: an endless stream that a seed determines.
+//! The orders of the clients: an endless stream that a seed determines.
 
 use std::iter;
 
@@ -6,20 +6,20 @@ use serde_json::{Value, json};
 
 use super::history::{Operation, Outcome};
 
-/// The domain of every customer. It is in no signal, or an address has leaked.
+/// The domain of each customer. A signal that contains it leaks an address.
 pub(crate) const CANARY: &str = "canary.example";
 
-/// Above this, payment declines; in whole units.
-const LIMIT: u64 = 10_000;
+/// The largest amount that payment accepts, in whole units.
+const MAX_AMOUNT: u64 = 10_000;
 
-/// What a client does beside placing its order and asking again when it was not answered.
+/// What a client does beside placing its order and repeating the request until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Twist {
     /// Nothing.
     None,
-    /// It does not take a refusal for an answer, and asks again with the same key.
+    /// It repeats a refused request with the same key.
     Insists,
-    /// It asks again with the same key although it was answered.
+    /// It repeats an answered request with the same key.
     Repeats,
     /// It uses its key for another body.
     Alters,
@@ -27,26 +27,26 @@ pub(crate) enum Twist {
     Shares,
 }
 
-/// An order that is to be placed.
+/// An order to place.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
-    /// What is wanted; without any attempt so far.
+    /// The order, without attempts yet.
     pub(crate) operation: Operation,
     /// The idempotency key.
     pub(crate) key: String,
     /// The `Authorization` of the client, if it sends one.
     pub(crate) client: Option<&'static str>,
-    /// What else is done.
+    /// What else the client does.
     pub(crate) twist: Twist,
 }
 
 impl Draft {
-    /// The body of its request.
+    /// The body of the request.
     pub(crate) fn body(&self) -> Value {
         body(&self.operation.recipient, &self.operation)
     }
 
-    /// Another body: the same order for somebody who never orders.
+    /// Another body: the same order for a customer who never orders.
     pub(crate) fn altered_body(&self) -> Value {
         body(&format!("x{}", self.operation.recipient), &self.operation)
     }
@@ -60,31 +60,31 @@ fn body(email: &str, operation: &Operation) -> Value {
     })
 }
 
-/// How many of twenty orders have each twist.
+/// The twists of twenty orders.
 const DECK: [(Twist, usize); 5] =
     [(Twist::None, 14), (Twist::Insists, 2), (Twist::Repeats, 2), (Twist::Alters, 1), (Twist::Shares, 1)];
 
-/// The stream of orders while one fault is there.
+/// The stream of orders during one fault.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    dice: fastrand::Rng,
-    /// Dealt from a shuffled deck: thrown with dice, a twist stays out of a short stream now and then.
+    random: fastrand::Rng,
+    /// A shuffled deck: with independent draws, a short stream could lack a twist.
     deck: Vec<Twist>,
     tag: String,
     next: u64,
 }
 
 impl Plan {
-    /// The stream of a seed; `tag` tells its customers from those of other streams.
+    /// The stream of a seed. Its customers and keys contain `tag`, so that no two streams share one.
     pub(crate) fn new(seed: u64, tag: &str) -> Self {
-        Self { dice: fastrand::Rng::with_seed(seed), deck: Vec::new(), tag: tag.to_owned(), next: 0 }
+        Self { random: fastrand::Rng::with_seed(seed), deck: Vec::new(), tag: tag.to_owned(), next: 0 }
     }
 
-    /// The next order, or two when two clients share a key.
+    /// The next order, or two of clients that share a key.
     pub(crate) fn draw(&mut self) -> Vec<Draft> {
         if self.deck.is_empty() {
             self.deck.extend(DECK.iter().flat_map(|(twist, number)| iter::repeat_n(*twist, *number)));
-            self.dice.shuffle(&mut self.deck);
+            self.random.shuffle(&mut self.deck);
         }
         let twist = self.deck.pop().unwrap_or(Twist::None);
         let first = self.draft(twist);
@@ -96,16 +96,23 @@ impl Plan {
         vec![first, other]
     }
 
-    /// A plain order.
+    /// An order with this twist.
     pub(crate) fn draft(&mut self, twist: Twist) -> Draft {
         let number = self.next;
         self.next += 1;
-        let is_declined = self.dice.u32(0..25) == 0;
-        let cents = if is_declined { LIMIT * 100 + 1 + number } else { 100 + number };
+        let is_declined = self.random.u32(0..25) == 0;
+        // Of different exponents: an amount must not be taken for one with two decimal places.
+        let currency = self.random.choice(["USD", "EUR", "GBP", "JPY"]).unwrap_or("USD");
+        let unit = if currency == "JPY" { 1 } else { 100 };
+        let minor = if is_declined { MAX_AMOUNT * unit + 1 + number } else { 100 + number };
         let operation = Operation {
             recipient: format!("o{}-{number}@{CANARY}", self.tag),
-            amount: format!("{}.{:02}", cents / 100, cents % 100),
-            currency: self.dice.choice(["USD", "EUR", "GBP"]).unwrap_or("USD"),
+            amount: if unit == 1 {
+                minor.to_string()
+            } else {
+                format!("{}.{:02}", minor / unit, minor % unit)
+            },
+            currency,
             wanted: if is_declined { Outcome::Declined } else { Outcome::Paid },
             attempts: Vec::new(),
             altered: Vec::new(),
@@ -119,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn however_short_a_stream_is_no_twist_is_left_to_chance() {
+    fn a_short_stream_has_every_twist() {
         for seed in 0..100 {
             let mut plan = Plan::new(seed, "a");
             let first: Vec<_> = (0..20).flat_map(|_| plan.draw()).map(|draft| draft.twist).collect();
@@ -130,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_determines_its_orders_and_every_customer_is_another() {
+    fn a_seed_determines_orders_with_distinct_customers() {
         let orders = |seed, tag| -> Vec<String> {
             let mut plan = Plan::new(seed, tag);
             (0..500).flat_map(|_| plan.draw()).map(|draft| draft.body().to_string()).collect()

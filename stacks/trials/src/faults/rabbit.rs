@@ -1,4 +1,4 @@
-//! The broker as its operator sees it: the management API.
+//! The operator's access to the broker: the management API.
 
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Client, Method};
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use stacks::{http, local::rabbitmq::Node};
 
-/// Where payment publishes.
+/// The exchange that payment publishes to.
 pub(crate) const EXCHANGE: &str = "checkout";
-/// Where the mailer consumes.
+/// The queue that the mailer consumes.
 pub(crate) const QUEUE: &str = "mailer.payments";
-/// Where the mailer puts what it can't read.
+/// The queue of messages that the mailer cannot read.
 pub(crate) const PARKING: &str = "mailer.parking";
-/// Where what no queue is bound for ends up.
+/// The queue of events that no binding matches.
 pub(crate) const UNROUTED: &str = "checkout.unrouted";
-/// What the mailer's queue is bound with.
+/// The routing keys of all events.
 const BINDING: &str = "payment.*";
-/// Messages that are looked at in one go.
-const MANY: u32 = 2_000;
+/// Messages to take by one request.
+const MAX_MESSAGES: u32 = 2_000;
 
 /// The management API of a node; cheap to clone.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub(crate) struct Rabbit {
     api: String,
 }
 
-/// A message as it lies in a queue.
+/// A message in a queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     routing_key: String,
@@ -41,18 +41,18 @@ impl Rabbit {
         Ok(Self { client: http::patient_client()?, api: format!("{}/api", node.management_url()) })
     }
 
-    /// How many messages are in a queue, delivered or not.
+    /// The number of messages in a queue, with the unacknowledged ones.
     pub(crate) async fn depth(&self, queue: &str) -> Result<u64> {
         let path = format!("queues/%2F/{queue}?disable_stats=true&enable_queue_totals=true");
         let queue = self.call(Method::GET, &path, None).await?;
-        // A queue that is being made has no count yet.
+        // A new queue has no count yet.
         Ok(queue["messages"].as_u64().unwrap_or_default())
     }
 
     /// Takes all messages out of a queue.
     pub(crate) async fn take(&self, queue: &str) -> Result<Vec<Message>> {
         let path = format!("queues/%2F/{queue}/get");
-        let how = json!({"count": MANY, "ackmode": "ack_requeue_false", "encoding": "base64"});
+        let how = json!({"count": MAX_MESSAGES, "ackmode": "ack_requeue_false", "encoding": "base64"});
         let messages = self.call(Method::POST, &path, Some(how)).await?;
         let text = |message: &Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
         let message = |message: &Value| Message {
@@ -63,7 +63,7 @@ impl Rabbit {
         Ok(messages.as_array().map_or(&[][..], Vec::as_slice).iter().map(message).collect())
     }
 
-    /// Publishes a message as payment would.
+    /// Publishes a message to the exchange.
     pub(crate) async fn publish(&self, message: &Message) -> Result<()> {
         let message = json!({
             "routing_key": message.routing_key,
@@ -73,24 +73,24 @@ impl Rabbit {
         });
         let answer = self.call(Method::POST, "exchanges/%2F/checkout/publish", Some(message)).await?;
         if answer["routed"] != true {
-            bail!("RabbitMQ had no queue for a message of ours");
+            bail!("RabbitMQ routed a message to no queue");
         }
         Ok(())
     }
 
-    /// Makes a queue that gets a copy of every event from now on.
+    /// Declares a queue that gets a copy of each event from now on.
     pub(crate) async fn tap(&self, queue: &str) -> Result<()> {
         let durable = json!({"durable": true});
         self.call(Method::PUT, &format!("queues/%2F/{queue}"), Some(durable)).await?;
         self.bind(queue).await
     }
 
-    /// Deletes a queue with all that is in it.
+    /// Deletes a queue with its messages.
     pub(crate) async fn delete(&self, queue: &str) -> Result<()> {
         self.call(Method::DELETE, &format!("queues/%2F/{queue}"), None).await.map(drop)
     }
 
-    /// Throws away what is in a queue.
+    /// Removes the messages of a queue.
     pub(crate) async fn purge(&self, queue: &str) -> Result<()> {
         self.call(Method::DELETE, &format!("queues/%2F/{queue}/contents"), None).await.map(drop)
     }
@@ -101,7 +101,7 @@ impl Rabbit {
         self.call(Method::POST, &path, Some(json!({"routing_key": BINDING}))).await.map(drop)
     }
 
-    /// Undoes the binding of a queue.
+    /// Removes the binding of a queue.
     pub(crate) async fn unbind(&self, queue: &str) -> Result<()> {
         let path = format!("bindings/%2F/e/{EXCHANGE}/q/{queue}/{BINDING}");
         self.call(Method::DELETE, &path, None).await.map(drop)
@@ -124,7 +124,7 @@ impl Rabbit {
 }
 
 impl Message {
-    /// A message that the mailer is to get, with this body in Base64.
+    /// A message for the mailer, with this body in Base64.
     pub(crate) fn to_mailer(payload: &str) -> Self {
         let (routing_key, payload) = ("payment.succeeded".to_owned(), payload.to_owned());
         Self { routing_key, properties: json!({"delivery_mode": 2}), payload }

@@ -1,33 +1,34 @@
-//! What a run comes to: a table for people, and rows for machines.
+//! The result of a run: a table for people, and rows for machines.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Display};
 
-use anyhow::{Context as _, Result};
 use serde::Serialize;
+use stacks::{
+    style::Style,
+    table::{Cell, Table},
+};
 
-use super::checker::Verdict;
-use stacks::style::Style;
+use super::checker::verdict::Verdict;
 
-/// How many violations of one invariant are shown for each fault.
-const EXAMPLES: usize = 3;
+/// Violations of one invariant to show for each fault.
+const MAX_EXAMPLES: usize = 3;
 
-/// What one fault did.
+/// The result of one fault.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     /// Its name.
     pub(crate) fault: String,
-    /// Orders that were accepted while it was there, and a little after it.
+    /// Orders that were accepted during the fault and shortly after it.
     pub(crate) accepted: usize,
-    /// Those among them that are not there, or whose e-mail never came.
+    /// Accepted orders without a record or an e-mail.
     pub(crate) lost: usize,
-    /// Those that were done twice.
+    /// Accepted orders that were done twice.
     pub(crate) doubled: usize,
-    /// Those whose e-mail was declared uncertain, and may have come twice.
+    /// Orders whose e-mail was declared uncertain, and may have come twice.
     pub(crate) uncertain: usize,
-    /// From the end of the fault, when whoever was ended is ready again, until everything accepted by then and one order
-    /// more had its e-mail; nothing when that never happened.
+    /// Seconds from the end of the fault until the first new order and all before it had their e-mails, if they got them.
     pub(crate) recovered_s: Option<f64>,
-    /// What was wrong; none of it may be.
+    /// All violations of invariants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) violations: Vec<String>,
 }
@@ -41,12 +42,12 @@ impl Row {
         Self { fault: fault.to_owned(), accepted, lost, doubled, uncertain, recovered_s, violations }
     }
 
-    /// Whether nothing is wrong.
+    /// True if no invariant is violated.
     pub(crate) fn is_good(&self) -> bool {
         self.violations.is_empty()
     }
 
-    /// In a few words.
+    /// The row as one phrase.
     pub(crate) fn brief(&self) -> String {
         let Self { accepted, lost, doubled, uncertain, .. } = self;
         format!(
@@ -60,60 +61,52 @@ impl Row {
     }
 }
 
-/// The table of all rows, with their sum and what was wrong.
+/// The table of all rows, with their sum and their violations.
 pub(crate) fn table(rows: &[Row], style: Style) -> String {
-    let line = |fault: &str, cells: [String; 5]| {
-        let [accepted, lost, doubled, uncertain, recovered] = cells;
-        format!("{fault:<26}{accepted:>9}{lost:>6}{doubled:>9}{uncertain:>11}{recovered:>11}\n")
-    };
-    let heads = ["accepted", "lost", "doubled", "uncertain", "recovered"].map(str::to_owned);
-    let mut text = style.dim(&line("fault", heads));
+    let columns = ["fault", ">accepted", ">lost", ">doubled", ">uncertain", ">recovered"];
+    let mut table = Table::new(style, &columns);
     for row in rows {
-        let counts = [row.accepted, row.lost, row.doubled, row.uncertain].map(|count| count.to_string());
-        let [accepted, lost, doubled, uncertain] = counts;
-        let line = line(&row.fault, [accepted, lost, doubled, uncertain, row.recovered()]);
-        text += &if row.is_good() { line } else { style.bad(&line) };
-        text += &examples(&row.violations);
+        let cell = |text: &dyn Display| if row.is_good() { Cell::plain(text) } else { Cell::bad(text) };
+        let Row { fault, accepted, lost, doubled, uncertain, .. } = row;
+        table.row([
+            cell(fault),
+            cell(accepted),
+            cell(lost),
+            cell(doubled),
+            cell(uncertain),
+            cell(&row.recovered()),
+        ]);
+        for example in examples(&row.violations) {
+            table.note(Cell::plain(example));
+        }
     }
-    let sum = |count: fn(&Row) -> usize| rows.iter().map(count).sum::<usize>().to_string();
+    let sum = |count: fn(&Row) -> usize| Cell::plain(rows.iter().map(count).sum::<usize>());
     let sums =
         [sum(|row| row.accepted), sum(|row| row.lost), sum(|row| row.doubled), sum(|row| row.uncertain)];
-    let [accepted, lost, doubled, uncertain] = sums;
-    text += &line(&format!("{} faults", rows.len()), [accepted, lost, doubled, uncertain, String::new()]);
-    text
+    table.row([Cell::plain(format!("{} faults", rows.len()))].into_iter().chain(sums));
+    table.text()
 }
 
-fn examples(violations: &[String]) -> String {
-    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+/// Some violations of each invariant.
+fn examples(violations: &[String]) -> Vec<String> {
+    let mut groups: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
     for violation in violations {
-        let invariant = violation.split(':').next().unwrap_or_default();
-        groups.entry(invariant).or_default().push(violation);
+        groups.entry(violation.split(':').next().unwrap_or_default()).or_default().push(violation);
     }
-    let mut text = String::new();
+    let mut examples = Vec::new();
     for (invariant, group) in groups {
-        for violation in group.iter().take(EXAMPLES) {
-            text += &format!("  {violation}\n");
-        }
-        if group.len() > EXAMPLES {
-            text += &format!("  {invariant}: and {} more\n", group.len() - EXAMPLES);
+        examples.extend(group.iter().take(MAX_EXAMPLES).map(|violation| (*violation).clone()));
+        if group.len() > MAX_EXAMPLES {
+            examples.push(format!("{invariant}: and {} more", group.len() - MAX_EXAMPLES));
         }
     }
-    text
-}
-
-/// Writes the rows as JSON.
-pub(crate) fn write(rows: &[Row], file: &Path) -> Result<()> {
-    let text = serde_json::to_string_pretty(rows).context("the rows can't be written as JSON")?;
-    if let Some(directory) = file.parent() {
-        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    }
-    fs::write(file, text + "\n").with_context(|| format!("cannot write {}", file.display()))
+    examples
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::checker::Violation;
+    use crate::faults::checker::verdict::Violation;
 
     #[test]
     fn a_row_that_is_wrong_shows_examples() {
@@ -129,7 +122,7 @@ mod tests {
             lines[1].split_whitespace().collect::<Vec<_>>(),
             ["nothing", "4", "0", "0", "0", "0.1", "s"]
         );
-        assert_eq!((lines[3], lines[6]), ("  K1: order a was lost", "  K1: and 4 more"));
+        assert_eq!((lines[3].trim(), lines[6].trim()), ("K1: order a was lost", "K1: and 4 more"));
         assert_eq!(lines[7].split_whitespace().collect::<Vec<_>>(), ["2", "faults", "13", "7", "0", "0"]);
         let json = serde_json::to_value(&rows).unwrap();
         assert_eq!(json[0]["recovered_s"], 0.12);

@@ -1,5 +1,5 @@
-//! The system that is broken and healed: the real services, a RabbitMQ node of its own behind a fault proxy, and a
-//! mail server that does as it is told.
+//! The system to break: the real services, a RabbitMQ node of its own behind a fault proxy, and a mail server that
+//! misbehaves on request.
 
 use std::{
     collections::BTreeMap,
@@ -12,15 +12,6 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
-use testkit::smtp::SmtpServer;
-use tokio::task::{JoinSet, block_in_place};
-
-use super::{
-    nemesis::SmallDisk,
-    proxy::Proxy,
-    rabbit::{Message, PARKING, QUEUE, Rabbit, UNROUTED},
-};
-use crate::broker::Broker;
 use stacks::{
     address::url,
     http,
@@ -29,47 +20,58 @@ use stacks::{
     progress::Progress,
     settings::{Options, bare},
 };
+use testkit::{exposition::Samples, smtp::SmtpServer};
+use tokio::task::{JoinSet, block_in_place};
 
-/// What every service is told beside where the others are.
+use super::{
+    disk::SmallDisk,
+    rabbit::{Message, PARKING, QUEUE, Rabbit, UNROUTED},
+};
+use crate::{
+    lent::{Broker, Server as _},
+    proxy::Proxy,
+};
+
+/// The settings of all services, beside the addresses.
 const SETTINGS: [(&str, &str); 8] = [
     ("PAYMENT_LATENCY", "5ms"),
     ("MAIL_LATENCY", "5ms"),
     ("GATEWAY_RATE_LIMIT", "0"),
     ("ALERTS", "off"),
     ("OTEL_TRACES_EXPORTER", "none"),
-    // Named, so that no trace backend is started; nothing is sent there.
+    // With an endpoint of its own, the stack starts no trace backend.
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
     ("PAYMENT_DATABASE_URL", "sqlite://var/payment.db"),
     ("MAILER_DATABASE_URL", "sqlite://var/mailer.db"),
 ];
-/// How long a process may take to end by itself.
-const END: Duration = Duration::from_secs(20);
-/// Questions that the gateway is asked at once.
-const AT_ONCE: usize = 8;
+/// How long a service may take to end after a signal.
+const MAX_END: Duration = Duration::from_secs(20);
+/// Concurrent requests for orders.
+const MAX_CONCURRENT: usize = 8;
 
-/// The system, whole. Dropping it ends all of it.
+/// The whole system. Dropping it ends its processes.
 pub(crate) struct System {
     /// The three services.
     pub(crate) stack: LocalStack,
     /// The RabbitMQ node.
     pub(crate) broker: Broker,
-    /// The broker from its operator's side.
+    /// The management API of the broker.
     pub(crate) rabbit: Rabbit,
-    /// Between the services and the broker.
+    /// The connection between the services and the broker.
     pub(crate) line: Proxy,
-    /// Where the mailer sends to.
+    /// The mail server of the mailer.
     pub(crate) mail: SmtpServer,
-    /// How services ended that were asked to, where that was not right.
+    /// Services that ended in a wrong way.
     pub(crate) bad_endings: Vec<String>,
-    /// What was put into the mailer's queue that nobody can read, in Base64.
+    /// The unreadable messages that were published, in Base64.
     pub(crate) poison: Vec<String>,
-    /// Where both databases lie for now, if not where they always do.
+    /// The small disk, while the databases are on it.
     pub(crate) small_disk: Option<SmallDisk>,
     http: Client,
 }
 
 impl System {
-    /// Starts all of it in this directory, which must exist.
+    /// Starts the system in this directory, which must exist.
     pub(crate) async fn start(
         dir: &Path,
         binaries: PathBuf,
@@ -100,7 +102,7 @@ impl System {
         })
     }
 
-    /// Ends services at once, as a crash would.
+    /// Kills services.
     pub(crate) fn kill(&mut self, services: &[Component]) -> Result<()> {
         services.iter().try_for_each(|service| block_in_place(|| self.stack.kill(*service)))
     }
@@ -113,22 +115,20 @@ impl System {
         Ok(())
     }
 
-    /// Asks a service to end with this signal, and waits until it has.
+    /// Sends a service this signal, and waits until it has ended.
     pub(crate) fn end(&mut self, service: Component, signal: Signal) -> Result<()> {
         if let Some(process) = self.stack.process(service) {
             process.signal(signal);
-            block_in_place(|| process.ends_within(END));
+            block_in_place(|| process.ends_within(MAX_END));
         }
         match block_in_place(|| self.stack.stop(service))? {
             (_, Some(status)) if status.success() => {}
-            (_, status) => {
-                self.bad_endings.push(format!("{service}, asked by {signal:?}, ended with {status:?}"))
-            }
+            (_, status) => self.bad_endings.push(format!("{service} ended with {status:?} after {signal:?}")),
         }
         Ok(())
     }
 
-    /// Starts a service again with other settings.
+    /// Restarts a service with other settings.
     pub(crate) async fn restart_with(
         &mut self,
         service: Component,
@@ -141,12 +141,15 @@ impl System {
         self.revive(&[service]).await
     }
 
-    /// Starts all services with these settings and with nothing that they remember.
-    pub(crate) async fn begin_anew(&mut self, settings: &[(&str, Option<&str>)]) -> Result<()> {
+    /// Starts all services without data.
+    pub(crate) async fn begin_anew(&mut self) -> Result<()> {
+        self.forget().await?;
+        self.revive(&Component::SERVICES).await
+    }
+
+    /// Ends all services and removes their data.
+    pub(crate) async fn forget(&mut self) -> Result<()> {
         self.kill(&Component::SERVICES)?;
-        for (key, value) in settings {
-            self.stack.set(key, *value);
-        }
         let var = self.stack.dir().join("var");
         for file in fs::read_dir(&var).with_context(|| format!("cannot list {}", var.display()))? {
             let file = file?.path();
@@ -157,16 +160,16 @@ impl System {
         for queue in [QUEUE, UNROUTED, PARKING] {
             self.rabbit.purge(queue).await?;
         }
-        self.revive(&Component::SERVICES).await
+        Ok(())
     }
 
-    /// Moves both databases to a small disk, where they begin anew.
+    /// Restarts payment and mailer with new databases on a small disk.
     pub(crate) async fn move_to_small_disk(&mut self) -> Result<()> {
         self.small_disk = Some(SmallDisk::mount(self.stack.dir().join("var/small"))?);
         self.use_databases("var/small").await
     }
 
-    /// Lets the databases lie where they always do, and throws away the small disk.
+    /// Restarts payment and mailer with their usual databases, and removes the small disk.
     pub(crate) async fn leave_small_disk(&mut self) -> Result<()> {
         if self.small_disk.is_some() {
             self.use_databases("var").await?;
@@ -185,18 +188,18 @@ impl System {
         Ok(())
     }
 
-    /// Waits until a service has killed itself.
+    /// Waits until a service has ended at a crash point.
     pub(crate) async fn death(&mut self, service: Component, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         while self.stack.process(service).is_some() {
             if Instant::now() > deadline {
-                bail!("{service} lives after {} s: was it built with `--all-features`?", limit.as_secs());
+                bail!("{service} still runs after {} s; build it with `--all-features`", limit.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         match self.stack.stop(service)? {
             (_, Some(status)) if status.signal() == Some(Signal::KILL.as_raw()) => Ok(()),
-            (_, status) => bail!("{service} was to kill itself, and ended with {status:?}"),
+            (_, status) => bail!("{service} ended with {status:?} in place of a crash"),
         }
     }
 
@@ -212,7 +215,7 @@ impl System {
         Component::SERVICES.into_iter().filter_map(|service| Some((service, self.stack.process(service)?)))
     }
 
-    /// Sends the mailer something that it can't read; it has to be found in the parking queue afterwards.
+    /// Publishes a message that the mailer cannot read, and must park.
     pub(crate) async fn poison(&mut self, payload: &str) -> Result<()> {
         self.rabbit.publish(&Message::to_mailer(payload)).await?;
         self.poison.push(payload.to_owned());
@@ -226,10 +229,15 @@ impl System {
         Ok(answer.and_then(reqwest::Response::error_for_status)?.text().await?)
     }
 
-    /// `GET /orders/{id}` for all of these; those that the gateway does not know are left out.
+    async fn gauge(&self, service: Component, gauge: &str) -> Result<u64> {
+        let samples = Samples::parse(&self.metrics(service).await?).map_err(anyhow::Error::msg)?;
+        Ok(samples.find(gauge).with_context(|| format!("{service} has no metric {gauge}"))? as u64)
+    }
+
+    /// The answers to `GET /orders/{id}`; unknown orders are left out.
     pub(crate) async fn orders(&self, ids: Vec<String>) -> Result<Vec<(String, Value)>> {
         let mut asking = JoinSet::new();
-        for ids in ids.chunks(ids.len().div_ceil(AT_ONCE).max(1)) {
+        for ids in ids.chunks(ids.len().div_ceil(MAX_CONCURRENT).max(1)) {
             let (http, gateway, ids) = (self.http.clone(), self.stack.gateway_url(), ids.to_vec());
             asking.spawn(async move {
                 let mut orders = Vec::new();
@@ -249,7 +257,7 @@ impl System {
         Ok(orders)
     }
 
-    /// Asks the mailer about its dead letters, or to put them back.
+    /// Requests the dead letters of the mailer, or their replay.
     pub(crate) async fn dead_letters(&self, method: Method, path: &str) -> Result<Value> {
         let token = self.stack.setting("MAILER_TOKEN").context("the mailer has no token")?;
         let url = self.stack.mailer_url() + path;
@@ -257,12 +265,12 @@ impl System {
         Ok(answer.error_for_status()?.json().await?)
     }
 
-    /// How much is under way, by place; places where nothing is are left out.
+    /// Unfinished work by place; places without any are left out.
     pub(crate) async fn backlog(&self) -> Result<BTreeMap<String, u64>> {
         let mut backlog = BTreeMap::new();
         for (service, gauge) in [(Component::Payment, "outbox_pending"), (Component::Mailer, "inbox_queued")]
         {
-            backlog.insert(gauge.to_owned(), sample(&self.metrics(service).await?, gauge)?);
+            backlog.insert(gauge.to_owned(), self.gauge(service, gauge).await?);
         }
         for queue in [QUEUE, UNROUTED] {
             backlog.insert(queue.to_owned(), self.rabbit.depth(queue).await?);
@@ -271,15 +279,8 @@ impl System {
         Ok(backlog)
     }
 
-    /// Empties the parking queue; what was in it, in Base64.
+    /// Takes the messages of the parking queue, in Base64.
     pub(crate) async fn parked(&self) -> Result<Vec<String>> {
         Ok(self.rabbit.take(PARKING).await?.into_iter().map(|message| message.payload).collect())
     }
-}
-
-/// The value of a series without labels.
-fn sample(metrics: &str, name: &str) -> Result<u64> {
-    let value =
-        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
-    Ok(value.with_context(|| format!("there is no metric {name}"))? as u64)
 }

@@ -1,14 +1,14 @@
-//! K2, K6 and K7: the e-mails, against who ordered what and when.
+//! K2, K6 and K7: the e-mails against the orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Verdict;
+use super::verdict::Verdict;
 use crate::faults::history::{Email, History, Operation};
 
 /// The e-mails by recipient.
 pub(super) struct Mail<'a>(BTreeMap<&'a str, Vec<&'a Email>>);
 
-/// What became of the e-mail of one order.
+/// The copies of the e-mail of one order.
 #[derive(Default)]
 pub(super) struct Copies {
     pub(super) lost: bool,
@@ -16,7 +16,7 @@ pub(super) struct Copies {
 }
 
 impl<'a> Mail<'a> {
-    /// Sorts the e-mails, and notes those that nobody should have got.
+    /// Sorts the e-mails, and notes those to wrong recipients.
     pub(super) fn sort(history: &'a History, verdict: &mut Verdict) -> Self {
         let customers: BTreeSet<&str> = history.operations.iter().map(|one| one.recipient.as_str()).collect();
         let mut mail: BTreeMap<&str, Vec<&Email>> = BTreeMap::new();
@@ -33,7 +33,7 @@ impl<'a> Mail<'a> {
         Self(mail)
     }
 
-    /// Whether somebody got an e-mail.
+    /// True if this recipient got an e-mail.
     pub(super) fn has(&self, recipient: &str) -> bool {
         self.0.contains_key(recipient)
     }
@@ -48,15 +48,15 @@ impl<'a> Mail<'a> {
     ) -> Copies {
         let recipient = operation.recipient.as_str();
         let all = self.0.get(recipient).map_or(&[][..], Vec::as_slice);
-        let (ours, strange): (Vec<&Email>, Vec<&Email>) = all.iter().partition(|email| email.order == order);
+        let (ours, foreign): (Vec<&Email>, Vec<&Email>) = all.iter().partition(|email| email.order == order);
         let mut copies = Copies::default();
-        for email in strange {
+        for email in foreign {
             copies.doubled = true;
             verdict
                 .note("K6", format!("{recipient} ordered {order}, and got an e-mail about {}", email.order));
         }
         let Some(first) = ours.first() else {
-            // Held or given up is not lost; it is noted as what it is.
+            // A dead letter is not lost, and is noted as a violation of its own.
             copies.lost = !history.dead_letters.contains(order);
             if copies.lost {
                 verdict.note("K6", format!("there is no e-mail about order {order} to {recipient}"));

@@ -1,4 +1,4 @@
-//! A line between two programs that can be cut, blocked and slowed down.
+//! A TCP proxy that can cut, block and slow down its connections.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,17 +14,17 @@ use tokio::{
 
 use stacks::address;
 
-/// What goes through at once.
+/// The size of a buffer.
 const PIECE: usize = 8 * 1024;
 
-/// How the line is.
+/// The state of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// Everything passes.
-    Good,
-    /// Every piece takes this long, in both directions.
+    /// All bytes pass at once.
+    Open,
+    /// Each buffer of bytes takes this long, in both directions.
     Slow(Duration),
-    /// Nothing passes, and nobody is told.
+    /// No byte passes, and the connections stay open.
     Blocked,
 }
 
@@ -40,8 +40,8 @@ impl Proxy {
     /// Listens on a free port for connections to `target`.
     pub(crate) async fn start(target: SocketAddr) -> Result<Self> {
         let address = address::free()?;
-        let listener = TcpListener::bind(address).await.context("the fault proxy can't listen")?;
-        let proxy = Self { address, line: watch::Sender::new(Line::Good), cuts: watch::Sender::new(0) };
+        let listener = TcpListener::bind(address).await.context("the proxy cannot listen")?;
+        let proxy = Self { address, line: watch::Sender::new(Line::Open), cuts: watch::Sender::new(0) };
         let (line, cuts) = (proxy.line.subscribe(), proxy.cuts.subscribe());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
@@ -51,18 +51,18 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// From now on the line is like this, also for connections that stand.
+    /// Changes the state for all connections, also for open ones.
     pub(crate) fn set(&self, line: Line) {
         self.line.send_replace(line);
     }
 
-    /// Resets every connection that stands; new ones are welcome.
+    /// Resets all open connections; new ones are accepted.
     pub(crate) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 }
 
-/// Both ends are reset, whatever ends the connection: half of a connection is of no use to anybody here.
+/// Resets both ends at the end of the connection: AMQP does not use half-open ones.
 async fn connect(
     mut near: TcpStream,
     target: SocketAddr,
@@ -75,7 +75,7 @@ async fn connect(
     far.set_zero_linger()?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
-    // Not `into_split`: its halves would say goodbye in place of the reset.
+    // The halves of `into_split` would shut the connection down in place of the reset.
     let ((near_read, near_write), (far_read, far_write)) = (near.split(), far.split());
     tokio::select! {
         forth = pass(near_read, far_write, line.clone()) => forth,
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
     use tokio::time::timeout;
 
-    /// A proxy to somebody who says everything back, and a connection through it.
+    /// A proxy to an echo server, and a connection through it.
     async fn echo() -> (Proxy, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = listener.local_addr().unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_blocked_passes_when_the_line_is_good_again() {
+    async fn blocked_bytes_pass_once_the_line_is_open() {
         let (proxy, mut stream) = echo().await;
         stream.write_all(b"a").await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'a');
@@ -131,7 +131,7 @@ mod tests {
         stream.write_all(b"b").await.unwrap();
         let early = timeout(Duration::from_millis(100), stream.read_u8()).await;
         assert!(early.is_err(), "{early:?} passed a blocked line");
-        proxy.set(Line::Good);
+        proxy.set(Line::Open);
         assert_eq!(stream.read_u8().await.unwrap(), b'b');
     }
 

@@ -1,7 +1,8 @@
-//! `trials postgres`: lends a command a private PostgreSQL server for as long as it runs.
+//! A private PostgreSQL server.
 
 use std::{
     fs,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -9,44 +10,76 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tokio::net::TcpStream;
-use uuid::Uuid;
-
-use crate::broker::lend;
 use stacks::{
     address,
     process::{Process, Signal, append, spawn_detached},
 };
+use tokio::net::TcpStream;
+use uuid::Uuid;
 
-const START: Duration = Duration::from_secs(30);
+use super::server::Server;
+
+const MAX_START: Duration = Duration::from_secs(30);
 const USER: &str = "omnitrace";
 /// The system user that Debian's package makes; the server refuses to run as root.
 const SYSTEM_USER: &str = "postgres";
-/// Debian keeps every version's programs here, and none of them in `PATH`.
+/// The programs of all versions: Debian has none of them in `PATH`.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// Runs a command with `DATABASE_URL` set and returns its exit code. When the caller has a server already, the
-/// command simply runs.
-pub async fn run(command: &[String], has_server: bool) -> Result<u8> {
-    let start = async {
-        let server = Server::start().await?;
-        let names = vec![("DATABASE_URL", server.url())];
-        Ok((server, names))
-    };
-    lend(command, (!has_server).then_some(start)).await
-}
-
-/// A server in a directory of its own; both go when this is dropped.
-pub struct Server {
+/// A PostgreSQL server in a directory of its own.
+pub struct Postgres {
     data: PathBuf,
     port: u16,
     password: String,
     process: Option<(Process, Child)>,
 }
 
-impl Server {
-    /// Starts a server on a free port of 127.0.0.1 and waits until it takes connections.
-    pub async fn start() -> Result<Self> {
+impl Server for Postgres {
+    const VARIABLE: &'static str = "DATABASE_URL";
+
+    async fn start() -> Result<Self> {
+        // The data is removed anyway, and tests are faster without flushes.
+        Self::start_with("fsync=off").await
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![(Self::VARIABLE, self.url(self.address(), "postgres"))]
+    }
+}
+
+impl Postgres {
+    /// Starts a server that flushes each commit to the disk, as in production.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub async fn durable() -> Result<Self> {
+        Self::start_with("fsync=on").await
+    }
+
+    /// The address of the server.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// The URL of a database, for a server or a proxy at this address.
+    pub fn url(&self, address: SocketAddr, database: &str) -> String {
+        format!("postgresql://{USER}:{}@{address}/{database}", self.password)
+    }
+
+    /// Creates a database.
+    ///
+    /// # Errors
+    /// When `psql` fails.
+    pub fn create_database(&self, name: &str) -> Result<()> {
+        let mut psql = Command::new(programs()?.join("psql"));
+        psql.arg("--quiet").arg(self.url(self.address(), "postgres"));
+        let output = psql.arg("--command").arg(format!("CREATE DATABASE {name}")).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "cannot create the database {name}: {}", said.trim());
+        Ok(())
+    }
+
+    async fn start_with(durability: &str) -> Result<Self> {
         let programs = programs()?;
         let password = Uuid::new_v4().simple().to_string();
         let data = std::env::temp_dir().join(format!("omnitrace-postgres-{password}"));
@@ -56,26 +89,21 @@ impl Server {
         let (file, _) = append(&log)?;
         let mut command = as_system_user(&programs.join("postgres"))?;
         command.arg("-D").arg(server.cluster());
+        let port = format!("port={}", server.port);
         for setting in [
-            "listen_addresses=127.0.0.1".to_owned(),
-            format!("port={}", server.port),
-            "unix_socket_directories=".to_owned(),
-            "max_connections=200".to_owned(),
-            // The machine may lose power, and then nobody wants this data any more.
-            "fsync=off".to_owned(),
+            "listen_addresses=127.0.0.1",
+            &port,
+            "unix_socket_directories=",
+            "max_connections=200",
+            durability,
         ] {
-            command.args(["-c", &setting]);
+            command.args(["-c", setting]);
         }
         let child = spawn_detached(&mut command, Stdio::from(file.try_clone()?), file);
         let child = child.context("cannot start PostgreSQL")?;
         server.process = Some((Process::of(child.id())?, child));
         server.ready(&log).await?;
         Ok(server)
-    }
-
-    /// `DATABASE_URL` of the database that it starts with.
-    pub fn url(&self) -> String {
-        format!("postgresql://{USER}:{}@127.0.0.1:{}/postgres", self.password, self.port)
     }
 
     fn cluster(&self) -> PathBuf {
@@ -104,11 +132,11 @@ impl Server {
     }
 
     async fn ready(&self, log: &Path) -> Result<()> {
-        let deadline = Instant::now() + START;
-        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        let deadline = Instant::now() + MAX_START;
+        while TcpStream::connect(self.address()).await.is_err() {
             let is_alive = self.process.as_ref().is_some_and(|(process, _)| process.is_alive());
             if Instant::now() > deadline || !is_alive {
-                bail!("PostgreSQL does not start; it said:\n{}", fs::read_to_string(log).unwrap_or_default());
+                bail!("PostgreSQL does not start; its log:\n{}", fs::read_to_string(log).unwrap_or_default());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -116,10 +144,10 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some((process, child)) = &mut self.process {
-            // Its immediate shutdown: the data goes with it, but its own children must not stay.
+            // The immediate shutdown of PostgreSQL: it ends its children, too.
             process.signal(Signal::QUIT);
             process.stop(Duration::from_secs(5));
             let _ = child.wait();
@@ -134,7 +162,8 @@ fn programs() -> Result<PathBuf> {
     let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let versions = fs::read_dir(VERSIONS).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let newest = versions.filter(|path| path.join("bin/initdb").exists()).max_by_key(version);
-    let newest = newest.context("PostgreSQL is not installed: run `stacks/local/install postgresql`")?;
+    let newest =
+        newest.context("PostgreSQL is not installed; install it with `stacks/local/install postgresql`")?;
     Ok(newest.join("bin"))
 }
 
@@ -149,7 +178,7 @@ fn as_system_user(program: &Path) -> Result<Command> {
     let user = format!("--reuid={SYSTEM_USER}");
     let group = format!("--regid={SYSTEM_USER}");
     let mut command = Command::new("setpriv");
-    // Where it may stand: the caller's directory may be closed to it.
+    // The system user may have no access to the caller's directory.
     command.args([&user, &group, "--clear-groups", "--"]).arg(program).current_dir("/");
     Ok(command)
 }
@@ -160,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_leaves_neither_process_nor_directory() {
-        let server = Server::start().await.unwrap();
+        let server = Postgres::start().await.unwrap();
         let (process, data) = (server.process.as_ref().unwrap().0, server.data.clone());
         assert!(process.is_alive());
         drop(server);

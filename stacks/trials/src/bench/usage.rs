@@ -1,0 +1,41 @@
+//! What a service uses of the machine.
+
+use anyhow::{Context as _, Result};
+use procfs::process::Process;
+
+/// The resources of one service since its start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usage {
+    /// Seconds of CPU, user and system.
+    pub(super) cpu_s: f64,
+    /// Context switches of all threads that still run.
+    pub(super) switches: u64,
+    /// The largest resident set so far, in MiB.
+    pub(super) peak_mib: f64,
+}
+
+impl Usage {
+    /// The resources of a process.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub(super) fn of(pid: i32) -> Result<Self> {
+        Self::read(pid).with_context(|| format!("cannot read /proc/{pid}: the service has ended"))
+    }
+
+    fn read(pid: i32) -> procfs::ProcResult<Self> {
+        let process = Process::new(pid)?;
+        let stat = process.stat()?;
+        let mut switches = 0;
+        // A thread may end before its status is read.
+        for status in process.tasks()?.filter_map(|task| task.ok()?.status().ok()) {
+            switches += status.voluntary_ctxt_switches.unwrap_or_default();
+            switches += status.nonvoluntary_ctxt_switches.unwrap_or_default();
+        }
+        Ok(Self {
+            cpu_s: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
+            switches,
+            peak_mib: process.status()?.vmhwm.unwrap_or_default() as f64 / 1024.0,
+        })
+    }
+}
