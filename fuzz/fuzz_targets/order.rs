@@ -1,4 +1,4 @@
-//! The body of `POST /create-order`: an order that payment takes, or a problem that blames the client.
+//! The body of `POST /create-order`: an order that payment accepts, or a problem of the client.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ fuzz_target!(|body: &[u8]| match Order::parse(body) {
             amount: order.total.to_string(),
             currency: order.total.currency(),
         };
-        assert_eq!(payment.flaws(), [], "the gateway takes what payment refuses");
+        assert_eq!(payment.flaws(), [], "the gateway accepts an order that payment refuses");
     }
     Err(problem) => {
         assert!(matches!(problem.status, 400 | 422), "{problem}");

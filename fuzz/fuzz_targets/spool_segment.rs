@@ -1,4 +1,4 @@
-//! A segment of the spool as a crash, a bad disk or anybody else has left it: what is found in it was written there.
+//! A segment of the spool after a crash or on a bad disk: each record that is read from it was written to it.
 
 #![no_main]
 
@@ -6,19 +6,19 @@ use libfuzzer_sys::fuzz_target;
 use telemetry::testing::{SpoolRecord, read_spool_records, write_spool_record};
 
 fuzz_target!(|bytes: &[u8]| {
-    whatever_it_is_records_and_rest_add_up(bytes);
+    records_and_rest_are_all_bytes(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
-        what_was_written_is_found_up_to_a_tear_and_around_damage(text);
+        records_are_read_up_to_a_tear_and_around_damage(text);
     }
 });
 
-fn whatever_it_is_records_and_rest_add_up(bytes: &[u8]) {
+fn records_and_rest_are_all_bytes(bytes: &[u8]) {
     let (records, lost) = read_spool_records(bytes);
     let (mut rest, mut skipped) = (bytes, 0);
     for record in records {
         // A record has one form: if its bytes are there, its checksum is right.
         let written = write_spool_record(record);
-        let at = rest.windows(written.len()).position(|window| window == written).expect("nobody wrote it");
+        let at = rest.windows(written.len()).position(|window| window == written).expect("a record that was not written");
         rest = &rest[at + written.len()..];
         skipped += at;
     }
@@ -26,7 +26,7 @@ fn whatever_it_is_records_and_rest_add_up(bytes: &[u8]) {
 }
 
 /// The lines of `text` are the payloads.
-fn what_was_written_is_found_up_to_a_tear_and_around_damage(text: &str) {
+fn records_are_read_up_to_a_tear_and_around_damage(text: &str) {
     let record =
         |(number, line): (u64, &'_ str)| -> (u64, u64, Vec<u8>) { (number, number << 40, line.into()) };
     let written: Vec<_> = (0..).zip(text.lines()).map(record).collect();

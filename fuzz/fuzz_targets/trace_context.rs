@@ -1,5 +1,4 @@
-//! The trace context that a stranger sends, `traceparent` and `tracestate` in a line each: continued, or a trace of
-//! its own, and never more than that.
+//! The trace context of a client, `traceparent` and `tracestate` in a line each: it is continued, or replaced by a new trace.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! The actor Consumer: takes deliveries from the broker into the inbox.
 //!
-//! Receives deliveries as a stream, over whatever connection there is, and [`StopConsuming`] when the service stops; sends
+//! Receives deliveries as a stream, over one link to the broker after the other, and [`StopConsuming`] at the end; sends
 //! [`SendDueEmails`] to the postman. Deliveries that have arrived together are handled together, one group at a time: events are
 //! acknowledged with one answer after their rows are committed, messages that can't be read are parked, and everything
 //! else is left with the broker, which delivers it again.

@@ -88,7 +88,7 @@ impl Office {
         (row.get(0), u32::try_from(row.get::<i64, _>(1)).unwrap(), row.get(2))
     }
 
-    /// The same, once its fate is written down: it is counted a moment before.
+    /// The same, once the outcome is recorded: the metric is incremented before.
     async fn settled_row(&self) -> (String, u32, String) {
         eventually("the fate of the only e-mail", async || {
             let row = self.row().await;
@@ -302,7 +302,7 @@ async fn an_inbox_locked_after_the_answer_makes_no_second_copy() {
 #[actix_rt::test]
 async fn two_claims_at_once_do_not_exceed_the_room_for_emails() {
     let (server, office) = slow_answers(400, Duration::from_millis(500)).await;
-    // Its own first look and this one are due in the same moment.
+    // The first claim of the postman and this one are due at once.
     office.postman(&server).try_send(SendDueEmails).unwrap();
     // What was claimed without room for it would wait for its lease, more than two minutes.
     office.until_sent(400).await;

@@ -13,7 +13,7 @@ use service::token::Token;
 use crate::decision::Rules;
 use crate::simulation::Simulation;
 
-/// Settles payments once each, and announces them on the broker.
+/// Settles each payment once, and announces it on the broker.
 #[derive(Parser, Clone, Debug)]
 #[command(version, about)]
 pub struct Config {

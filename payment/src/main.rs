@@ -1,4 +1,4 @@
-//! `payment` settles payments over HTTP, each once, and announces them on the broker.
+//! `payment` settles each payment once, over HTTP, and announces it on the broker.
 
 use std::process::ExitCode;
 

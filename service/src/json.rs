@@ -1,5 +1,5 @@
-//! Objects only. serde by itself reads a struct from an array, too, field by field, and then nobody can tell what
-//! its sender meant.
+//! JSON objects alone. serde reads a struct from an array, too, field by field, and an array of another order would be read
+//! as something else.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,8 +1,8 @@
-//! What every service of ours is made of, whatever it is for.
+//! The parts that all services have in common.
 //!
-//! A service reads its settings and waits for signals by [`lifecycle`], serves its routes by [`http`], answers errors by
-//! [`problem`], lets its callers in by [`token`], and reads their bodies by [`json`]. With the feature `amqp` it reaches
-//! a broker by [`amqp`]. [`simulation`] makes it slow or faulty on request, and [`crash`] ends it in fault tests.
+//! [`lifecycle`] reads settings and waits for signals, [`http`] serves routes, [`problem`] answers errors, [`token`] admits
+//! callers, and [`json`] reads their bodies. [`amqp`], with the feature of that name, keeps a connection to a broker.
+//! [`simulation`] makes a service slow or faulty on request, and [`crash`] ends it in fault tests.
 
 #[cfg(feature = "amqp")]
 pub mod amqp;

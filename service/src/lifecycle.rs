@@ -1,11 +1,11 @@
-//! The life of a service around its telemetry: settings before it, a signal to stop, telemetry last.
+//! The life of a service: it reads its settings, runs until a signal, finishes its work, and shuts down telemetry last.
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | asked to stop, and everything was finished |
-//! | 1 | an error, in one line on stderr |
+//! | 0 | stopped by a signal, all work was finished |
+//! | 1 | an error, which is one line on stderr |
 //! | 2 | a bad or missing setting |
-//! | 3 | asked to stop, and something was abandoned or left for the next start; a log line says what |
+//! | 3 | stopped by a signal, work was abandoned or left for the next start; a log line names it |
 
 use std::io;
 use std::process::ExitCode;
@@ -21,16 +21,15 @@ use telemetry::{Chain, Observability, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
 
-/// What could not be finished in time.
+/// The exit code for work that was abandoned.
 const ABANDONED: u8 = 3;
-/// Of an actor that is still there, to say that its own deadline has passed.
-const COURTESY: Duration = Duration::from_secs(1);
+/// Beyond the deadline, for the answer of an actor that keeps the same deadline.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Reads the settings of a service from `.env`, the environment and the command line, each over the one before.
 ///
-/// `check` looks at what a single value can't tell, and at secrets: clap would print those. A bad or missing
-/// value is reported with the name of its variable and ends the process with code 2, `--help` with code 0;
-/// nothing has been started by then.
+/// `check` checks values against each other, and secrets, which clap would print. A bad or missing value is reported with
+/// the name of its variable and ends the process with code 2, `--help` with code 0, before anything has been started.
 pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
@@ -38,7 +37,7 @@ pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
         match error {
             // The line itself may hold a secret.
             dotenvy::Error::LineParse(..) => eprintln!("error: .env has a line that is not KEY=value"),
-            error => eprintln!("error: can't read .env: {error}"),
+            error => eprintln!("error: cannot read .env: {error}"),
         }
         std::process::exit(2);
     }
@@ -52,7 +51,7 @@ pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
 /// A duration such as `500ms`, `10s` or `2m`; a value parser for settings.
 ///
 /// # Errors
-/// Says what was expected when `value` is none.
+/// When `value` is not a duration; the text has an example.
 pub fn duration(value: &str) -> Result<Duration, String> {
     humantime::parse_duration(value)
         .map_err(|error| format!("{error}: expected a duration such as 500ms or 10s"))
@@ -85,7 +84,7 @@ pub(crate) async fn run(server: Server, observer: &Observer, deadline: Duration)
     tokio::select! {
         failed = &mut server => {
             failed.map_err(io::Error::other)??;
-            return Err(io::Error::other("the server has ended by itself"));
+            return Err(io::Error::other("the server has ended without a signal"));
         }
         () = signals.next() => {}
     }
@@ -93,13 +92,13 @@ pub(crate) async fn run(server: Server, observer: &Observer, deadline: Duration)
     let now = Instant::now();
     let mut stopping = Stopping {
         signals,
-        // The rest is for telemetry: what was abandoned should be seen.
+        // The rest is for telemetry, which reports the work that was abandoned.
         work_until: now + deadline * 4 / 5,
         deadline: now + deadline,
         is_whole: true,
         log: observer.log().clone(),
     };
-    // Connections without a request may stay; who is only held on to has nothing to lose.
+    // A connection without a request loses nothing when the process ends.
     let _ = stopping.in_time(handle.stop(true)).await;
     if observer.active_requests() > 0 {
         stopping.abandon("requests were still in flight; their outcome is not known to their clients");
@@ -107,7 +106,7 @@ pub(crate) async fn run(server: Server, observer: &Observer, deadline: Duration)
     Ok(stopping)
 }
 
-/// A service on its way out: the time that is left, and whether all was finished so far.
+/// A service that is stopping: the time that is left, and whether all work was finished so far.
 pub struct Stopping {
     signals: Signals,
     work_until: Instant,
@@ -117,24 +116,23 @@ pub struct Stopping {
 }
 
 impl Stopping {
-    /// Waits for `work` while there is time; else it is abandoned, and `consequence` is logged.
+    /// Waits for `work` while there is time; then it is abandoned, and `consequence` is logged.
     pub async fn finish(&mut self, work: impl Future, consequence: &'static str) {
         if self.in_time(work).await.is_none() {
             self.abandon(consequence);
         }
     }
 
-    /// Something was not finished: logs it, and makes the exit code tell.
+    /// Logs that work was not finished, and makes the exit code 3.
     pub fn abandon(&mut self, consequence: &'static str) {
         self.is_whole = false;
         slog::warn!(self.log, "{}", consequence);
     }
 
-    /// The last act of a service: lets spans and log lines leave while there is time. Answers with the exit code.
-    ///
-    /// What a dead receiver keeps from leaving is lost to it, but must not keep the service from stopping.
+    /// Delivers spans and log lines while there is time, and returns the exit code. A receiver that does not answer does not
+    /// keep the service from stopping.
     pub async fn shut_down(mut self, observability: &Addr<Observability>) -> ExitCode {
-        self.work_until = self.deadline + COURTESY;
+        self.work_until = self.deadline + GRACE;
         let have_left = self.in_time(observability.send(Shutdown { deadline: self.deadline })).await;
         if self.is_whole && matches!(have_left, Some(Ok(true))) {
             ExitCode::SUCCESS
@@ -155,7 +153,7 @@ impl Stopping {
     }
 }
 
-/// How a service ends: with its exit code, or its error in one line on stderr and code 1.
+/// The exit code of a service that has ended; an error is written to stderr, in one line, and has code 1.
 pub fn report<E: AsRef<dyn std::error::Error + Send + Sync>>(ended: Result<ExitCode, E>) -> ExitCode {
     match ended {
         Ok(code) => code,

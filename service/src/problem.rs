@@ -1,5 +1,4 @@
-//! Errors for HTTP clients: problem documents (RFC 9457) that carry the trace id, so that a complaint
-//! leads straight to its trace.
+//! Errors for HTTP clients: problem documents (RFC 9457) with the trace id, so that a report of a user leads to its trace.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,16 +21,16 @@ pub struct Problem {
     /// A path that names the kind of problem, such as `/problems/validation`.
     #[serde(rename = "type")]
     pub kind: Cow<'static, str>,
-    /// The kind of problem in words; the same for every occurrence.
+    /// The kind of problem in words, the same for each occurrence.
     pub title: Cow<'static, str>,
     /// The HTTP status, repeated.
     pub status: u16,
-    /// What happened this time, and what to do about it.
+    /// The occurrence, and the action that helps.
     pub detail: Cow<'static, str>,
     /// The trace of the request: 32 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
-    /// What is wrong with each field of the request body.
+    /// The errors of fields of the request body.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
     #[serde(skip)]
@@ -40,14 +39,14 @@ pub struct Problem {
     headers: Vec<(actix_web::http::header::HeaderName, String)>,
 }
 
-/// What is wrong with one field.
+/// The error of one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
-    /// Where: a JSON Pointer (RFC 6901) into the body.
+    /// A JSON Pointer (RFC 6901) into the body.
     pub pointer: String,
-    /// What, for programs.
+    /// The error for programs.
     pub code: Cow<'static, str>,
-    /// What, for people.
+    /// The error for people.
     pub detail: Cow<'static, str>,
 }
 
@@ -71,12 +70,12 @@ impl Problem {
         }
     }
 
-    /// 404: nothing lives at this path.
+    /// 404: there is no resource at this path.
     pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
     }
 
-    /// 405, with the methods that the path does have.
+    /// 405, with the methods of the path.
     pub fn method_not_allowed(allowed: &str) -> Self {
         let detail = format!("This path answers {allowed}.");
         let problem =
@@ -105,7 +104,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "malformed-json", "Malformed JSON", detail)
     }
 
-    /// 422: JSON, but not what was expected; every field that is wrong is named.
+    /// 422: JSON with other contents than expected; every field that is wrong is named.
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [one] if one.pointer.is_empty() => format!("The body {}.", one.detail),
@@ -117,26 +116,26 @@ impl Problem {
         Self { errors, ..problem }
     }
 
-    /// 401: the bearer token is missing or wrong; both look the same.
+    /// 401: the bearer token is missing or wrong; the response is the same.
     pub fn unauthorized() -> Self {
         let detail = "A valid bearer token is needed.";
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail);
         Self { headers: vec![(WWW_AUTHENTICATE, "Bearer".to_owned())], ..problem }
     }
 
-    /// 503: a part that is needed does not answer; nothing was done.
+    /// 503: a part of the service is not available; nothing was done.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable", detail)
             .retry_after(1)
     }
 
-    /// 500: a bug; the log has the details, the client gets the trace id.
+    /// 500: a bug; the log has the cause, the client gets the trace id.
     pub fn internal() -> Self {
-        let detail = "This is our fault. The trace id leads us to the cause.";
+        let detail = "This is an error of the service. The trace id leads us to the cause.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
     }
 
-    /// Closes the connection after the answer: what is still to come on it can't be trusted.
+    /// Closes the connection after the response, because the rest of the request can't be read.
     #[must_use]
     pub fn closing(mut self) -> Self {
         self.closes = true;
@@ -168,7 +167,7 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status_code());
         response.content_type(PROBLEM_JSON).insert_header((CACHE_CONTROL, "no-store"));
         if self.closes {
-            // The header alone would not do it: actix writes its own.
+            // The header alone has no effect: actix writes its own.
             response.force_close();
         }
         for header in &self.headers {
@@ -178,7 +177,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// For an internal interface, where one message about the first error is enough.
+/// For interfaces between programs, where the first error is enough.
 impl From<serde_json::Error> for Problem {
     fn from(error: serde_json::Error) -> Self {
         if !error.is_data() {
@@ -187,7 +186,7 @@ impl From<serde_json::Error> for Problem {
         Self::validation(vec![FieldError {
             pointer: String::new(),
             code: "shape".into(),
-            // Not its text, which quotes what was sent: that may be personal.
+            // Without the text of the error, which quotes the body: that may be personal data.
             detail: format!(
                 "does not have the expected shape at line {}, column {}",
                 error.line(),
@@ -203,7 +202,7 @@ mod tests {
     use super::*;
 
     #[actix_rt::test]
-    async fn it_is_a_document_of_rfc_9457() {
+    async fn a_problem_is_a_document_of_rfc_9457() {
         let field =
             FieldError { pointer: "/currency".into(), code: "unknown".into(), detail: "is bad".into() };
         let response = Problem::validation(vec![field]).retry_after(3).error_response();

@@ -1,5 +1,5 @@
-//! `GET|PUT /simulation`: how a service that runs can be made slow or faulty, as far as payment and the mailer have
-//! it in common. What is set is lost at a restart: then, and for every field that a body leaves out, the settings count.
+//! `GET|PUT /simulation`: makes a running service slow or faulty. The settings give the values at the start, and those of
+//! each field that a body leaves out.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -21,29 +21,29 @@ use crate::token::Authorized;
 /// The path, with the bearer token of the service.
 pub const SIMULATION: &str = "/simulation";
 
-/// Clients wait, and claims are held, for as long as a latency lasts.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The longest latency: clients wait, and claims are held, for as long.
+const MAX_LATENCY: Duration = Duration::from_secs(60);
 
-/// A body has a field for each knob.
-const BODY_LIMIT: usize = 4 * 1024;
+/// Bytes of a body, which has a field for each knob.
+const MAX_BODY: usize = 4 * 1024;
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How the knobs of the simulation stand.
+/// Read the knobs of the simulation.
 #[derive(Message)]
 #[rtype(result = "K")]
 pub struct ReadSimulation<K: 'static>(pub PhantomData<K>);
 
-/// Turns the knobs, until the service stops; answers how they stand then.
+/// Set the knobs until the service stops; returns them.
 #[derive(Message)]
 #[rtype(result = "K")]
 pub struct ChangeSimulation<K: 'static>(pub K);
 
-/// What can be simulated in one service.
+/// The knobs of one service.
 pub trait Knobs: Clone + Serialize + Send + Sync + 'static {
     /// A body of `PUT`: every knob may be left out.
     type Wanted: DeserializeOwned;
 
-    /// The knobs that are wanted; those of the settings, `start`, where they are left out.
+    /// The wanted knobs, with those of `start` where they are left out.
     fn read(wanted: &Self::Wanted, start: &Self, reader: &mut Reader) -> Self;
 }
 
@@ -83,7 +83,7 @@ where
     A::Context: ToEnvelope<A, Traced<ChangeSimulation<K>>>,
     K: Knobs,
 {
-    let body = read_json(&request, payload, BODY_LIMIT, BODY_DEADLINE).await?;
+    let body = read_json(&request, payload, MAX_BODY, BODY_DEADLINE).await?;
     let Object(wanted): Object<K::Wanted> = serde_json::from_slice(&body)?;
     let mut reader = Reader::default();
     let knobs = K::read(&wanted, &start, &mut reader);
@@ -92,10 +92,10 @@ where
 }
 
 fn gone(_: MailboxError) -> Problem {
-    Problem::unavailable("The simulation can't be reached: restart the service.")
+    Problem::unavailable("The simulation is not available. Restart the service.")
 }
 
-/// Reads the fields of a body over those of the settings, and notes what is wrong with them.
+/// Reads the fields of a body over those of the settings, and collects their errors.
 #[derive(Default)]
 pub struct Reader(Vec<FieldError>);
 
@@ -103,7 +103,7 @@ impl Reader {
     /// `/latency`: a duration of at most a minute.
     pub fn latency(&mut self, wanted: Option<&str>, start: Duration) -> Duration {
         let Some(text) = wanted else { return start };
-        let latency = duration(text).ok().filter(|latency| *latency <= LONGEST);
+        let latency = duration(text).ok().filter(|latency| *latency <= MAX_LATENCY);
         latency.unwrap_or_else(|| {
             self.note("/latency", "must be a duration such as 500ms or 2s, at most 1m");
             start
@@ -119,10 +119,10 @@ impl Reader {
         share
     }
 
-    /// What was read.
+    /// The knobs that were read.
     ///
     /// # Errors
-    /// Names every field that is not acceptable.
+    /// Names every field that is not valid.
     pub fn finish<T>(self, read: T) -> Result<T, Problem> {
         if self.0.is_empty() { Ok(read) } else { Err(Problem::validation(self.0)) }
     }
@@ -132,7 +132,7 @@ impl Reader {
     }
 }
 
-/// Writes a duration the way that it is read.
+/// Serialises a duration in the form in which it is read.
 ///
 /// # Errors
 /// Those of the serializer.
@@ -140,12 +140,12 @@ pub fn in_words<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::
     serializer.collect_str(&humantime::format_duration(*duration))
 }
 
-/// Whether something happens this time whose share of all times is `share`.
+/// True with the probability `share`.
 pub fn happens(share: f64) -> bool {
     unit_interval(Uuid::new_v4()) < share
 }
 
-/// A number in [0, 1) by the random bits of an id: they are the low ones in every version of UUID.
+/// A number in [0, 1) from the random bits of an id, which are the low ones in every version of UUID.
 pub fn unit_interval(id: Uuid) -> f64 {
     let low = u32::try_from(id.as_u128() & u128::from(u32::MAX)).unwrap_or(u32::MAX);
     f64::from(low) / (f64::from(u32::MAX) + 1.0)
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_what_the_settings_say() {
+    fn a_field_that_is_left_out_has_the_value_of_the_settings() {
         let mut reader = Reader::default();
         assert_eq!(reader.latency(None, Duration::from_secs(3)), Duration::from_secs(3));
         assert_eq!(reader.latency(Some("20ms"), Duration::ZERO), Duration::from_millis(20));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_named_at_once() {
+    fn all_wrong_fields_are_named_at_once() {
         let mut reader = Reader::default();
         for latency in ["", "5", "soon", "-1s", "61s"] {
             reader.latency(Some(latency), Duration::ZERO);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_happens_about_as_often_as_it_says() {
+    fn a_share_is_about_the_frequency_of_true() {
         let happened = (0..2000).filter(|_| happens(0.3)).count();
         assert!((450..750).contains(&happened), "{happened} of 2000 at 0.3");
         assert!((0..2000).all(|_| happens(1.0) && !happens(0.0)));

@@ -1,4 +1,4 @@
-//! The bearer token: who may call, compared in constant time.
+//! Bearer tokens, compared in constant time.
 
 use std::collections::HashSet;
 use std::future::{Ready, ready};
@@ -12,11 +12,11 @@ use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
 
-/// Shorter tokens can be guessed.
-const SHORTEST: usize = 16;
-/// Besides the words that everybody tries.
-const LEAST_VARIETY: usize = 8;
-const TRIED_FIRST: [&str; 12] = [
+/// Characters of a token; a shorter one can be guessed.
+const MIN_LENGTH: usize = 16;
+/// Different characters of a token, not counting those of common words.
+const MIN_VARIETY: usize = 8;
+const COMMON_WORDS: [&str; 12] = [
     "0123456789",
     "1234567890",
     "123456789",
@@ -31,24 +31,24 @@ const TRIED_FIRST: [&str; 12] = [
     "token",
 ];
 
-/// The expected token, in app data. Digests are compared: they have one length, whatever was sent.
+/// The digest of the expected token, for the app data. Digests are compared, because they all have one length.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
 impl Token {
-    /// The token that callers must bear.
+    /// The token that callers must send.
     pub fn new(token: &SecretString) -> Self {
         Self(Sha256::digest(token.expose_secret()).into())
     }
 
-    /// Refuses a token that can be guessed; `variable` is where it was set.
+    /// Refuses a token that can be guessed; `variable` is its setting.
     ///
     /// # Errors
-    /// Names the variable and says what to do.
+    /// When it can be guessed; the text names the setting and the remedy.
     pub fn check(variable: &str, token: &SecretString) -> Result<(), String> {
         let hint = "`openssl rand -hex 32` makes good ones";
-        if token.expose_secret().len() < SHORTEST {
-            return Err(format!("{variable} must have at least {SHORTEST} characters; {hint}"));
+        if token.expose_secret().len() < MIN_LENGTH {
+            return Err(format!("{variable} must have at least {MIN_LENGTH} characters; {hint}"));
         }
         if is_guessable(token.expose_secret()) {
             return Err(format!("{variable} can be guessed; {hint}"));
@@ -62,14 +62,14 @@ impl Token {
     }
 }
 
-/// Whether little is left of it without the words that everybody tries.
+/// Whether a token has too few characters left without its common words.
 fn is_guessable(token: &str) -> bool {
     let token = token.to_ascii_lowercase();
-    let rest = TRIED_FIRST.iter().fold(token, |rest, word| rest.replace(word, ""));
-    rest.chars().collect::<HashSet<_>>().len() < LEAST_VARIETY
+    let rest = COMMON_WORDS.iter().fold(token, |rest, word| rest.replace(word, ""));
+    rest.chars().collect::<HashSet<_>>().len() < MIN_VARIETY
 }
 
-/// An extractor: the request bears the token.
+/// An extractor: the request has the token in its `Authorization` header.
 pub struct Authorized;
 
 impl FromRequest for Authorized {
@@ -79,7 +79,7 @@ impl FromRequest for Authorized {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let mut headers = request.headers().get_all(AUTHORIZATION);
         let sent = headers.next().and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        // Of two headers nobody knows which one is meant.
+        // Two headers are ambiguous.
         let sent = sent.filter(|_| headers.next().is_none());
         let expected = request.app_data::<web::Data<Token>>();
         ready(match (expected, sent) {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_token_is_taken() {
+    fn a_random_token_is_accepted() {
         for good in
             ["9f86d081884c7d659a2feaa0c55ad015", "c2VjcmV0IHRoYXQgaXMgbG9uZw", "correct horse battery staple"]
         {

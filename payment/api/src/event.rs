@@ -1,4 +1,4 @@
-//! What payment announces: JSON in the envelope of CloudEvents 1.0, structured mode.
+//! The events of payment: JSON in the envelope of CloudEvents 1.0, structured mode.
 
 use std::ops::RangeInclusive;
 
@@ -20,13 +20,13 @@ pub const SOURCE: &str = "/payment-service";
 /// The `specversion` of every event of payment.
 pub const SPECVERSION: &str = "1.0";
 
-/// Bytes that an event may have; payment takes no order that would make a larger one.
-pub const LARGEST: usize = 256 * 1024;
+/// Bytes of an event; payment accepts no order that would make a larger one.
+pub const MAX_SIZE: usize = 256 * 1024;
 
 /// The times that can be written as a date: from 1970 to 9999, in seconds since the Unix epoch.
 const DATES: RangeInclusive<i64> = 0..=253_402_300_799;
 
-/// A settled payment, for everyone who wants to know.
+/// The event of a settled payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentEvent {
     /// The version of CloudEvents: [`SPECVERSION`].
@@ -82,25 +82,25 @@ impl From<Outcome> for Kind {
 pub struct PaymentSettled {
     /// The order.
     pub order_id: Uuid,
-    /// Who pays.
+    /// The customer who pays.
     #[serde(deserialize_with = "object")]
     pub customer: Customer,
-    /// What for.
+    /// The items that are paid for.
     #[serde(deserialize_with = "objects")]
     pub items: Vec<Item>,
-    /// How much: a decimal string.
+    /// The amount, a decimal string.
     pub amount: String,
-    /// Of what.
+    /// The currency of the amount.
     pub currency: Currency,
     /// Why it was declined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Why a message is no event of payment; without a word of what is in it, for that may be personal.
+/// Why a message is not an event of payment; without its contents, which may be personal data.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It has more than [`LARGEST`] bytes.
+    /// It has more than [`MAX_SIZE`] bytes.
     #[error("larger than any event of payment")]
     TooLarge,
     /// It is not JSON.
@@ -112,13 +112,13 @@ pub enum Unreadable {
     /// It is of another version of the envelope, or of another source.
     #[error("not an event of payment: {0} is not {1}")]
     Foreign(&'static str, &'static str),
-    /// The message has none or another id, and what is unique about it can't be told.
+    /// The `message_id` is missing or not the id of the event, so that a repeated delivery could not be recognised.
     #[error("the message_id is not the id of the event")]
     Id,
-    /// No calendar has this time.
+    /// The time has no calendar date of four digits.
     #[error("the time is before 1970 or after 9999")]
     Time,
-    /// A value is not one that the contract allows.
+    /// A value breaks a rule of the contract.
     #[error("not what the contract allows: {} {}", .0.pointer, .0.reason)]
     Flaw(Flaw),
 }
@@ -127,9 +127,9 @@ impl PaymentEvent {
     /// Reads the event in a message with this `message_id`.
     ///
     /// # Errors
-    /// When it is not one that payment may have sent.
+    /// When payment can't have sent it.
     pub fn read(message: &[u8], message_id: Option<&str>) -> Result<Self, Unreadable> {
-        if message.len() > LARGEST {
+        if message.len() > MAX_SIZE {
             return Err(Unreadable::TooLarge);
         }
         let Object(event) = serde_json::from_slice::<Object<Self>>(message).map_err(|error| {
@@ -158,7 +158,7 @@ impl PaymentEvent {
 }
 
 impl PaymentSettled {
-    /// What is wrong with it first; the pointer begins at the event.
+    /// The first flaw; its pointer begins at the event.
     fn flaw(&self) -> Option<Flaw> {
         let mut flaws = EVENT.flaws(&self.customer, &self.items, &self.amount, self.currency);
         if self.reason.as_deref().is_some_and(|reason| !is_line(reason)) {
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_that_is_new_to_a_reader_is_none_of_its_business() {
+    fn an_unknown_field_is_ignored() {
         let event = serde_json::json!({
             "specversion": "1.0", "id": Uuid::nil(), "source": SOURCE, "type": "payment.succeeded",
             "time": "2026-01-02T03:04:05Z", "subject": "new",

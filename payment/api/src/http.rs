@@ -14,9 +14,9 @@ pub const PROCESS_PAYMENT: &str = "/process-payment";
 /// `GET`: a payment by its order id, as a route template.
 pub const PAYMENT: &str = "/payments/{order_id}";
 
-/// The header that makes a settlement repeatable: same key, same answer, one payment.
+/// The header that makes a settlement repeatable: the same key has the same response and one payment.
 ///
-/// Required here; the gateway derives it, so that its own retry can't charge twice.
+/// Required here; the gateway derives it, so that its retries can't charge twice.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Characters of an [`IDEMPOTENCY_KEY`].
@@ -28,20 +28,20 @@ pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 pub struct NewPayment {
     /// The order to pay; an answer that repeats an earlier one has that one's order id.
     pub order_id: Uuid,
-    /// Who pays.
+    /// The customer who pays.
     #[serde(deserialize_with = "object")]
     pub customer: Customer,
-    /// What for.
+    /// The items that are paid for.
     #[serde(deserialize_with = "objects")]
     pub items: Vec<Item>,
-    /// How much: a decimal string.
+    /// The amount, a decimal string.
     pub amount: String,
-    /// Of what.
+    /// The currency of the amount.
     pub currency: Currency,
 }
 
 impl NewPayment {
-    /// What is wrong with it beyond its types.
+    /// The values that break a rule of the contract.
     pub fn flaws(&self) -> Vec<Flaw> {
         REQUEST.flaws(&self.customer, &self.items, &self.amount, self.currency)
     }
@@ -53,14 +53,14 @@ impl NewPayment {
 pub struct Payment {
     /// The order that it is for.
     pub order_id: Uuid,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
     /// Why it was declined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How much: a decimal string.
+    /// The amount, a decimal string.
     pub amount: String,
-    /// Of what.
+    /// The currency of the amount.
     pub currency: Currency,
     /// When it was settled.
     #[serde(with = "time::serde::rfc3339")]
@@ -72,13 +72,13 @@ pub struct Payment {
     pub event: EventState,
 }
 
-/// How a payment ended.
+/// The outcome of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The money is ours.
+    /// The customer was charged.
     Succeeded,
-    /// It is not, and asking again won't change that.
+    /// The customer was not charged, and another attempt ends the same way.
     Declined,
 }
 
@@ -92,12 +92,12 @@ impl Outcome {
     }
 }
 
-/// Where the event of a payment is.
+/// The state of the event of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventState {
-    /// In the outbox.
+    /// It is in the outbox.
     Pending,
-    /// With the broker.
+    /// The broker has confirmed it.
     Published,
 }

@@ -1,7 +1,7 @@
 //! The contract of payment: what others may send to it, and what it sends to others. No I/O, no runtime, no framework.
 //!
-//! JSON with camelCase names. Amounts are decimal strings, never floats: `"99.99"`. Events wear the names of
-//! CloudEvents. Changes are additive; what has to go gets a new routing key.
+//! JSON with camelCase names. Amounts are decimal strings, never floats: `"99.99"`. Events have the fields of CloudEvents.
+//! Changes are additive; an incompatible event gets a new routing key.
 
 pub mod event;
 pub mod http;
@@ -18,10 +18,10 @@ pub use rules::{Flaw, MAX_ITEMS, MAX_SKU, NotAnSku, check_sku};
 
 use serde::{Deserialize, Serialize};
 
-/// Who pays.
+/// A customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
-    /// Where the receipt goes.
+    /// The address of the receipt.
     pub email: Email,
 }
 
@@ -31,8 +31,8 @@ pub struct Customer {
 pub struct Item {
     /// The article.
     pub sku: String,
-    /// How many of it.
+    /// The number of pieces.
     pub quantity: u32,
-    /// Price of one, as a decimal string.
+    /// The price of one piece, a decimal string.
     pub unit_price: String,
 }

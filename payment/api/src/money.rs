@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The currencies that are taken (ISO 4217).
+/// The currencies that are accepted (ISO 4217).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "the codes of ISO 4217 are their own documentation")]
@@ -66,11 +66,11 @@ pub struct Money {
     currency: Currency,
 }
 
-/// Why something is not an amount.
+/// Why a text or a number is not an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Not one of [`Currency::ALL`].
-    #[error("is not a currency that is taken")]
+    #[error("is not a currency that is accepted")]
     UnknownCurrency,
     /// Not digits, optionally with a point and more digits.
     #[error("must be a decimal string such as \"49.99\"")]
@@ -105,7 +105,7 @@ impl Money {
     /// Reads a decimal string: `"49.99"`, `"50"`. No sign, no exponent, no blanks, ASCII digits only.
     ///
     /// # Errors
-    /// When `text` is none, or not an amount of `currency`.
+    /// When `text` is not a decimal string, or not an amount of `currency`.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_says_why() {
+    fn a_text_that_is_not_an_amount_has_its_reason() {
         for (text, currency, error) in [
             ("", Currency::Usd, MoneyError::NotDecimal),
             ("-1", Currency::Usd, MoneyError::NotDecimal),

@@ -8,16 +8,16 @@
 /// Topic exchange; the routing key of an event is its type.
 pub const EXCHANGE: &str = "checkout";
 
-/// What no queue is bound for ends up behind this exchange, in the queue of the same name.
+/// The alternate exchange, and the queue of the same name behind it: messages that no queue is bound for.
 pub const UNROUTED: &str = "checkout.unrouted";
 
 /// The mailer's queue.
 pub const MAILER_QUEUE: &str = "mailer.payments";
 
-/// What the mailer is told about.
+/// The routing keys that the mailer receives.
 pub const MAILER_BINDING: &str = "payment.*";
 
-/// What the mailer can't read, with its original bytes.
+/// Messages that the mailer can't read, with their original bytes.
 pub const PARKING_QUEUE: &str = "mailer.parking";
 
 /// All of it, in RabbitMQ's format of definitions. Publisher and consumer both declare it, so that neither waits for the

@@ -28,17 +28,17 @@ const MAX_FRAME: u32 = 16 * 1024;
 /// Why there is no link to the broker.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The URL is not one of AMQP. Neither it nor what lapin says is repeated here: both hold a password.
+    /// The URL is not one of AMQP. The text repeats neither it nor the error of lapin: both have a password in them.
     #[error("AMQP_URL is not a URL such as amqp://user:password@localhost:5672/%2f")]
     Url,
-    /// The topology is not a text of definitions.
+    /// The topology is not valid JSON of definitions.
     #[error("the AMQP topology can't be read")]
     Definitions(#[from] serde_json::Error),
     /// TLS is asked for, and can't be set up.
     #[error("AMQP_URL asks for TLS")]
     Tls(#[source] telemetry::Error),
     /// The thread for connections could not be started.
-    #[error("can't start the thread for AMQP connections")]
+    #[error("cannot start the thread for AMQP connections")]
     Runtime(#[source] std::io::Error),
     /// The broker did not answer in time.
     #[error("the broker did not answer within {} s", .0.as_secs())]
@@ -64,11 +64,11 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Checks the URL, `amqp://…` or `amqps://…`, reads the topology, [`Definitions`] in JSON, and starts the thread;
+    /// Parses the URL, `amqp://…` or `amqps://…`, and the topology, RabbitMQ's definitions in JSON, and starts the thread;
     /// connects to nothing yet.
     ///
     /// # Errors
-    /// When the URL is not one of AMQP, or there is no certificate to trust for TLS.
+    /// When the URL or the topology is not valid, or no certificate is trusted for TLS.
     pub fn new(url: &str, definitions: &str) -> Result<Self, BrokerError> {
         let uri: AMQPUri = url.parse().map_err(|_| BrokerError::Url)?;
         let definitions = Arc::new(serde_json::from_str(definitions)?);
@@ -121,7 +121,7 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Waiting for its tasks is not possible on an arbiter, and links have been closed by now.
+            // An arbiter can't wait for its tasks, and links have been closed by now.
             runtime.shutdown_background();
         }
     }

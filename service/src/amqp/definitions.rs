@@ -6,7 +6,7 @@ use lapin::{Channel, ExchangeKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// A topology, as `rabbitmqctl import_definitions` would read it; all queues are durable.
+/// A topology, as `rabbitmqctl import_definitions` reads it.
 #[derive(Deserialize)]
 pub(super) struct Definitions {
     exchanges: Vec<Exchange>,
@@ -74,8 +74,7 @@ fn table(arguments: &Map<String, Value>) -> FieldTable {
         let value = match value {
             Value::Bool(flag) => AMQPValue::Boolean(*flag),
             Value::String(text) => AMQPValue::LongString(text.as_str().into()),
-            // The smallest type, as in all declarations so far: RabbitMQ compares arguments with those of a queue that
-            // exists.
+            // The smallest type: RabbitMQ compares the arguments with those of the queue that exists.
             Value::Number(number) => match number.as_i64() {
                 Some(number) => {
                     i32::try_from(number).map_or(AMQPValue::LongLongInt(number), AMQPValue::LongInt)

@@ -1,12 +1,12 @@
-//! Moving a message from the queue where it was stranded to where it belongs: published again first, then
-//! acknowledged, so that it is in two places for a moment and never in none.
+//! Moving a message from one queue to another: it is published first and acknowledged then, so that it is in two queues for
+//! a short time and never in none.
 
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicPublishOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Error};
 
-/// What the broker adds to a dead letter; a message that goes back is as its sender made it.
+/// Prefixes of the headers that the broker adds to a dead letter; a message is moved without them.
 const ADDED: [&str; 5] =
     ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"];
 
@@ -21,13 +21,13 @@ pub enum RedriveError {
     Unconfirmed,
 }
 
-/// Publishes `delivery` to `exchange` with this routing key, and takes it off its queue once that is confirmed.
+/// Publishes `delivery` to `exchange` with this routing key, and removes it from its queue once that is confirmed.
 ///
 /// `channel` must be the one that it was delivered on, in confirm mode. One message at a time: lapin can mix up the
 /// returns of publishes that overlap.
 ///
 /// # Errors
-/// When the broker refuses, or knows no queue for it. Without an answer this waits: give it a deadline.
+/// When the broker refuses the message or has no queue for it. Without an answer this waits: give it a deadline.
 pub async fn redrive(
     channel: &Channel,
     delivery: &Delivery,

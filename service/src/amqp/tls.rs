@@ -1,5 +1,5 @@
-//! TLS beneath AMQP. lapin has TLS of its own, with forty crates for key stores that nobody asks for here, and
-//! without them it would speak plain text to the port of an `amqps://` URL.
+//! TLS beneath AMQP. The TLS of lapin needs forty crates for key stores that we do not use, and without it lapin would
+//! send plain text to the port of an `amqps://` URL.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// Dials with TLS, and checks that the certificate is for the host of the URL.
+/// Connects with TLS, and checks that the certificate is for the host of the URL.
 pub(crate) async fn connect(
     uri: AMQPUri,
     properties: ConnectionProperties,
@@ -29,13 +29,13 @@ pub(crate) async fn connect(
     let host = ServerName::try_from(host).map_err(io::Error::other)?;
     let tokio = Tokio::current();
     let tls = Tls { tokio: tokio.clone(), connector: config.into(), host };
-    // As far as lapin knows, the stream is an ordinary one.
+    // For lapin the stream is an ordinary one.
     let uri = AMQPUri { scheme: AMQPScheme::AMQP, ..uri };
     let runtime = Runtime::new(RuntimeParts::new(tokio, tls));
     Connection::connect_uri_with_runtime(uri, properties, runtime).await
 }
 
-/// tokio, but for its streams.
+/// The runtime of tokio, with streams that are encrypted.
 #[derive(Clone)]
 struct Tls {
     tokio: Tokio,

@@ -13,15 +13,15 @@ use crate::problem::Problem;
 /// Reads a body of at most `limit` bytes; empty where there is none.
 ///
 /// # Errors
-/// 413 when it is too large, 415 when it is not declared as plain JSON, 400 when it breaks off, 408 when it
-/// has not arrived whole by the deadline, 417 when the client expects what HTTP does not know.
+/// 413 when it is too large, 415 when it is not declared as plain JSON, 400 when it is incomplete, 408 when it has not
+/// arrived by the deadline, 417 for an unknown expectation.
 pub async fn read_json(
     request: &HttpRequest,
     payload: web::Payload,
     limit: usize,
     deadline: Duration,
 ) -> Result<Vec<u8>, Problem> {
-    // actix-web waits for a body as long as its client likes.
+    // actix-web waits for a body without a limit.
     timeout(deadline, read(request, payload, limit)).await.unwrap_or_else(|_| Err(too_slow(deadline)))
 }
 
@@ -78,7 +78,8 @@ fn too_slow(deadline: Duration) -> Problem {
 }
 
 fn unknown_expectation() -> Problem {
-    let detail = "The only expectation that is known is 100-continue. Send the request without the header.";
+    let detail =
+        "The only expectation that is supported is 100-continue. Send the request without the header.";
     Problem::new(StatusCode::EXPECTATION_FAILED, "expectation-failed", "Expectation failed", detail).closing()
 }
 
@@ -87,6 +88,6 @@ fn incomplete() -> Problem {
         StatusCode::BAD_REQUEST,
         "bad-framing",
         "Body incomplete",
-        "The body broke off or was badly framed. Send it again.",
+        "The body was incomplete or badly framed. Repeat the request.",
     )
 }

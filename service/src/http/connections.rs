@@ -1,5 +1,5 @@
-//! Connections that are held on to. actix-web has a timer for the first head of a connection and one for the
-//! silence between requests, and none for a second head that never ends or for answers that are never read.
+//! An end to idle connections. actix-web has a timer for the first head of a connection and one for the pause between
+//! requests, and none for a second head that never ends or for responses that are never read.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -14,10 +14,10 @@ use socket2::SockRef;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// For how long a connection may have no request at work: actix's keep-alive, and as much again for a head.
-const LONGEST_IDLE: Duration = Duration::from_secs(10);
+/// The longest time without a request in progress: actix's keep-alive, and the same again for a head.
+const MAX_IDLE: Duration = Duration::from_secs(10);
 
-/// What is known about one connection; lives as long as it.
+/// The watch over one connection, as long as it is open.
 struct Connection {
     work: Rc<Work>,
     watchdog: JoinHandle<()>,
@@ -35,21 +35,21 @@ struct Work {
 }
 
 impl Work {
-    /// When it will have been idle for too long, if nothing comes.
+    /// When the connection will have been idle for too long without another request.
     fn deadline(&self) -> Instant {
         let idle_since = if self.requests.get() > 0 { Instant::now() } else { self.last_end.get() };
-        idle_since + LONGEST_IDLE
+        idle_since + MAX_IDLE
     }
 }
 
-/// Cuts the connection off when no request has been at work on it for ten seconds; for `HttpServer::on_connect`.
+/// Closes the connection when no request has been in progress on it for ten seconds; for `HttpServer::on_connect`.
 ///
-/// That ends a head that does not, also when it arrives byte by byte, and a client that does not read its answers.
+/// That ends a head that arrives byte by byte, and a client that does not read its responses.
 pub(super) fn guard_connection(stream: &dyn Any, data: &mut Extensions) {
     let Some(stream) = stream.downcast_ref::<rt::net::TcpStream>() else { return };
-    // Else the kernel would keep what is still to be sent, and try for as long as the peer has no room for it.
-    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(LONGEST_IDLE));
-    // Without a descriptor to spare there is no guard; actix's own timers are left.
+    // The kernel would otherwise keep unsent data for as long as the peer has no room for it.
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(MAX_IDLE));
+    // Without a free descriptor there is no watch; the timers of actix remain.
     let Ok(descriptor) = stream.as_fd().try_clone_to_owned() else { return };
     let work = Rc::new(Work { requests: Cell::new(0), last_end: Cell::new(Instant::now()) });
     let watchdog = rt::spawn(watch(work.clone(), descriptor.into()));
@@ -60,7 +60,7 @@ async fn watch(work: Rc<Work>, stream: TcpStream) {
     loop {
         let deadline = work.deadline();
         if deadline <= Instant::now() {
-            // It may be gone already, and that is what is wanted.
+            // An error means that it is closed already.
             let _ = stream.shutdown(Shutdown::Both);
             return;
         }
@@ -68,7 +68,7 @@ async fn watch(work: Rc<Work>, stream: TcpStream) {
     }
 }
 
-/// A request at work on its connection, until it is dropped.
+/// A request in progress on its connection, until this is dropped.
 pub(super) struct AtWork(Option<Rc<Work>>);
 
 impl AtWork {

@@ -1,5 +1,5 @@
-//! What every request of a service gets besides its telemetry: a mark on its connection, and an answer when its
-//! handler panics.
+//! The middleware of every request besides its telemetry: it marks the connection as busy, and answers when the handler
+//! panics.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -14,10 +14,10 @@ use telemetry::http::Observer;
 use super::connections::AtWork;
 use crate::problem::Problem;
 
-/// The middleware; wrap it directly inside of [`observe`](telemetry::http::observe), which records its answer.
+/// The middleware; wrap it directly inside of [`observe`](telemetry::http::observe), which records its response.
 ///
 /// # Errors
-/// Those of the service behind it, and a 500 problem in place of its panic.
+/// Those of the service behind it, and a problem 500 in place of its panic.
 pub(super) async fn guard_request<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,

@@ -1,21 +1,22 @@
-//! A service that asks the running one whether it is ready: the health check of an image that has no shell.
+//! The health check of a container whose image has no shell: the binary itself asks the running service.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// For the connection, and for each part of the answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// More than any answer of `/readyz`.
-const LONGEST: u64 = 16 * 1024;
+/// For the connection, and for each part of the response.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Bytes of a response; `/readyz` needs less.
+const MAX_RESPONSE: u64 = 16 * 1024;
 
-/// Asks `/readyz` of the service that listens on `address`: success when it is ready; else a failure, and why on stderr.
+/// Requests `/readyz` of the service that listens on `address`: success when it is ready, else a failure with the reason on
+/// stderr.
 pub fn healthcheck(address: SocketAddr) -> ExitCode {
     match ask(address) {
         Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => ExitCode::SUCCESS,
         Ok(answer) => {
-            eprintln!("not ready: {}", answer.lines().last().unwrap_or("an empty answer"));
+            eprintln!("not ready: {}", answer.lines().last().unwrap_or("an empty response"));
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -26,18 +27,18 @@ pub fn healthcheck(address: SocketAddr) -> ExitCode {
 }
 
 fn ask(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&reachable(address), PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    // In one piece: `write!` would send each part by itself.
+    let mut stream = TcpStream::connect_timeout(&reachable(address), DEADLINE)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.set_write_timeout(Some(DEADLINE))?;
+    // As a whole: `write!` would send each part in a packet of its own.
     let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer)?;
+    stream.take(MAX_RESPONSE).read_to_string(&mut answer)?;
     Ok(answer)
 }
 
-/// Who listens on all addresses is reached on loopback.
+/// A service that listens on all addresses is reached on loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -53,7 +54,7 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    /// What a service that answers like this is found to be.
+    /// The result for a service with this response.
     fn found(answer: &'static str) -> ExitCode {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_service_that_says_so_is_ready() {
+    fn only_a_response_of_200_is_ready() {
         assert_eq!(found("HTTP/1.1 200 OK\r\n\r\n{}"), ExitCode::SUCCESS);
         for unready in ["HTTP/1.1 503 Service Unavailable\r\n\r\n{}", "HTTP/1.1 2", ""] {
             assert_eq!(found(unready), ExitCode::FAILURE, "{unready}");
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there_is_not_ready() {
+    fn a_refused_connection_is_not_ready() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert_eq!(healthcheck(free), ExitCode::FAILURE);
     }

@@ -1,4 +1,4 @@
-//! The routes of operations: `/metrics`, `/livez`, `/readyz`. They are neither traced nor logged.
+//! The routes of operations: `/metrics`, `/livez`, `/readyz`. They are neither traced, logged nor measured.
 
 use std::collections::BTreeMap;
 
@@ -18,34 +18,34 @@ use crate::problem::Problem;
 pub enum Check {
     /// It works.
     Ok,
-    /// It does not, and the service does its main job all the same.
+    /// It does not work, and the service can do its job without it.
     Degraded(String),
-    /// It does not, and the service can't do its job without it.
+    /// It does not work, and the service can't do its job without it.
     Failed(String),
 }
 
 type CheckFn = Box<dyn Fn() -> Check + Send + Sync>;
 
-/// What the probes ask; one for each service, in its app data.
+/// The checks of a service, and the source of its metrics.
 pub struct Probes {
     observability: Addr<Observability>,
     checks: Vec<(&'static str, CheckFn)>,
 }
 
 impl Probes {
-    /// Probes without checks yet: ready as soon as they are served.
+    /// Probes without checks: ready as soon as they are served.
     pub fn new(observability: Addr<Observability>) -> Self {
         Self { observability, checks: Vec::new() }
     }
 
-    /// Adds a check to `/readyz`. It must answer at once: look at a flag, don't do I/O.
+    /// Adds a check to `/readyz`. It must return at once, without I/O.
     #[must_use]
     pub fn check(mut self, name: &'static str, check: impl Fn() -> Check + Send + Sync + 'static) -> Self {
         self.checks.push((name, Box::new(check)));
         self
     }
 
-    /// Adds the check that an actor lives: it does not come back from a panic.
+    /// Adds the check that an actor runs: an actor does not restart after a panic.
     #[must_use]
     pub fn actor<A: actix::Actor>(self, name: &'static str, address: Addr<A>) -> Self {
         self.check(name, move || {
@@ -70,11 +70,11 @@ async fn metrics(request: HttpRequest, probes: web::Data<Probes>) -> Result<Http
             .insert_header((header::VARY, "Accept"))
             .body(text)),
         Ok(Err(_)) => Err(Problem::internal()),
-        Err(_) => Err(Problem::unavailable("The metrics are gone: restart the service.")),
+        Err(_) => Err(Problem::unavailable("The metrics are not available. Restart the service.")),
     }
 }
 
-/// OpenMetrics where the scraper names a version of it that we write, and likes no text better.
+/// OpenMetrics where the scraper accepts a version that we write and prefers no text to it.
 fn wanted(request: &HttpRequest) -> Format {
     let accepted = header::Accept::parse(request).map(|accept| accept.0).unwrap_or_default();
     let best = |kinds: &[&str]| {
@@ -96,7 +96,7 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "alive"}))
 }
 
-/// 200 while the main job can be done, else 503; the body tells every check.
+/// 200 while the service can do its job, else 503; the body has every check.
 async fn ready(probes: web::Data<Probes>) -> HttpResponse {
     let mut states = BTreeMap::new();
     let mut overall = ("ready", StatusCode::OK);

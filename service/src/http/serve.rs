@@ -56,7 +56,7 @@ pub async fn serve(
         .shutdown_timeout(shutdown_deadline.as_secs() + 1)
         .bind(listen)
         .map_err(|error| {
-            let text = format!("can't listen on {listen}: {error}; set {setting} to another");
+            let text = format!("cannot listen on {listen}: {error}; set {setting} to another address");
             io::Error::new(error.kind(), text)
         })?;
     slog::info!(observer.log(), "listening"; "server.address" => %listen);

@@ -7,7 +7,7 @@ use stacks::{address, process::Signal};
 use crate::harness::{Program, serving};
 
 const SERVICES: [&str; 3] = ["gateway", "payment", "mailer"];
-const TOKEN: &str = "token-to-keep-secret";
+const TOKEN: &str = "9f86d081-to-keep-secret";
 const BROKER: &str = "amqp://user:password-to-keep-secret@127.0.0.1:1/%2f";
 const SMTP: &str = "smtp://user:password-to-keep-secret@127.0.0.1:1";
 

@@ -1,4 +1,4 @@
-//! What holds for every message, not just for those in the tables.
+//! Properties of every message, not just of those in the tables.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ fn event() -> impl Strategy<Value = PaymentEvent> {
     )
 }
 
-/// Something else in the place of one value of an event.
+/// A value to put in the place of one of an event.
 fn anything() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_can_be_read_again(event in event(), pointer in proptest::sample::select(&POINTERS), value in anything()) {
+    fn an_event_that_is_read_can_be_read_again(event in event(), pointer in proptest::sample::select(&POINTERS), value in anything()) {
         let id = event.id.to_string();
         let mut changed = serde_json::to_value(&event).unwrap();
         *changed.pointer_mut(pointer).unwrap() = value;
@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn a_message_of_another_id_is_none(event in event(), id in any::<u128>()) {
+    fn a_message_with_another_id_is_refused(event in event(), id in any::<u128>()) {
         prop_assume!(id != event.id.as_u128());
         let message = serde_json::to_vec(&event).unwrap();
         prop_assert_eq!(PaymentEvent::read(&message, Some(&Uuid::from_u128(id).to_string())), Err(Unreadable::Id));
