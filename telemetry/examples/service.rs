@@ -1,6 +1,7 @@
 //! The smallest service that is observed in full. README.md quotes this file.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix::Addr;
@@ -16,6 +17,8 @@ const SERVICE: Service = Service { name: "greeter", version: env!("CARGO_PKG_VER
 
 #[derive(Parser)]
 struct Config {
+    #[arg(default_value = "127.0.0.1:8080")]
+    address: SocketAddr,
     #[command(flatten)]
     telemetry: Settings,
 }
@@ -40,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .wrap(from_fn(observe))
             .wrap(server_spans())
     });
-    let server = server.disable_signals().bind("127.0.0.1:8080")?.run();
+    let server = server.disable_signals().bind(config.address)?.run();
     let handle = server.handle();
     actix_web::rt::spawn(server);
     tokio::signal::ctrl_c().await?;

@@ -1,4 +1,4 @@
-//! AMQP: trace context and time of publishing in message headers, and spans by the messaging semantic conventions.
+//! AMQP: trace context and publish time in message headers, and spans by the messaging semantic conventions.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tracing::{Span, field::Empty};
 use crate::clock;
 use crate::propagation::TraceContext;
 
-/// The header with the time of publishing, in milliseconds since the Unix epoch. The property `timestamp` of AMQP
+/// The header with the publish time, in milliseconds since the Unix epoch. The property `timestamp` of AMQP
 /// has whole seconds only, and a message waits for less.
 pub const PUBLISHED_AT: &str = "published-at-ms";
 
-/// Where a message goes, or came from.
+/// The exchange and routing key of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Destination<'a> {
     /// The exchange.
@@ -29,31 +29,31 @@ pub fn with_context(mut headers: FieldTable, context: &TraceContext) -> FieldTab
     headers
 }
 
-/// The context that came with a message; empty where there was none. Accepts both kinds of string.
+/// The context in the headers of a message; empty if there is none. Accepts strings of both kinds and byte arrays.
 pub fn context_of(headers: Option<&FieldTable>) -> TraceContext {
     let fields = headers.map(FieldTable::inner);
     TraceContext::read(|name| match fields?.get(name)? {
         AMQPValue::LongString(value) => Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        AMQPValue::ByteArray(value) => Some(String::from_utf8_lossy(value.as_slice()).into_owned()),
         AMQPValue::ShortString(value) => Some(value.to_string()),
         _ => None,
     })
 }
 
-/// `headers`, with the time of now as that of publishing.
+/// `headers`, with the current time as the publish time.
 pub fn with_publish_time(mut headers: FieldTable) -> FieldTable {
     let now = i64::try_from(clock::now().as_millis()).unwrap_or(i64::MAX);
     headers.insert(PUBLISHED_AT.into(), AMQPValue::LongLongInt(now));
     headers
 }
 
-/// How long ago a message was published, by the clocks of both sides: zero where they disagree, and `None` where its
-/// headers don't tell.
+/// The age of a message by the clocks of both sides: zero if they disagree, and `None` without a publish time.
 pub fn since_publish(headers: Option<&FieldTable>) -> Option<Duration> {
     let AMQPValue::LongLongInt(at) = headers?.inner().get(PUBLISHED_AT)? else { return None };
     Some(clock::now().saturating_sub(Duration::from_millis(u64::try_from(*at).ok()?)))
 }
 
-/// The PRODUCER span of one message, a child of `parent`: the context in which it was decided to send it.
+/// The PRODUCER span of one message, a child of `parent`: the context in which the event was recorded.
 pub fn publish_span(parent: &TraceContext, to: Destination<'_>, message_id: &str, bytes: usize) -> Span {
     let destination = format!("{}:{}", to.exchange, to.routing_key);
     let span = tracing::info_span!(
@@ -67,7 +67,7 @@ pub fn publish_span(parent: &TraceContext, to: Destination<'_>, message_id: &str
         messaging.destination.name = destination,
         messaging.rabbitmq.destination.routing_key = to.routing_key,
         messaging.message.id = message_id,
-        messaging.message.body.size = bytes,
+        messaging.message.body.size = i64::try_from(bytes).unwrap_or(i64::MAX),
         error.type = Empty,
     );
     parent.adopt(&span);
@@ -103,7 +103,7 @@ mod tests {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn context_survives_headers_of_either_kind_of_string() {
+    fn a_context_survives_headers_of_each_type() {
         let context = TraceContext::read(|name| (name == "traceparent").then(|| PARENT.to_owned()));
         let headers = with_context(FieldTable::default(), &context);
         assert_eq!(context_of(Some(&headers)), context);
@@ -111,10 +111,14 @@ mod tests {
         let mut short = FieldTable::default();
         short.insert("traceparent".into(), AMQPValue::ShortString(PARENT.into()));
         assert_eq!(context_of(Some(&short)), context);
+
+        let mut bytes = FieldTable::default();
+        bytes.insert("traceparent".into(), AMQPValue::ByteArray(PARENT.as_bytes().into()));
+        assert_eq!(context_of(Some(&bytes)), context);
     }
 
     #[test]
-    fn a_message_tells_how_long_ago_it_was_published() {
+    fn a_message_tells_its_age() {
         let wait = since_publish(Some(&with_publish_time(FieldTable::default())));
         assert!(wait.is_some_and(|wait| wait < Duration::from_secs(10)), "{wait:?}");
 

@@ -8,57 +8,59 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A setting of this crate has a value that is not valid.
+    #[error("cannot use the value of {name}: {reason}")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// What was expected.
+        reason: String,
+    },
     /// The log file could not be opened for appending.
-    #[error("can't open the log file {path}: check LOG_DIR and its permissions")]
+    #[error("cannot open the log file {path}; check LOG_DIR and its permissions")]
     LogFile {
         /// The file, below `LOG_DIR`.
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The thread that writes log lines could not be started.
-    #[error("can't start the log writer")]
-    LogWriter(#[source] std::io::Error),
+    /// A thread could not be started.
+    #[error("cannot start the thread {name}")]
+    Thread {
+        /// The thread's name.
+        name: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The OTLP exporter refused its settings.
-    #[error("can't set up the OTLP exporter: check the OTEL_EXPORTER_OTLP_* variables")]
+    #[error("cannot set up the OTLP exporter; check the OTEL_EXPORTER_OTLP_* variables")]
     Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
-    /// The self-test of start-up failed: a span is not encoded as the OTLP exporter does it.
-    #[error(
-        "spans are not encoded as opentelemetry-otlp does: is more than one version of opentelemetry linked?"
-    )]
-    Encoding,
-    /// A header for the receiver has no name, or a name or value that can't be sent.
-    #[error("OTEL_EXPORTER_OTLP_HEADERS is not name=value,name=value with values percent-encoded")]
-    Headers,
-    /// What waits for a receiver could not be kept or read.
-    #[error("can't use the spool {path}: check TELEMETRY_SPOOL_DIR and its permissions")]
+    /// The directory for requests that wait could not be made or locked.
+    #[error("cannot use the spool {path}; check TELEMETRY_SPOOL_DIR and its permissions")]
     Spool {
         /// The directory of one destination, below `TELEMETRY_SPOOL_DIR`.
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The thread of a pipeline could not be started.
-    #[error("can't start a pipeline")]
-    Pipeline(#[source] std::io::Error),
-    /// TLS is to be spoken, and no certificate authority is trusted.
-    #[error("no certificates to trust: install ca-certificates, or name a file of them in SSL_CERT_FILE")]
-    NobodyToTrust(#[source] Option<rustls_native_certs::Error>),
+    /// TLS is needed, and no certificate authority is trusted.
+    #[error("cannot trust any certificate; install ca-certificates, or name a file of them in SSL_CERT_FILE")]
+    NoTrustedCertificates(#[source] Option<rustls_native_certs::Error>),
     /// The TLS library refused its own defaults.
-    #[error("can't set up TLS")]
+    #[error("cannot set up TLS")]
     Tls(#[source] rustls::Error),
     /// A subscriber or log bridge was installed before ours.
-    #[error("tracing is already set up in this process: make one Observability, and make it first")]
+    #[error("cannot install the subscriber: the process has one; make one Observability, and make it first")]
     AlreadyInstalled,
     /// The self-test of start-up failed: a context did not survive inject and extract.
-    #[error("trace context does not propagate ({0}): is more than one version of opentelemetry linked?")]
+    #[error("cannot propagate trace context: {0}; check that one version of opentelemetry is linked")]
     Propagation(&'static str),
     /// A metric was registered twice or with a bad name.
-    #[error("can't register a metric")]
+    #[error("cannot register a metric")]
     Metric(#[from] prometheus::Error),
 }
 
-/// An error and its causes in one line, outermost first: `can't publish: connection refused`.
+/// An error and its causes in one line, outermost first: `cannot publish: connection refused`.
 pub struct Chain<'a>(pub &'a (dyn StdError + 'a));
 
 impl fmt::Display for Chain<'_> {
@@ -90,7 +92,7 @@ mod tests {
         let line = Chain(&error).to_string();
         assert_eq!(
             line,
-            "can't open the log file logs/x.log: check LOG_DIR and its permissions: disk on fire"
+            "cannot open the log file logs/x.log; check LOG_DIR and its permissions: disk on fire"
         );
     }
 }

@@ -1,34 +1,37 @@
-//! Traces, logs and metrics of an actix service, owned by one actor.
+//! Traces, logs and metrics of a service, put together from the parts of OpenTelemetry, `tracing`, `slog` and Prometheus.
 //!
 //! ```text
-//!  tracing span ──► Tracer ──────┬► Pipeline ──► Spool ──► OTLP/HTTP, for each receiver
-//!  slog record  ──► RecordDrain ─┘
-//!  slog record  ──► EcsDrain ────► LogQueue ──► stdout, and a file of JSON lines
-//!  counter, histogram ──► Registry ◄── Gather ◄── GET /metrics
+//!  tracing span, OpenTelemetry span ─► SdkTracer ──┐
+//!  slog record, tracing event, log record ─► slog ─┼─► Pipeline ─► Spool ─► OTLP/HTTP, for each receiver
+//!  counter, histogram ─► Registry ─────────────────┘
+//!                        Registry ◄── gather ◄── GET /metrics
+//!  slog record ─► LogQueue ─► stdout, and a file of JSON lines
 //! ```
 //!
-//! [`Observability`] owns the far ends of all three. A service makes it first, registers its metrics,
-//! starts it, and sends it [`Shutdown`] last. What a service uses on the way, in reading order:
-//! [`http`] (server spans, access log), [`propagation`] and [`Traced`] (one trace over HTTP, AMQP, rows and mailboxes).
+//! [`Observability`] owns the far ends of all three. A service makes it first, registers its metrics, and shuts it down
+//! last. In reading order: [`Settings`], [`Observability`], [`propagation`] and [`Traced`] (one trace over HTTP, AMQP,
+//! rows and mailboxes), [`http`] (server spans, access log), [`metrics`].
 
+#[cfg(feature = "actix")]
+mod actor;
+mod builder;
 mod clock;
 mod error;
 #[cfg(test)]
 mod full_disk;
-mod hex;
+mod lock;
 mod log;
 mod observability;
-mod otlp;
 mod pipeline;
-mod recorder;
-mod scratch;
+mod resource;
 mod settings;
-mod text;
 mod trace;
+#[cfg(feature = "actix")]
 mod traced;
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
+#[cfg(feature = "actix")]
 pub mod http;
 pub mod metrics;
 pub mod propagation;
@@ -36,9 +39,14 @@ pub mod propagation;
 pub mod testing;
 pub mod tls;
 
+#[cfg(feature = "actix")]
+pub use actor::{Flush, Gather, GetLogLevel, Health, SetLogLevel, Shutdown};
+pub use builder::Builder;
 pub use error::{Chain, Error};
-pub use observability::{Flush, Gather, Health, HealthReport, Observability, Service, Shutdown};
-pub use settings::Settings;
+pub use observability::{HealthReport, LogLevel, Observability};
+pub use resource::Service;
+pub use settings::{Settings, Variables};
+#[cfg(feature = "actix")]
 pub use traced::Traced;
 
 /// The crates whose types appear in this crate's interface, in the one version that fits.

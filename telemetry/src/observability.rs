@@ -1,209 +1,206 @@
-//! The actor Observability: owns the metric registry, and the near ends of the pipelines and of the log queue.
-//!
-//! Receives [`Gather`], [`Health`], [`Flush`] and, last of all, [`Shutdown`]. Sends nothing. It lives on an
-//! arbiter of its own, so that a busy service can neither starve nor be held up by its telemetry.
+//! The far end of all signals: owns the metric registry, and the near ends of the pipelines and of the log queue.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::Duration;
 
-use actix::prelude::*;
-use futures_util::future::{OptionFuture, join3};
-use prometheus::{IntGaugeVec, Opts, process_collector::ProcessCollector};
+use futures_util::future::{join, join_all};
 use slog::Logger;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::log::{Bridge, LogQueue, Logs};
-use crate::metrics::{Format, Registry, register};
-use crate::pipeline::{Intake, PipelineMetrics, SignalMetrics};
-use crate::{Error, Settings, log, trace};
+use crate::log::{Levels, LogQueue};
+use crate::metrics::{Format, Registry, otlp};
+use crate::pipeline::Outbound;
+use crate::{Error, settings};
 
 /// To write the last line of all.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-
-/// How often the log says that something was given up; the metrics know of what, and why.
+const LAST_LINE: Duration = Duration::from_millis(200);
+/// Between two log lines about items that were given up; the metrics have the reasons.
 const REPORT: Duration = Duration::from_secs(60);
+/// Between two checks for what is due.
+const MAX_TICK: Duration = Duration::from_secs(1);
+/// A change of the log level is for finding a fault, and ends by itself.
+const MAX_LEVEL_DURATION: Duration = Duration::from_secs(24 * 3600);
 
-/// Who is observed: the same name in every signal.
+/// The state of the pipelines and of the log queue.
 #[derive(Clone, Copy, Debug)]
-pub struct Service {
-    /// `service.name`.
-    pub name: &'static str,
-    /// `service.version`.
-    pub version: &'static str,
-}
-
-/// The metrics of this moment.
-#[derive(Message)]
-#[rtype(result = "Result<String, Error>")]
-pub struct Gather(pub Format);
-
-/// How the pipelines are doing.
-#[derive(Message)]
-#[rtype(result = "HealthReport")]
-pub struct Health;
-
-/// The answer to [`Health`].
-#[derive(Clone, Copy, Debug, MessageResponse)]
+#[cfg_attr(feature = "actix", derive(actix::MessageResponse))]
 pub struct HealthReport {
-    /// Spans and log records that wait for a receiver, in memory or in the spool.
+    /// Items that wait for a receiver, in memory or in the spool.
     pub queued: i64,
-    /// Spans, log records and log lines given up or refused for good since the start.
+    /// Items and log lines given up or refused for good since the start.
     pub dropped: u64,
 }
 
-/// Waits until every span and log line so far has left the process.
-///
-/// With an unreachable receiver that takes as long as it stays away: send it with a timeout.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Flush;
-
-/// [`Flush`] while there is time. Answers whether everything has left.
-#[derive(Message)]
-#[rtype(result = "bool")]
-pub struct Shutdown {
-    /// When to give up.
-    pub deadline: Instant,
+/// The log levels in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLevel {
+    /// As `LOG_LEVEL` names them.
+    pub levels: String,
+    /// The time until the configured levels are in force again; `None` while they are.
+    pub remaining: Option<Duration>,
 }
 
-/// The far end of all three signals. Make it first, [`launch`](Self::launch) it, and shut it down last.
-pub struct Observability {
-    registry: Registry,
-    log: Logger,
-    lines: LogQueue,
-    records: Option<Intake>,
-    spans: Option<Intake>,
-    has_spool: bool,
-    reported: u64,
+/// The far end of all three signals; cheap to clone. Make it first, and shut it down last.
+#[derive(Clone)]
+pub struct Observability(Arc<Parts>);
+
+/// What an [`Observability`] is made of.
+pub(crate) struct Parts {
+    pub(crate) registry: Registry,
+    pub(crate) log: Logger,
+    pub(crate) levels: Levels,
+    pub(crate) lines: LogQueue,
+    /// Of each signal that leaves over OTLP.
+    pub(crate) outbound: Vec<Outbound>,
+    pub(crate) metrics: Option<otlp::Exporter>,
+    pub(crate) has_spool: bool,
+    /// Losses that are logged already.
+    pub(crate) reported: AtomicU64,
 }
 
 impl Observability {
-    /// Sets up the three signals of `service` and installs them for this process.
-    ///
-    /// # Errors
-    /// When a destination can't be opened, or the self-test of the trace context fails.
-    pub fn new(service: Service, settings: &Settings) -> Result<Self, Error> {
-        let registry = Registry::new();
-        registry.register(Box::new(ProcessCollector::for_self()))?;
-        let build = Opts::new("build_info", "The service that runs here, and its version; always 1.");
-        register(&registry, IntGaugeVec::new(build, &["service", "version"])?)?
-            .with_label_values(&[service.name, service.version])
-            .set(1);
-        let metrics = PipelineMetrics::register(&registry)?;
-        let resource = trace::resource(service, settings);
-        let Logs { logger: log, lines, records } =
-            log::root(service, settings, &resource, &registry, &metrics)?;
-        let bridge = Bridge(log.clone());
-        let spans = trace::install(service, settings, &resource, &metrics, bridge)?;
-        settings.baggage_allowed.let_pass();
-        let has_spool = !settings.export.telemetry_spool_dir.as_os_str().is_empty();
-        Ok(Self { registry, log, lines, records, spans, has_spool, reported: 0 })
+    /// Starts the thread that does what is due at a certain time.
+    pub(crate) fn start(parts: Parts) -> Result<Self, Error> {
+        let parts = Arc::new(parts);
+        let (weak, name) = (Arc::downgrade(&parts), "telemetry-clock".to_owned());
+        let thread = thread::Builder::new().name(name.clone());
+        thread.spawn(move || tick(&weak)).map_err(|source| Error::Thread { name, source })?;
+        Ok(Self(parts))
     }
 
     /// The root logger.
     pub fn log(&self) -> Logger {
-        self.log.clone()
+        self.0.log.clone()
     }
 
     /// The registry, to register a service's own metrics in.
     pub fn registry(&self) -> &Registry {
-        &self.registry
+        &self.0.registry
     }
 
-    fn pipelines(&self) -> impl Iterator<Item = &SignalMetrics> {
-        let spans = self.spans.as_ref().map(Intake::metrics);
-        spans.into_iter().chain(self.records.as_ref().map(Intake::metrics))
+    /// All metrics, as a page for a scraper.
+    ///
+    /// # Errors
+    /// When a collector gives what can't be written as text.
+    pub fn gather(&self, format: Format) -> Result<String, Error> {
+        self.0.registry.encode(format)
+    }
+
+    /// The state of the pipelines and of the log queue.
+    pub fn health(&self) -> HealthReport {
+        HealthReport { queued: self.0.queued(), dropped: self.0.lost() }
+    }
+
+    /// The log levels in force.
+    pub fn log_level(&self) -> LogLevel {
+        LogLevel { levels: self.0.levels.describe(), remaining: self.0.levels.remaining() }
+    }
+
+    /// Changes the log levels for `duration`: `debug`, or `payment=debug` for a module alone. Zero restores the
+    /// configured ones.
+    ///
+    /// # Errors
+    /// Says what was expected.
+    pub fn set_log_level(&self, levels: &str, duration: Duration) -> Result<LogLevel, String> {
+        let parsed = settings::levels(levels)?;
+        if duration > MAX_LEVEL_DURATION {
+            return Err(format!("expected a duration of at most {} s", MAX_LEVEL_DURATION.as_secs()));
+        }
+        if duration.is_zero() {
+            self.0.levels.restore();
+        } else {
+            self.0.levels.change(parsed, duration);
+        }
+        slog::warn!(self.0.log, "log level changed"; "levels" => self.0.levels.describe(), "seconds" => duration.as_secs());
+        Ok(self.log_level())
+    }
+
+    /// Completes when every span, log line and metric so far has left the process.
+    ///
+    /// With an unreachable receiver that takes as long as it is away: bound it.
+    pub async fn flush(&self) {
+        if let Some(metrics) = &self.0.metrics {
+            metrics.export();
+        }
+        let lines = self.0.lines.clone();
+        let written = spawn_blocking(move || lines.flush());
+        // Side by side: neither a stuck disk nor a dead receiver may cost another signal its last items. A cancelled
+        // write means that the runtime is ending, and with it the process.
+        let _ = join(written, join_all(self.0.outbound.iter().map(Outbound::flush))).await;
+    }
+
+    /// [`flush`](Self::flush) until `deadline`. True if everything has left.
+    pub async fn shut_down(&self, deadline: Instant) -> bool {
+        let has_left = timeout_at(deadline, self.flush()).await.is_ok();
+        if !has_left {
+            let Parts { log, lines, has_spool, .. } = &*self.0;
+            let queued = self.0.queued();
+            if *has_spool {
+                slog::warn!(log, "items not delivered in time, and kept in the spool"; "queued" => queued);
+            } else {
+                slog::warn!(log, "items not delivered in time, and lost"; "queued" => queued);
+            }
+            let lines = lines.clone();
+            // A stuck disk must not hold up the end.
+            let _ = timeout(LAST_LINE, spawn_blocking(move || lines.flush())).await;
+        }
+        has_left
+    }
+}
+
+impl Parts {
+    fn queued(&self) -> i64 {
+        self.outbound.iter().map(|outbound| outbound.metrics().queued()).sum()
     }
 
     fn lost(&self) -> u64 {
-        self.pipelines().map(SignalMetrics::lost).sum::<u64>() + self.lines.lost()
+        self.outbound.iter().map(|outbound| outbound.metrics().lost()).sum::<u64>() + self.lines.lost()
     }
 
-    fn report(&mut self) {
+    /// Logs how much was given up since the last report.
+    fn report(&self) {
         let lost = self.lost();
-        if lost > self.reported {
-            slog::warn!(self.log, "spans or lines were given up"; "number" => lost - self.reported);
+        let reported = self.reported.swap(lost, Ordering::Relaxed);
+        if lost > reported {
+            slog::warn!(self.log, "items or lines given up"; "number" => lost - reported);
         }
-        self.reported = lost;
-    }
-
-    /// Starts the actor on an arbiter of its own.
-    pub fn launch(self) -> Addr<Self> {
-        let arbiter = Arbiter::new();
-        Self::start_in_arbiter(&arbiter.handle(), |_| self)
     }
 }
 
-impl Actor for Observability {
-    type Context = Context<Self>;
-
-    fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(REPORT, |observability, _| observability.report());
-    }
-}
-
-impl Handler<Gather> for Observability {
-    type Result = Result<String, Error>;
-
-    fn handle(&mut self, Gather(format): Gather, _: &mut Self::Context) -> Self::Result {
-        self.registry.encode(format)
-    }
-}
-
-impl Handler<Health> for Observability {
-    type Result = HealthReport;
-
-    fn handle(&mut self, _: Health, _: &mut Self::Context) -> HealthReport {
-        HealthReport { queued: self.pipelines().map(SignalMetrics::queued).sum(), dropped: self.lost() }
-    }
-}
-
-impl Handler<Flush> for Observability {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Flush, _: &mut Self::Context) -> Self::Result {
-        let (spans, records, lines) = (self.spans.clone(), self.records.clone(), self.lines.clone());
-        Box::pin(async move {
-            let written = actix_web::rt::task::spawn_blocking(move || lines.flush());
-            let spans = OptionFuture::from(spans.as_ref().map(Intake::flush));
-            let records = OptionFuture::from(records.as_ref().map(Intake::flush));
-            // Side by side: neither a stuck disk nor a dead receiver may cost another signal its last moments.
-            // A cancelled write means that the runtime is ending, and with it the process.
-            let _ = join3(written, spans, records).await;
-        })
-    }
-}
-
-impl Handler<Shutdown> for Observability {
-    type Result = ResponseFuture<bool>;
-
-    fn handle(&mut self, shutdown: Shutdown, context: &mut Self::Context) -> Self::Result {
-        let flushed = <Self as Handler<Flush>>::handle(self, Flush, context);
-        let has_spool = self.has_spool;
-        let (log, lines) = (self.log.clone(), self.lines.clone());
-        let queued: Vec<_> = self.pipelines().cloned().collect();
-        Box::pin(async move {
-            let have_left = timeout_at(shutdown.deadline, flushed).await.is_ok();
-            if !have_left {
-                let queued: i64 = queued.iter().map(SignalMetrics::queued).sum();
-                if has_spool {
-                    slog::warn!(log, "spans were not taken in time, and wait in the spool"; "queued" => queued);
-                } else {
-                    slog::warn!(log, "spans were not taken in time, and are lost"; "queued" => queued);
-                }
-                let written = actix_web::rt::task::spawn_blocking(move || lines.flush());
-                // A stuck disk must not hold up the end.
-                let _ = timeout(LAST_WORDS, written).await;
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, and no arbiter")]
+fn tick(parts: &Weak<Parts>) {
+    let (mut report, mut export) = (Instant::now(), Instant::now());
+    let mut pause = Duration::ZERO;
+    loop {
+        thread::sleep(pause);
+        let Some(parts) = parts.upgrade() else { return };
+        if parts.levels.expire() {
+            slog::warn!(parts.log, "log level restored"; "levels" => parts.levels.describe());
+        }
+        if report.elapsed() >= REPORT {
+            report = Instant::now();
+            parts.report();
+        }
+        pause = MAX_TICK;
+        if let Some(metrics) = &parts.metrics {
+            pause = pause.min(metrics.interval());
+            if export.elapsed() >= metrics.interval() {
+                export = Instant::now();
+                metrics.export();
             }
-            have_left
-        })
+        }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "clap"))]
 mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::{Service, Settings};
 
     #[derive(Parser)]
     struct Command {
@@ -225,20 +222,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_is_said_once() {
+    fn losses_are_logged_once() {
         let directory = tempfile::tempdir().unwrap();
         let place = format!("--log-dir={}", directory.path().display());
         let arguments = ["test", "--otel-traces-exporter=none", "--log-stdout=false", place.as_str()];
         let service = Service { name: "s", version: "1" };
         let settings = Command::parse_from(arguments).telemetry;
-        let mut observability = Observability::new(service, &settings).unwrap();
-        observability.report();
-        slog::info!(observability.log, "broken"; "value" => Broken);
-        observability.report();
-        observability.report();
-        observability.lines.flush();
+        let parts = Observability::new(service, &settings).unwrap().0;
+        parts.report();
+        slog::info!(parts.log, "broken"; "value" => Broken);
+        parts.report();
+        parts.report();
+        parts.lines.flush();
         let text = std::fs::read_to_string(directory.path().join("s.log")).unwrap();
-        let said: Vec<_> = text.lines().filter(|line| line.contains("were given up")).collect();
+        let said: Vec<_> = text.lines().filter(|line| line.contains("given up")).collect();
         assert!(matches!(said[..], [line] if line.contains(r#""number":1"#)), "{text}");
     }
 }

@@ -1,19 +1,24 @@
-//! W3C trace context and baggage, carried over whatever has names and values: HTTP and AMQP headers, database rows.
+//! W3C trace context and baggage, carried by names and values: HTTP and AMQP headers, database rows.
+//!
+//! The SDK's propagators read and write the values. What comes from outside is bounded first (`propagation/limits.rs`).
 
+mod baggage;
 mod limits;
-pub(crate) mod traceparent;
 
 pub use limits::BaggageKeys;
 
-use std::mem::ManuallyDrop;
-use std::sync::Arc;
+use std::sync::OnceLock;
 
-use opentelemetry::trace::SpanContext;
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, Injector, TextMapCompositePropagator, TextMapPropagator};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use serde::{Deserialize, Serialize};
 use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::trace::Carried;
-use crate::{Error, hex, trace};
+use self::baggage::EscapingBaggagePropagator;
+use crate::Error;
 
 /// The header that answers a request with its trace (W3C Trace Context Level 2, draft).
 pub const TRACERESPONSE: &str = "traceresponse";
@@ -22,7 +27,46 @@ const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 const BAGGAGE: &str = "baggage";
 
-/// The trace context of a moment with its baggage, as names and values.
+/// The flag of W3C Trace Context Level 2: the trace id is random.
+const RANDOM: TraceFlags = TraceFlags::new(0x02);
+
+/// What this process passes on; set once, by the Observability.
+static PASSING: OnceLock<(Propagators, BaggageKeys)> = OnceLock::new();
+
+/// Which propagators are on (`OTEL_PROPAGATORS`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Propagators {
+    pub(crate) trace_context: bool,
+    pub(crate) baggage: bool,
+}
+
+impl Default for Propagators {
+    fn default() -> Self {
+        Self { trace_context: true, baggage: true }
+    }
+}
+
+impl Propagators {
+    /// Makes these the propagators of the process, for foreign crates, too; of baggage, `keys` pass.
+    pub(crate) fn install(self, keys: BaggageKeys) {
+        let mut propagators: Vec<Box<dyn TextMapPropagator + Send + Sync>> = Vec::new();
+        if self.trace_context {
+            propagators.push(Box::new(TraceContextPropagator::new()));
+        }
+        if self.baggage {
+            propagators.push(Box::new(EscapingBaggagePropagator::default()));
+        }
+        opentelemetry::global::set_text_map_propagator(TextMapCompositePropagator::new(propagators));
+        // A second Observability in one process has failed before it gets here.
+        let _ = PASSING.set((self, keys));
+    }
+}
+
+fn passing() -> (Propagators, Option<&'static BaggageKeys>) {
+    PASSING.get().map_or((Propagators::default(), None), |(propagators, keys)| (*propagators, Some(keys)))
+}
+
+/// A trace context with its baggage, as names and values.
 ///
 /// Serialises as a JSON object, so that it fits into a row: `{"traceparent":"00-…"}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,21 +81,28 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// The context of the span that is current; empty where there is none.
+    /// The context of the span that is current; empty if there is none.
     pub fn current() -> Self {
-        trace::here(|span| span.carried.clone()).map(Self::from).unwrap_or_default()
+        Context::map_current(|current| Self::from(current))
     }
 
     /// The context of `span`.
     pub fn of(span: &Span) -> Self {
-        trace::of(span, |span| span.carried.clone()).map(Self::from).unwrap_or_default()
+        Self::from(&span.context())
     }
 
-    /// Reads the propagation fields with `value_of`; what is malformed or too long counts as absent, and so does
+    /// Reads the propagation fields with `value_of`; a value that is malformed or too long counts as absent, and so does
     /// baggage whose key is not among those that may pass.
     pub fn read(value_of: impl Fn(&str) -> Option<String>) -> Self {
-        let read = |name| limits::bounded(name, value_of(name)?);
-        Self { traceparent: read(TRACEPARENT), tracestate: read(TRACESTATE), baggage: read(BAGGAGE) }
+        let (propagators, keys) = passing();
+        let on = |is_on: bool, name| is_on.then(|| value_of(name)).flatten();
+        Self {
+            traceparent: on(propagators.trace_context, TRACEPARENT)
+                .filter(|value| limits::is_traceparent(value)),
+            tracestate: on(propagators.trace_context, TRACESTATE)
+                .filter(|value| limits::is_tracestate(value)),
+            baggage: on(propagators.baggage, BAGGAGE).and_then(|value| keys?.filter(&value)),
+        }
     }
 
     /// The names and values to send along.
@@ -62,135 +113,129 @@ impl TraceContext {
     }
 
     /// The same without its trace: baggage, if anything.
+    #[cfg(feature = "actix")]
     pub(crate) fn baggage_only(self) -> Self {
         Self { baggage: self.baggage, ..Self::default() }
     }
 
-    /// The trace and span that it names; invalid where it names none.
+    /// The trace and span that it names; invalid if it names none.
     pub fn span_context(&self) -> SpanContext {
-        // One that nobody can read says nothing of the trace.
-        let state = self.tracestate.as_deref().and_then(|state| state.parse().ok()).unwrap_or_default();
-        let named = self.traceparent.as_deref().and_then(|value| traceparent::read(value, state));
-        named.unwrap_or(SpanContext::NONE)
+        self.context().span().span_context().clone()
+    }
+
+    /// The same as a context of OpenTelemetry, without anything of the current one.
+    pub fn context(&self) -> Context {
+        let named = TraceContextPropagator::new().extract_with_context(&Context::new(), self);
+        let context = EscapingBaggagePropagator::default().extract_with_context(&named, self);
+        // The SDK's propagator clears the flag, and its tracer does so for a trace that is not sampled.
+        let flags =
+            self.traceparent.as_deref().and_then(|value| u8::from_str_radix(value.get(53..55)?, 16).ok());
+        match flags.map(TraceFlags::new) {
+            Some(flags) if flags & RANDOM == RANDOM => {
+                let span = context.span().span_context().clone();
+                let flags = span.trace_flags() | RANDOM;
+                let state = span.trace_state().clone();
+                let span = SpanContext::new(span.trace_id(), span.span_id(), flags, true, state);
+                context.with_remote_span_context(span).with_value(HasRandomTraceId)
+            }
+            _ => context,
+        }
     }
 
     /// Makes it the parent of `span`, which must not have been entered yet.
     ///
     /// An empty context leaves `span` the root of a new trace.
     pub fn adopt(&self, span: &Span) {
-        trace::adopt(span, self.carried());
+        // An error means that the span is not recorded, or was started before: then it keeps its parent.
+        let _ = span.set_parent(self.context());
     }
 
     /// The same, and a link to the parent besides.
     #[cfg(feature = "amqp")]
     pub(crate) fn adopt_and_link(&self, span: &Span) {
-        let parent = self.carried();
-        link_to(span, &parent.ids);
-        trace::adopt(span, parent);
-    }
-
-    /// Never inherits what happens to be current.
-    fn carried(&self) -> Carried {
-        Carried { ids: self.span_context(), baggage: self.baggage.as_deref().map(Arc::from) }
+        link(span, self);
+        self.adopt(span);
     }
 }
 
-impl From<Carried> for TraceContext {
-    fn from(Carried { ids, baggage }: Carried) -> Self {
-        Self {
-            traceparent: ids.is_valid().then(|| traceparent::write(&ids)),
-            tracestate: trace::tracestate(&ids),
-            baggage: baggage.map(|baggage| (*baggage).to_owned()),
+/// Marks a context below a parent whose trace id is random.
+struct HasRandomTraceId;
+
+impl From<&Context> for TraceContext {
+    fn from(context: &Context) -> Self {
+        let (propagators, _) = passing();
+        let mut fields = Self::default();
+        if propagators.trace_context {
+            TraceContextPropagator::new().inject_context(context, &mut fields);
+        }
+        if propagators.baggage {
+            EscapingBaggagePropagator::default().inject_context(context, &mut fields);
+        }
+        if let Some(traceparent) = &mut fields.traceparent
+            && context.get::<HasRandomTraceId>().is_some()
+        {
+            let flags = context.span().span_context().trace_flags() | RANDOM;
+            traceparent.replace_range(53.., &format!("{flags:02x}"));
+        }
+        fields
+    }
+}
+
+impl Extractor for TraceContext {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.fields().find_map(|(name, value)| (name == key).then_some(value))
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.fields().map(|(name, _)| name).collect()
+    }
+}
+
+impl Injector for TraceContext {
+    fn set(&mut self, key: &str, value: String) {
+        // The SDK writes a state that is empty, too.
+        let value = Some(value).filter(|value| !value.is_empty());
+        match key {
+            TRACEPARENT => self.traceparent = value,
+            TRACESTATE => self.tracestate = value,
+            BAGGAGE => self.baggage = value,
+            _ => {}
         }
     }
 }
 
 /// Links `span` to the one that `context` names, in this trace or another.
 pub fn link(span: &Span, context: &TraceContext) {
-    link_to(span, &context.span_context());
+    span.add_link(context.span_context());
 }
 
-fn link_to(span: &Span, other: &SpanContext) {
-    if other.is_valid() {
-        trace::of(span, |recording| recording.add_link(other));
-    }
+/// The span that is current on this thread, whether it comes from `tracing` or from OpenTelemetry.
+pub(crate) fn current_span() -> Option<SpanContext> {
+    let current = Context::map_current(|context| context.span().span_context().clone());
+    current.is_valid().then_some(current)
 }
 
-/// The trace id that is current, 32 hexadecimal digits; `None` outside of a recorded trace.
+/// The trace id that is current, 32 hexadecimal digits; `None` outside of a trace.
 pub fn current_trace_id() -> Option<String> {
-    trace::current().map(|ids| hex::text(&ids.trace_id().to_bytes()))
+    current_span().map(|span| span.trace_id().to_string())
 }
 
 /// Sets an attribute on the current span, for what was not known when the span began.
 pub fn annotate(key: &'static str, value: impl Into<opentelemetry::Value>) {
-    let value = value.into();
-    trace::here(|recording| recording.set_attribute(key, &value));
+    let attribute = opentelemetry::KeyValue::new(key, value);
+    Context::map_current(|context| context.span().set_attribute(attribute));
 }
 
-/// Inject, extract, compare: two opentelemetry versions in one process give empty ids silently.
+/// Inject, extract, compare: two versions of opentelemetry in one process give empty ids without an error.
 pub(crate) fn self_test() -> Result<(), Error> {
-    // Never closed, and so never exported: otherwise every start would leave a trace of nothing.
-    let span = ManuallyDrop::new(tracing::info_span!("propagation self-test"));
-    let sent = trace::of(&span, |span| span.carried.ids.clone());
-    let sent = sent.ok_or(Error::Propagation("a span has no id"))?;
-    let received = TraceContext::of(&span).span_context();
-    if (received.trace_id(), received.span_id()) != (sent.trace_id(), sent.span_id()) {
-        return Err(Error::Propagation("what was extracted is not what was injected"));
+    let (trace, span) = (TraceId::from_bytes([7; 16]), SpanId::from_bytes([7; 8]));
+    let sent = SpanContext::new(trace, span, TraceFlags::SAMPLED, true, TraceState::NONE);
+    let context = TraceContext::from(&Context::new().with_remote_span_context(sent.clone()));
+    match context.span_context() == sent || !passing().0.trace_context {
+        true => Ok(()),
+        false => Err(Error::Propagation("the extracted context is not the injected one")),
     }
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-    fn context(traceparent: &str) -> TraceContext {
-        TraceContext::read(|name| (name == "traceparent").then(|| traceparent.to_owned()))
-    }
-
-    #[test]
-    fn it_survives_a_row() {
-        let row = serde_json::to_string(&context(PARENT)).unwrap();
-        assert_eq!(row, format!(r#"{{"traceparent":"{PARENT}"}}"#));
-        let read: TraceContext = serde_json::from_str(&row).unwrap();
-        assert_eq!(read.span_context().trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!(read.span_context().span_id().to_string(), "00f067aa0ba902b7");
-        assert!(read.span_context().is_remote() && read.span_context().is_sampled());
-    }
-
-    #[test]
-    fn what_is_malformed_counts_as_absent() {
-        for bad in ["", "00", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-0-0-01", "💥"]
-        {
-            assert!(!context(bad).span_context().is_valid(), "{bad}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_value_makes_it_grow_or_panic(
-            parent in "(00-[0-9a-f]{32}-[0-9a-f]{16}-01|.{0,300})",
-            state in "([a-z]{1,3}=.{0,8},){0,60}",
-            baggage in ".{0,3000}",
-        ) {
-            let read = TraceContext::read(|name| Some(match name {
-                "traceparent" => parent.clone(),
-                "tracestate" => state.clone(),
-                _ => baggage.clone(),
-            }));
-            let carried = TraceContext::from(read.carried());
-            for context in [read, carried] {
-                let bytes: usize = context.fields().map(|(name, value)| name.len() + value.len()).sum();
-                proptest::prop_assert!(bytes <= 2048, "{:?}", context);
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_current_is_an_empty_context() {
-        assert_eq!(TraceContext::current(), TraceContext::default());
-        assert_eq!(current_trace_id(), None);
-    }
-}
+mod tests;

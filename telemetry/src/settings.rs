@@ -1,122 +1,137 @@
-//! What telemetry can be told from outside. `OTEL_*` variables mean what the OpenTelemetry specification says.
+//! The settings of telemetry. `OTEL_*` variables mean what the OpenTelemetry specification says, and a value that is
+//! not supported is warned of; the settings of this crate are strict, and a bad value is an error.
 
-mod export;
+mod otel;
+mod reader;
+mod variables;
 
-pub(crate) use export::{Compression, ExportSettings};
+pub(crate) use otel::{Export, Otel};
+pub use variables::Variables;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "clap")]
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, ValueEnum};
-use opentelemetry_sdk::trace::Sampler;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use crate::Error;
 use crate::propagation::BaggageKeys;
 
-/// Settings of the observability of one service; flatten them into the service's own.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Telemetry")]
+const SPOOL_DIR: &str = "var/spool";
+const SPOOL_BYTES: &str = "268435456";
+const SPOOL_AGE: &str = "24h";
+const BAGGAGE: &str = "none";
+const ENVIRONMENT: &str = "local";
+const LEVELS: &str = "info,actix_server=warn";
+const LOG_DIR: &str = "logs";
+const LOG_FILE_BYTES: &str = "67108864";
+const LOG_FILES: &str = "8";
+const LOG_STDOUT: &str = "true";
+
+/// Settings of the observability of one service. With the feature `clap`, flatten them into the service's own.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[cfg_attr(feature = "clap", command(next_help_heading = "Telemetry"))]
 pub struct Settings {
-    /// What leaves over OTLP.
-    #[command(flatten)]
-    pub export: ExportSettings,
+    /// The standard variables of OpenTelemetry.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub otel: Variables,
 
-    /// Which traces are recorded.
-    #[arg(long, env, value_enum, default_value = "parentbased_always_on")]
-    pub otel_traces_sampler: TracesSampler,
+    /// Directory for requests that a receiver has not taken yet; empty keeps them in memory only.
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = SPOOL_DIR, value_parser = OsStringValueParser::new().map(PathBuf::from)))]
+    pub telemetry_spool_dir: PathBuf,
 
-    /// Share of traces that a `traceidratio` sampler records, 0 to 1.
-    #[arg(long, env, default_value = "1", value_parser = ratio)]
-    pub otel_traces_sampler_arg: f64,
+    /// Bytes that may wait on disk for each destination of each signal; the oldest make room, and are counted.
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = SPOOL_BYTES, value_parser = positive))]
+    pub telemetry_spool_bytes: usize,
+
+    /// How long a request may wait there, such as 24h; what is older is dropped and counted.
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = SPOOL_AGE, value_parser = duration))]
+    pub telemetry_spool_age: Duration,
 
     /// Keys of W3C baggage that are carried along, such as tenant,session.id; all else is dropped on arrival.
-    #[arg(long, env, default_value = "none")]
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = BAGGAGE))]
     pub baggage_allowed: BaggageKeys,
 
-    /// `deployment.environment.name` of every span, `service.environment` of every log line.
-    #[arg(long, env, default_value = "local")]
+    /// `deployment.environment.name` of every signal, `service.environment` of every log line.
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = ENVIRONMENT))]
     pub deployment_environment: String,
 
     /// Least severe log level, for all or by module: `info`, or `info,payment=debug,sqlx=warn`.
-    #[arg(long, env, default_value = "info,actix_server=warn", value_parser = levels)]
+    ///
+    /// A level without a module holds for all modules that are not named.
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = LEVELS, value_parser = levels))]
     pub log_level: Targets,
 
     /// Directory of the log file `<service name>.log`; empty writes no file.
-    #[arg(long, env, default_value = "logs", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = LOG_DIR, value_parser = OsStringValueParser::new().map(PathBuf::from)))]
     pub log_dir: PathBuf,
 
     /// Bytes after which the log file is renamed to `<service name>.log.1`, and a new one is begun.
-    #[arg(long, env, default_value = "67108864", value_parser = positive)]
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = LOG_FILE_BYTES, value_parser = positive))]
     pub log_file_bytes: usize,
 
     /// Renamed log files that are kept.
-    #[arg(long, env, default_value = "8", value_parser = positive)]
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = LOG_FILES, value_parser = positive))]
     pub log_files: usize,
 
-    /// Whether log lines go to stdout, too: JSON, or text for people where that is a terminal.
-    #[arg(long, env, default_value = "true", action = clap::ArgAction::Set)]
+    /// Whether log lines go to stdout, too: JSON, or text where that is a terminal.
+    #[cfg_attr(feature = "clap", arg(long, env, default_value = LOG_STDOUT, action = clap::ArgAction::Set))]
     pub log_stdout: bool,
 }
 
-/// Where a signal goes (`OTEL_TRACES_EXPORTER`, `OTEL_LOGS_EXPORTER`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Exporter {
-    /// To OTLP/HTTP receivers.
-    Otlp,
-    /// Nowhere.
-    None,
-}
-
-/// The samplers of the specification that need no server (`OTEL_TRACES_SAMPLER`).
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum TracesSampler {
-    /// Every trace.
-    AlwaysOn,
-    /// No trace.
-    AlwaysOff,
-    /// A share of all traces, by trace id.
-    #[value(name = "traceidratio")]
-    TraceIdRatio,
-    /// As the caller decided; every trace that starts here.
-    #[value(name = "parentbased_always_on")]
-    ParentBasedAlwaysOn,
-    /// As the caller decided; no trace that starts here.
-    #[value(name = "parentbased_always_off")]
-    ParentBasedAlwaysOff,
-    /// As the caller decided; a share of those that start here.
-    #[value(name = "parentbased_traceidratio")]
-    ParentBasedTraceIdRatio,
-}
-
 impl Settings {
-    pub(crate) fn sampler(&self) -> Sampler {
-        let share = Sampler::TraceIdRatioBased(self.otel_traces_sampler_arg);
-        match self.otel_traces_sampler {
-            TracesSampler::AlwaysOn => Sampler::AlwaysOn,
-            TracesSampler::AlwaysOff => Sampler::AlwaysOff,
-            TracesSampler::TraceIdRatio => share,
-            TracesSampler::ParentBasedAlwaysOn => Sampler::ParentBased(Box::new(Sampler::AlwaysOn)),
-            TracesSampler::ParentBasedAlwaysOff => Sampler::ParentBased(Box::new(Sampler::AlwaysOff)),
-            TracesSampler::ParentBasedTraceIdRatio => Sampler::ParentBased(Box::new(share)),
-        }
+    /// The settings in the environment, for a service that reads its own without clap.
+    ///
+    /// # Errors
+    /// When a value is not valid. `OTEL_*` variables are never an error.
+    pub fn from_env() -> Result<Self, Error> {
+        Ok(Self {
+            otel: Variables::from_env(),
+            telemetry_spool_dir: own("TELEMETRY_SPOOL_DIR", SPOOL_DIR, path)?,
+            telemetry_spool_bytes: own("TELEMETRY_SPOOL_BYTES", SPOOL_BYTES, positive)?,
+            telemetry_spool_age: own("TELEMETRY_SPOOL_AGE", SPOOL_AGE, duration)?,
+            baggage_allowed: own("BAGGAGE_ALLOWED", BAGGAGE, str::parse)?,
+            deployment_environment: own("DEPLOYMENT_ENVIRONMENT", ENVIRONMENT, |value| Ok(value.to_owned()))?,
+            log_level: own("LOG_LEVEL", LEVELS, levels)?,
+            log_dir: own("LOG_DIR", LOG_DIR, path)?,
+            log_file_bytes: own("LOG_FILE_BYTES", LOG_FILE_BYTES, positive)?,
+            log_files: own("LOG_FILES", LOG_FILES, positive)?,
+            log_stdout: own("LOG_STDOUT", LOG_STDOUT, |value| {
+                value.parse().map_err(|_| "expected true or false".to_owned())
+            })?,
+        })
+    }
+
+    /// What the `OTEL_*` variables mean.
+    pub(crate) fn otel(&self) -> Otel {
+        let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        Otel::read(&self.otel, environment)
     }
 }
 
-/// A bare word that is no level would be taken for the name of a module, and all others fall silent.
-fn levels(value: &str) -> Result<Targets, String> {
+#[expect(clippy::disallowed_methods, reason = "the settings struct reads its variables")]
+fn own<T>(
+    name: &'static str,
+    default: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, Error> {
+    let value = std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    parse(&value).map_err(|reason| Error::Setting { name, reason })
+}
+
+fn path(value: &str) -> Result<PathBuf, String> {
+    Ok(value.into())
+}
+
+/// The levels of `value`: one for all, and more for single modules.
+pub(crate) fn levels(value: &str) -> Result<Targets, String> {
+    // Targets takes a bare word that is no level for the name of a module, and turns all others off.
     let is_level = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
     match value.parse() {
         Ok(levels) if value.split(',').all(|part| is_level(part.trim())) => Ok(levels),
         _ => Err("expected a level and levels of modules, such as info,payment=debug".to_owned()),
-    }
-}
-
-fn milliseconds(value: &str) -> Result<Duration, String> {
-    match value.parse::<u64>() {
-        Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
-        _ => Err("expected a positive number of milliseconds".to_owned()),
     }
 }
 
@@ -127,14 +142,12 @@ fn positive(value: &str) -> Result<usize, String> {
     }
 }
 
-fn ratio(value: &str) -> Result<f64, String> {
-    match value.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("expected a number from 0 to 1".to_owned()),
-    }
+fn duration(value: &str) -> Result<Duration, String> {
+    humantime::parse_duration(value)
+        .map_err(|error| format!("{error}: expected a duration such as 500ms or 10s"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "clap"))]
 mod tests {
     use super::*;
     use clap::Parser;
@@ -151,54 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_valid() {
-        let settings = parse(&[]).unwrap();
-        assert_eq!(settings.export.traces_destinations(), ["http://localhost:4318/v1/traces"]);
-        assert_eq!(settings.export.logs_destinations(), ["http://localhost:4318/v1/logs"]);
-        assert_eq!(settings.export.otel_bsp_schedule_delay, Duration::from_secs(1));
-    }
-
-    #[test]
-    fn the_endpoints_of_a_signal_are_taken_as_they_are_and_leave_the_other_alone() {
-        let base = "--otel-exporter-otlp-endpoint=http://base:4318/";
-        let named = "--otel-exporter-otlp-traces-endpoint=http://a:1/in, https://b/v1/traces";
-        let settings = parse(&[base, named]).unwrap().export;
-        assert_eq!(settings.traces_destinations(), ["http://a:1/in", "https://b/v1/traces"]);
-        assert_eq!(settings.logs_destinations(), ["http://base:4318/v1/logs"]);
-    }
-
-    #[test]
-    fn headers_are_decoded_and_bad_ones_are_refused_without_being_quoted() {
-        let headers = |value: &str| {
-            parse(&[&format!("--otel-exporter-otlp-headers={value}")]).unwrap().export.headers()
-        };
-        let read = headers("Authorization=Bearer%20s3cret, x-scope-orgid=shop").unwrap();
-        assert_eq!(
-            (&read["authorization"], &read["x-scope-orgid"]),
-            (&"Bearer s3cret".parse().unwrap(), &"shop".parse().unwrap())
-        );
-        assert!(!format!("{read:?}").contains("s3cret"));
-        for bad in ["s3cret", "na me=s3cret", "name=s3%0Acret"] {
-            let error = headers(bad).unwrap_err().to_string();
-            assert!(error.contains("OTEL_EXPORTER_OTLP_HEADERS") && !error.contains("s3"), "{error}");
-        }
-    }
-
-    #[test]
     fn an_empty_directory_means_no_file() {
         assert_eq!(parse(&["--log-dir="]).unwrap().log_dir, PathBuf::new());
     }
 
     #[test]
-    fn a_bad_value_names_the_variable() {
+    fn a_bad_value_of_ours_names_the_variable() {
         for (argument, variable) in [
-            ("--otel-exporter-otlp-endpoint=localhost", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-            ("--otel-exporter-otlp-logs-endpoint=http://a,b", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"),
             ("--telemetry-spool-bytes=0", "TELEMETRY_SPOOL_BYTES"),
             ("--telemetry-spool-age=long", "TELEMETRY_SPOOL_AGE"),
-            ("--otel-traces-sampler-arg=2", "OTEL_TRACES_SAMPLER_ARG"),
-            ("--otel-bsp-schedule-delay=0", "OTEL_BSP_SCHEDULE_DELAY"),
-            ("--otel-bsp-max-queue-size=-1", "OTEL_BSP_MAX_QUEUE_SIZE"),
             ("--baggage-allowed=a b", "BAGGAGE_ALLOWED"),
             ("--log-level=loud", "LOG_LEVEL"),
             ("--log-level=info,payment", "LOG_LEVEL"),
@@ -207,5 +181,18 @@ mod tests {
             let error = parse(&[argument]).unwrap_err();
             assert!(error.contains(variable), "{argument}: {error}");
         }
+    }
+
+    #[test]
+    fn a_bad_value_of_opentelemetry_is_no_error() {
+        for argument in ["--otel-traces-sampler=jaeger_remote", "--otel-bsp-schedule-delay=0"] {
+            assert_eq!(parse(&[argument]).unwrap().otel().warnings.len(), 1, "{argument}");
+        }
+    }
+
+    #[test]
+    fn the_environment_gives_the_same_defaults() {
+        let (parsed, read) = (parse(&[]).unwrap(), Settings::from_env().unwrap());
+        assert_eq!(format!("{parsed:?}"), format!("{read:?}"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a test of a service sees of its telemetry (feature `testing`): ended spans, log lines, metrics.
+//! The telemetry of a service under test (feature `testing`): ended spans, log lines, metrics.
 //!
 //! ```
 //! use telemetry::metrics::counter;
@@ -23,34 +23,31 @@
 
 use std::sync::{Arc, Mutex};
 
-use clap::Parser;
+use data_encoding::HEXLOWER;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_sdk::trace::Sampler;
-use prost::Message as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Sampler, SpanData, SpanProcessor};
 use slog::Logger;
 use tempfile::TempDir;
-use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::Targets;
 
 use crate::log::{self, Bridge, LogQueue, Logs};
 use crate::metrics::{Format, Registry};
-use crate::otlp::Message;
-use crate::pipeline::{PipelineMetrics, Record, Template, decode};
-use crate::trace::{TelemetrySubscriber, Tracer, Wanted};
-use crate::{Service, Settings, clock};
+use crate::pipeline::{Record, decode};
+use crate::resource::resource;
+use crate::trace::{self, Tracing};
+use crate::{Service, Settings};
 
 pub use opentelemetry_proto::tonic::trace::v1::Span;
-
-/// Spans that have ended.
-type Ended = Arc<Mutex<Vec<Span>>>;
 
 const SERVICE: Service = Service { name: "test", version: "0.0.0" };
 
 /// Telemetry that stays within a test: nothing is sent, and nothing is installed for the process.
 ///
-/// It sees what happens on the thread that made it, for as long as it lives: all of an `#[actix_web::test]`, its
-/// actors included, but no arbiter or runtime beside it. The logger works on every thread. A thread has one at a time.
+/// It sees the thread that made it, for as long as it lives: all of an `#[actix_web::test]`, its actors included, but no
+/// arbiter or runtime beside it. The logger works on every thread. A thread has one at a time.
 pub struct Capture {
     spans: Ended,
     lines: LogQueue,
@@ -60,10 +57,24 @@ pub struct Capture {
     _subscriber: DefaultGuard,
 }
 
-#[derive(Parser)]
-struct Command {
-    #[command(flatten)]
-    telemetry: Settings,
+/// Spans that have ended.
+#[derive(Clone, Debug, Default)]
+struct Ended(Arc<Mutex<Vec<Span>>>);
+
+impl SpanProcessor for Ended {
+    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &opentelemetry::Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        self.0.lock().expect("no thread panics with it").push(span.into());
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: std::time::Duration) -> OTelSdkResult {
+        Ok(())
+    }
 }
 
 impl Capture {
@@ -73,29 +84,28 @@ impl Capture {
     /// When there can be no temporary file.
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let place = format!("--log-dir={}", directory.path().display());
-        let quiet = ["test", "--log-stdout=false", "--log-level=info", "--otel-logs-exporter=none", &place];
-        let settings = Command::parse_from(quiet).telemetry;
+        let mut settings = Settings::from_env().expect("the settings of this crate in the environment");
+        settings.otel = crate::Variables::default();
+        settings.log_dir = directory.path().to_owned();
+        settings.log_stdout = false;
+        settings.log_level = Targets::new().with_default(tracing::Level::INFO);
+        let otel = settings.otel();
         let registry = Registry::new();
         // The pipelines' own metrics are none of the service under test.
         let own = Registry::new();
-        let metrics = PipelineMetrics::register(&own).expect("a registry of its own");
-        let resource = crate::trace::resource(SERVICE, &settings);
-        let Logs { logger: log, lines, .. } =
-            log::root(SERVICE, &settings, &resource, &own, &metrics).expect("a log file");
-
+        let Logs { logger: log, levels, lines } =
+            log::root(SERVICE, &settings, &otel, &resource(SERVICE, &settings, &otel), &own, None)
+                .expect("a log file");
         let spans = Ended::default();
-        let ended = spans.clone();
-        let tracer = Tracer::new(Sampler::AlwaysOn, move |span| {
-            let mut written = Message::default();
-            span.write(&mut written, clock::now());
-            let span = Span::decode(written.as_bytes()).expect("a span is a message of OTLP");
-            ended.lock().expect("nobody panics with it").push(span);
-        });
-        let info = Targets::new().with_default(LevelFilter::INFO);
-        let (tracer, bridge) = (Some(tracer), Some(Bridge(log.clone())));
-        let subscriber = TelemetrySubscriber { tracer, bridge, wanted: Wanted::new(info.clone(), info) };
-        let subscriber = tracing::subscriber::set_default(subscriber);
+        let provider = trace::provider(Sampler::AlwaysOn, Resource::builder_empty().build(), spans.clone());
+        let bridge = Bridge::new(log.clone(), levels);
+        let subscriber = trace::subscriber(
+            SERVICE.name,
+            &Tracing::Recorded(provider),
+            bridge,
+            tracing_subscriber::Registry::default(),
+        );
+        let subscriber = tracing::dispatcher::set_default(&subscriber);
         Self { spans, lines, log, registry, directory, _subscriber: subscriber }
     }
 
@@ -111,7 +121,7 @@ impl Capture {
 
     /// The spans that have ended so far, in that order.
     pub fn spans(&self) -> Vec<Span> {
-        self.spans.lock().expect("nobody panics with it").clone()
+        self.spans.0.lock().expect("no thread panics with it").clone()
     }
 
     /// The lines that were logged so far, as a log reader would see them.
@@ -151,16 +161,7 @@ pub fn attribute(span: &Span, name: &str) -> Option<String> {
 
 /// The id of a trace or of a span, in the digits in which log lines have it.
 pub fn hex(id: &[u8]) -> String {
-    crate::hex::text(id)
-}
-
-/// What makes a request of these spans, as the pipeline does it. For the benchmark alone.
-#[doc(hidden)]
-pub fn request_of(spans: &[Span]) -> impl Fn() -> Vec<u8> + use<> {
-    let template = Template::of([Vec::new()]);
-    let item = |span: &Span| [&[0], &span.encode_to_vec()[..]].concat();
-    let items: Vec<_> = spans.iter().map(item).collect();
-    move || template.fill(items.iter().map(Vec::as_slice))
+    HEXLOWER.encode(id)
 }
 
 /// A record of the spool: how many items it has, when it was written, and its payload. For the fuzz tests alone.
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_event_of_a_library_belongs_to_the_span_in_which_it_comes() {
+    fn an_event_of_a_library_belongs_to_the_current_span() {
         let seen = Capture::start();
         tracing::info_span!("ship").in_scope(|| tracing::warn!("late"));
         let (spans, lines) = (seen.spans(), seen.lines());
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_names_its_span_belongs_to_no_other() {
+    fn an_event_belongs_to_the_span_that_it_names() {
         let seen = Capture::start();
         let named = tracing::info_span!("named");
         tracing::info_span!("current").in_scope(|| {

@@ -1,4 +1,4 @@
-//! TLS towards others: one library and one idea of whom to trust, for this crate and for services that dial.
+//! TLS for clients: one library and one set of trusted certificates, for this crate and for services.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::Error;
 
-/// How to dial with TLS: trusts the certificates of the system, or those in the file that `SSL_CERT_FILE` names.
+/// A client configuration that trusts the certificates of the system, or those in the file that `SSL_CERT_FILE` names.
 ///
 /// # Errors
-/// When there is none to trust.
+/// When there is no certificate to trust.
 pub fn client_config() -> Result<Arc<ClientConfig>, Error> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        return Err(Error::NobodyToTrust(found.errors.into_iter().next()));
+        return Err(Error::NoTrustedCertificates(found.errors.into_iter().next()));
     }
     with_roots(roots)
 }
 
-/// For where TLS is never spoken, so that a system without certificates is no error.
-pub(crate) fn trusting_nobody() -> Result<Arc<ClientConfig>, Error> {
+/// A client configuration for plain HTTP: a system without certificates is no error.
+pub(crate) fn without_roots() -> Result<Arc<ClientConfig>, Error> {
     with_roots(RootCertStore::empty())
 }
 

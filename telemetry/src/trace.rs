@@ -1,125 +1,129 @@
-//! Spans: `tracing` on the way in, a pipeline on the way out.
+//! Spans: `tracing` and OpenTelemetry's own API on the way in, a pipeline on the way out.
+//!
+//! ```text
+//!  tracing span ─► Registry ─► tracing-opentelemetry ─┐
+//!  span of OpenTelemetry's API ───────────────────────┴─► SdkTracer ─► QueueProcessor ─► Pipeline
+//! ```
 
-mod recording;
-mod spans;
-mod subscriber;
-mod template;
-#[cfg(test)]
-mod tests;
-mod tracer;
-mod wanted;
+mod processor;
 
-pub(crate) use recording::{Carried, Recording, tracestate};
-pub(crate) use subscriber::TelemetrySubscriber;
-pub(crate) use tracer::Tracer;
-pub(crate) use wanted::Wanted;
+pub(crate) use processor::QueueProcessor;
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::noop::NoopTracer;
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanProcessor};
 use tracing::level_filters::LevelFilter;
-use tracing::span::Id;
-use tracing::{Dispatch, Span};
+use tracing::subscriber::Interest;
+use tracing::{Dispatch, Metadata, Subscriber};
+use tracing_opentelemetry::OpenTelemetryLayer;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
+use crate::Error;
 use crate::log::Bridge;
-use crate::pipeline::{Intake, Options, Pipeline, PipelineMetrics, Signal};
-use crate::settings::Exporter;
-use crate::{Error, Service, Settings, clock};
 
-/// Installs the subscriber of the process and starts the pipeline behind it.
-///
-/// With `OTEL_TRACES_EXPORTER=none` there is no pipeline, and spans cost nothing.
-pub(crate) fn install(
-    service: Service,
-    settings: &Settings,
-    resource: &Resource,
-    metrics: &PipelineMetrics,
-    bridge: Bridge,
-) -> Result<Option<Intake>, Error> {
-    let pipeline = match settings.export.otel_traces_exporter {
-        Exporter::None => None,
-        Exporter::Otlp => Some(pipeline(service, settings, resource, metrics)?),
-    };
-    let tracer = pipeline.as_ref().map(Pipeline::intake).map(|intake| {
-        // Written on the thread on which the span ends: what is written survives the process.
-        Tracer::new(settings.sampler(), move |span| {
-            intake.push(0, |item| span.write(item, clock::now()));
-        })
-    });
-    let recorded = if tracer.is_some() { recorded() } else { Targets::new() };
-    let wanted = Wanted::new(recorded, settings.log_level.clone());
-    let subscriber = TelemetrySubscriber { tracer, bridge: Some(bridge), wanted };
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::AlreadyInstalled)?;
-    tracing_log::LogTracer::init().map_err(|_| Error::AlreadyInstalled)?;
-    let Some(pipeline) = pipeline else { return Ok(None) };
-    crate::propagation::self_test()?;
-    let intake = pipeline.intake();
-    pipeline.start("telemetry-spans")?;
-    Ok(Some(intake))
+/// Where spans go.
+pub(crate) enum Tracing {
+    /// To the processor of this provider.
+    Recorded(SdkTracerProvider),
+    /// Nowhere; a context that comes in is passed on.
+    PassedOn,
+    /// Nowhere, and spans cost nothing.
+    Off,
 }
 
-fn pipeline(
-    service: Service,
-    settings: &Settings,
-    resource: &Resource,
-    metrics: &PipelineMetrics,
-) -> Result<Pipeline, Error> {
-    let export = &settings.export;
-    let options = Options {
-        signal: Signal::Traces,
-        template: template::template(resource, service.name)?,
-        uris: export.traces_destinations(),
-        queue: export.otel_bsp_max_queue_size,
-        batch: export.otel_bsp_max_export_batch_size,
-        schedule_delay: export.otel_bsp_schedule_delay,
-    };
-    Pipeline::build(service, options, export, metrics)
-}
-
-/// lapin keeps a span open for as long as it is connected, and opentelemetry must not trace itself.
-fn recorded() -> Targets {
-    Targets::new()
-        .with_default(LevelFilter::INFO)
-        .with_target("lapin", LevelFilter::OFF)
-        .with_target("opentelemetry", LevelFilter::OFF)
-}
-
-/// Who speaks. The SDK adds what `OTEL_RESOURCE_ATTRIBUTES` names; the four here go before it, because a name
-/// that differs from the one in logs and metrics would cut the signals apart.
-pub(crate) fn resource(service: Service, settings: &Settings) -> Resource {
-    Resource::builder()
-        .with_attributes([
-            KeyValue::new("service.name", service.name),
-            KeyValue::new("service.version", service.version),
-            KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()),
-            KeyValue::new("deployment.environment.name", settings.deployment_environment.clone()),
-        ])
+/// The provider that hands ended spans to `processor`.
+pub(crate) fn provider(
+    sampler: Sampler,
+    resource: Resource,
+    processor: impl SpanProcessor + 'static,
+) -> SdkTracerProvider {
+    SdkTracerProvider::builder()
+        .with_sampler(sampler)
+        .with_resource(resource)
+        .with_span_processor(processor)
         .build()
 }
 
-/// What is recorded of a span; `None` where nobody records. Whoever asks must not trace or log: the span is locked.
-pub(crate) fn of<T>(span: &Span, ask: impl FnOnce(&mut Recording) -> T) -> Option<T> {
-    let ask = |(id, dispatch): (&Id, &Dispatch)| {
-        if dispatch.is::<TelemetrySubscriber>() { spans::with(id, ask) } else { None }
-    };
-    span.with_subscriber(ask).flatten()
+/// A subscriber that the layers of this crate can be added to.
+pub(crate) trait Base: Subscriber + for<'span> LookupSpan<'span> + Send + Sync + 'static {}
+
+impl<S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync + 'static> Base for S {}
+
+/// The subscriber of the process, or of a test: the layers of this crate on `base`.
+///
+/// An `Option` of a layer would switch events off while it is `None`, so that each case has a type of its own.
+pub(crate) fn subscriber(
+    scope: &'static str,
+    tracing: &Tracing,
+    bridge: Bridge,
+    base: impl Base,
+) -> Dispatch {
+    match tracing {
+        Tracing::Recorded(provider) => {
+            Dispatch::new(base.with(layer(provider.tracer(scope))).with(bridge.into_layer()))
+        }
+        Tracing::PassedOn => Dispatch::new(base.with(layer(NoopTracer::new())).with(bridge.into_layer())),
+        Tracing::Off => Dispatch::new(base.with(bridge.into_layer())),
+    }
 }
 
-/// What is recorded of the span that is current on this thread, on the same terms.
-pub(crate) fn here<T>(ask: impl FnOnce(&mut Recording) -> T) -> Option<T> {
-    spans::with(&spans::current()?, ask)
+/// Makes `subscriber` that of the process, and `provider` that of OpenTelemetry's API.
+pub(crate) fn install(subscriber: Dispatch, tracing: &Tracing) -> Result<(), Error> {
+    tracing::dispatcher::set_global_default(subscriber).map_err(|_| Error::AlreadyInstalled)?;
+    tracing_log::LogTracer::init().map_err(|_| Error::AlreadyInstalled)?;
+    if let Tracing::Recorded(provider) = tracing {
+        opentelemetry::global::set_tracer_provider(provider.clone());
+    }
+    Ok(())
 }
 
-/// Trace and span id of the span that is current on this thread.
-pub(crate) fn current() -> Option<SpanContext> {
-    here(|recording| recording.carried.ids.clone())
+/// Attributes about the code and the thread would be on every span, and cost more than the rest of it. Events become
+/// log lines, and no events of their span.
+fn layer<S, T>(tracer: T) -> impl Layer<S>
+where
+    S: Base,
+    T: opentelemetry::trace::Tracer + Send + Sync + 'static,
+    T::Span: Send + Sync,
+{
+    OpenTelemetryLayer::new(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_filter(SpanFilter::default())
 }
 
-/// Makes `parent` that of `span`; an empty one makes it the root of a trace.
-pub(crate) fn adopt(span: &Span, parent: Carried) {
-    span.with_subscriber(|(id, dispatch)| {
-        let tracer = dispatch.downcast_ref::<TelemetrySubscriber>()?.tracer.as_ref()?;
-        spans::with(id, |recording| tracer.adopt(recording, parent))
-    });
+/// Spans from `INFO` up, and no event.
+struct SpanFilter(Targets);
+
+impl Default for SpanFilter {
+    fn default() -> Self {
+        // lapin keeps a span open for as long as it is connected, and opentelemetry must not trace itself.
+        let targets = Targets::new().with_default(LevelFilter::INFO);
+        Self(targets.with_target("lapin", LevelFilter::OFF).with_target("opentelemetry", LevelFilter::OFF))
+    }
+}
+
+impl SpanFilter {
+    fn is_recorded(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_span() && self.0.would_enable(metadata.target(), metadata.level())
+    }
+}
+
+impl<S> Filter<S> for SpanFilter {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        self.is_recorded(metadata)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.is_recorded(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
+    }
 }

@@ -1,4 +1,4 @@
-//! A message and the span it was sent in: actix mailboxes do not carry the current span by themselves.
+//! A message with the span it was sent in: actix mailboxes do not carry the current span.
 
 use actix::Message;
 use tracing::Span;

@@ -1,4 +1,4 @@
-//! What holds for every trace context that a stranger sends.
+//! Properties of every trace context that a client may send.
 
 use proptest::prelude::*;
 use telemetry::propagation::TraceContext;
@@ -23,7 +23,7 @@ fn traceparent() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn it_is_a_trace_that_was_sent_or_none(traceparent in traceparent(), tracestate in proptest::option::of(".{0,600}")) {
+    fn a_trace_is_one_that_was_sent_or_none(traceparent in traceparent(), tracestate in proptest::option::of(".{0,600}")) {
         let context = read(&traceparent, tracestate.as_deref());
         let span = context.span_context();
         if span.is_valid() {
@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn a_good_one_is_continued_whatever_the_state_beside_it(
+    fn a_good_traceparent_is_continued_with_any_tracestate(
         trace in 1..=u128::MAX, span in 1..=u64::MAX, is_sampled: bool, tracestate in proptest::option::of(".{0,600}"),
     ) {
         let traceparent = format!("00-{trace:032x}-{span:016x}-0{}", u8::from(is_sampled));

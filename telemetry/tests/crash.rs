@@ -1,4 +1,4 @@
-//! A `kill -9` in the middle of work: whatever had ended by then is found by the next process.
+//! A `kill -9` in the middle of work: the next process delivers all that had ended some 10 ms before.
 //!
 //! The process that dies and the one that comes after it are this program again, with `CRASH_DIRECTORY` in its environment.
 
@@ -6,12 +6,12 @@
 
 mod support;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use support::{SERVICE, endpoint, lines, settings};
@@ -22,9 +22,11 @@ use testkit::wait::within;
 const KILLS: usize = 5;
 /// Between two steps: a load, and no test of what the machine can bear.
 const PACE: Duration = Duration::from_micros(300);
+/// Items that come within 10 ms are written together; the rest is for a machine that is busy.
+const WINDOW: Duration = Duration::from_millis(10 + 40);
 
 #[test]
-fn a_kill_takes_no_span_no_record_and_no_line_that_had_ended() {
+fn a_kill_takes_what_ended_in_the_last_milliseconds() {
     for kill in 0..KILLS {
         let (directory, sink) = (tempfile::tempdir().unwrap(), OtlpSink::start());
         let told = work_until_killed(directory.path(), 400 + 100 * kill);
@@ -39,25 +41,29 @@ fn a_kill_takes_no_span_no_record_and_no_line_that_had_ended() {
         for (what, found) in
             [("spans", spans), ("records", records(&sink)), ("lines", lines_of_file(directory.path()))]
         {
-            let lost: Vec<_> = told.difference(&found).collect();
-            assert!(lost.is_empty(), "of {} {what} these were lost: {lost:?}", told.len());
+            let found: HashSet<u64> = found;
+            let lost = told.iter().filter(|(number, _)| !found.contains(number));
+            let window = lost.map(|(_, before_kill)| *before_kill).max().unwrap_or_default();
+            eprintln!("{what}: {} of {} arrived, window {window:?}", found.len(), told.len());
+            assert!(window <= WINDOW, "{what} that ended {window:?} before the kill are lost");
         }
     }
 }
 
-/// The numbers of the steps that were handed over.
-fn work_until_killed(directory: &Path, steps: usize) -> HashSet<u64> {
+/// The numbers of the steps that were reported, and the time from the report to the kill.
+fn work_until_killed(directory: &Path, steps: usize) -> HashMap<u64, Duration> {
     let nowhere = "--otel-exporter-otlp-endpoint=http://127.0.0.1:9";
     let mut worker =
         program("the_process_that_is_killed", directory, nowhere).stdout(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(worker.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let step = |line: String| line.strip_prefix("step ")?.parse().ok();
-    let mut told: HashSet<_> = output.by_ref().filter_map(step).take(steps).collect();
+    let step = |line: String| Some((line.strip_prefix("step ")?.parse().ok()?, Instant::now()));
+    let mut told: HashMap<_, _> = output.by_ref().filter_map(step).take(steps).collect();
+    let killed = Instant::now();
     worker.kill().unwrap();
     worker.wait().unwrap();
     told.extend(output.filter_map(step));
     assert!(told.len() >= steps, "it ended by itself");
-    told
+    told.into_iter().map(|(number, at)| (number, killed.saturating_duration_since(at))).collect()
 }
 
 fn program(test: &str, directory: &Path, endpoint: &str) -> Command {

@@ -25,7 +25,7 @@ fn bench() -> &'static Bench {
 }
 
 #[actix_rt::test]
-async fn a_line_is_one_object_in_the_names_of_ecs_led_by_time_level_and_message() {
+async fn a_line_is_one_object_with_the_names_of_ecs() {
     let before = OffsetDateTime::now_utc();
     let log = bench().log.new(slog::o!("order.id" => "o-1"));
     slog::warn!(log, "a \"quoted\"\nmessage, {}", "formatted"; "count" => 3, "ratio" => 0.5, "none" => ());
@@ -83,7 +83,7 @@ fn levels(lines: &[Line], message: &str) -> Vec<String> {
 }
 
 #[actix_rt::test]
-async fn log_level_holds_for_all_and_for_each_module_by_itself() {
+async fn log_level_holds_for_all_and_for_each_module() {
     let log = &bench().log;
     speak_at_all_levels!(log, "root");
     chatty::speak(log);
@@ -99,7 +99,7 @@ async fn log_level_holds_for_all_and_for_each_module_by_itself() {
     }
 }
 
-/// Says something while somebody else asks what it is.
+/// A value that logs while it is serialised.
 struct Talkative;
 
 impl slog::Value for Talkative {
@@ -119,7 +119,7 @@ async fn a_value_may_log_while_it_is_formatted() {
     assert_eq!(saying(&lines, "said within").len(), 1);
 }
 
-/// Says something, with a field that has to be formatted, while it is formatted itself.
+/// A text that logs, with a field that has to be formatted, while it is formatted.
 struct Chatty;
 
 impl fmt::Display for Chatty {
@@ -139,7 +139,7 @@ async fn a_text_may_log_texts_while_it_is_formatted() {
     assert!(within.len() >= 2 && within.iter().all(|line| line.get("value") == "7"), "{within:?}");
 }
 
-/// A text that breaks off.
+/// A text that fails midway.
 struct Failing;
 
 impl fmt::Display for Failing {
@@ -150,7 +150,7 @@ impl fmt::Display for Failing {
 }
 
 #[actix_rt::test]
-async fn a_text_that_breaks_off_is_written_so_far_and_no_other_line_has_it() {
+async fn a_text_that_breaks_off_is_in_its_own_line_alone() {
     let log = &bench().log;
     slog::info!(log, "broke off: {}", Failing; "value" => %Failing);
     slog::info!(log, "after what broke off"; "value" => %"whole");
@@ -160,7 +160,7 @@ async fn a_text_that_breaks_off_is_written_so_far_and_no_other_line_has_it() {
 }
 
 #[actix_rt::test]
-async fn every_character_can_be_said() {
+async fn every_character_can_be_written() {
     let all: String =
         (0..0x80).chain([0x85, 0x2028, 0x2029, 0xfeff, 0x1_f4a5]).filter_map(char::from_u32).collect();
     slog::info!(bench().log, "{}", all; "value" => &all);
@@ -222,7 +222,7 @@ impl fmt::Display for Explosive {
 }
 
 #[actix_rt::test]
-async fn a_value_that_can_not_be_written_costs_its_own_line_only() {
+async fn a_value_that_cannot_be_written_costs_its_own_line() {
     let log: &Logger = &bench().log;
     slog::info!(log, "broken"; "value" => Broken);
     slog::info!(log, "after the broken one");

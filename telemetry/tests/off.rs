@@ -61,7 +61,7 @@ async fn a_service_without_traces_answers_logs_and_counts() {
 }
 
 #[actix_rt::test]
-async fn a_second_observability_in_a_process_is_refused_and_leaves_the_first_alone() {
+async fn a_second_observability_in_a_process_is_refused() {
     let (bench, _) = bench();
     let elsewhere = tempfile::tempdir().unwrap();
     let place = format!("--log-dir={}", elsewhere.path().display());
@@ -72,7 +72,7 @@ async fn a_second_observability_in_a_process_is_refused_and_leaves_the_first_alo
 }
 
 #[actix_rt::test]
-async fn a_log_directory_that_can_not_be_made_is_named() {
+async fn a_log_directory_that_cannot_be_made_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let below = file.path().join("logs");
     let refused = Observability::new(SERVICE, &settings(&[&format!("--log-dir={}", below.display())]));

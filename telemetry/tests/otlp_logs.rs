@@ -1,5 +1,5 @@
-//! `OTEL_LOGS_EXPORTER=otlp`: every line is a record, too, in the trace it was written in, and only what is the same
-//! for many lines can become a label.
+//! `OTEL_LOGS_EXPORTER=otlp`: every line is a record, too, in the trace it was written in, below the one resource of the
+//! process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
 
@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use support::lines::saying;
 use support::{Bench, endpoint};
 use telemetry::slog;
-use testkit::otlp::{OtlpSink, hex};
+use testkit::otlp::{OtlpSink, attribute, hex};
 use testkit::wait::eventually;
 
 fn bench() -> &'static (Bench, OtlpSink) {
@@ -46,7 +46,7 @@ fn records(sink: &OtlpSink, message: &str) -> Vec<(Vec<KeyValue>, LogRecord)> {
 }
 
 #[actix_rt::test]
-async fn a_line_is_a_record_with_its_fields_its_level_and_its_trace() {
+async fn a_line_is_a_record_with_its_fields_level_and_trace() {
     let (bench, sink) = bench();
     let log = bench.log.new(slog::o!("order.id" => "o-1"));
     tracing::info_span!("placing").in_scope(|| {
@@ -74,8 +74,7 @@ async fn a_line_is_a_record_with_its_fields_its_level_and_its_trace() {
     );
     for (key, expected) in [
         ("service.name", "test-service"),
-        ("environment", "local"),
-        ("level", "warn"),
+        ("deployment.environment.name", "local"),
         ("service.version", "1.2.3"),
     ] {
         assert_eq!(value(resource, key), text(expected), "{key}");
@@ -85,22 +84,47 @@ async fn a_line_is_a_record_with_its_fields_its_level_and_its_trace() {
 }
 
 #[actix_rt::test]
-async fn the_labels_of_a_record_are_the_same_for_all_of_its_level_whatever_it_says() {
+async fn a_process_has_one_resource_for_spans_and_records() {
     let (bench, sink) = bench();
-    for number in 0..50 {
-        slog::error!(bench.log, "labelled"; "order.id" => number);
-        slog::debug!(bench.log, "labelled"; "order.id" => number);
-    }
+    tracing::info_span!("resource").in_scope(|| {
+        for number in 0..50 {
+            slog::error!(bench.log, "labelled"; "order.id" => number);
+            slog::debug!(bench.log, "labelled"; "order.id" => number);
+        }
+    });
     bench.flush().await;
     let mut resources: Vec<_> = records(sink, "labelled").into_iter().map(|(resource, _)| resource).collect();
     assert_eq!(resources.len(), 100);
     resources.sort_by_key(|resource| format!("{resource:?}"));
     resources.dedup();
-    assert_eq!(resources.len(), 2, "one for each level");
+    assert_eq!(resources.len(), 1);
+    let resource = &resources[0];
+    let pid = Some(Value::IntValue(std::process::id().into()));
+    assert_eq!((value(resource, "process.pid"), value(resource, "os.type")), (pid, text("linux")));
+    for key in ["host.name", "service.instance.id", "process.pid", "os.type"] {
+        let found = attribute(resource, key);
+        assert!(found.is_some() && found == sink.resource(key), "{key}: {found:?}");
+    }
 }
 
 #[actix_rt::test]
-async fn an_outage_of_the_receiver_costs_neither_records_nor_lines_of_the_file() {
+async fn integers_of_128_bits_are_numbers_as_far_as_they_fit() {
+    let (bench, sink) = bench();
+    let took = std::time::Duration::from_millis(81);
+    slog::info!(bench.log, "measured"; "event.duration" => took.as_nanos(), "large" => u128::MAX, "debt" => -7_i128);
+    bench.flush().await;
+    let (_, record) = &records(sink, "measured")[0];
+    for (key, expected) in [
+        ("event.duration", Some(Value::IntValue(81_000_000))),
+        ("large", text(&u128::MAX.to_string())),
+        ("debt", Some(Value::IntValue(-7))),
+    ] {
+        assert_eq!(value(&record.attributes, key), expected, "{key}");
+    }
+}
+
+#[actix_rt::test]
+async fn an_outage_costs_neither_records_nor_lines() {
     let (bench, sink) = bench();
     sink.close();
     for number in 0..2000 {
@@ -116,7 +140,7 @@ async fn an_outage_of_the_receiver_costs_neither_records_nor_lines_of_the_file()
 }
 
 #[actix_rt::test]
-async fn libraries_are_heard_and_the_pipeline_does_not_hear_itself() {
+async fn events_of_libraries_are_records_and_the_pipeline_has_none() {
     let (bench, sink) = bench();
     tracing::info!(target: "library", "spoken");
     bench.flush().await;

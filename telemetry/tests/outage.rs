@@ -1,5 +1,5 @@
 //! The receiver of spans is busy, broken, silent or gone: nothing that fits the queue is lost, what does not
-//! fit is counted, and whoever ends a span never waits.
+//! fit is counted, and no thread that ends a span waits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
 
@@ -99,7 +99,7 @@ fn arrived(sink: &OtlpSink, name: &str) -> (usize, usize) {
 }
 
 #[actix_rt::test]
-async fn a_busy_receiver_gets_every_span_in_the_end_and_once() {
+async fn a_busy_receiver_gets_every_span_once() {
     let line = Line::quiet().await;
     let past = line.sink.attempts().len();
     let busy = [502, 503, 504].map(Answer::Refuse);
@@ -117,7 +117,7 @@ async fn a_busy_receiver_gets_every_span_in_the_end_and_once() {
 }
 
 #[actix_rt::test]
-async fn a_receiver_that_asks_to_come_back_at_once_is_not_besieged() {
+async fn a_retry_after_of_zero_is_no_endless_loop() {
     let line = Line::quiet().await;
     let past = line.sink.attempts().len();
     line.sink.script(&[Answer::Later(429, 0); 3]);
@@ -130,7 +130,7 @@ async fn a_receiver_that_asks_to_come_back_at_once_is_not_besieged() {
 }
 
 #[actix_rt::test]
-async fn a_receiver_that_never_answers_is_tried_again_after_the_timeout() {
+async fn a_silent_receiver_is_tried_again_after_the_timeout() {
     let line = Line::quiet().await;
     line.sink.script(&[Answer::Hang]);
     end_spans("silent", 5);
@@ -140,7 +140,7 @@ async fn a_receiver_that_never_answers_is_tried_again_after_the_timeout() {
 }
 
 #[actix_rt::test]
-async fn what_is_refused_for_good_also_by_itself_is_counted_and_not_sent_again() {
+async fn a_span_refused_for_good_is_counted_and_not_sent_again() {
     let line = Line::quiet().await;
     line.sink.always(Answer::Refuse(400));
     let past = line.sink.attempts().len();
@@ -160,7 +160,7 @@ async fn what_is_refused_for_good_also_by_itself_is_counted_and_not_sent_again()
 }
 
 #[actix_rt::test]
-async fn spans_that_were_accepted_count_as_exported_even_if_the_answer_breaks_off() {
+async fn accepted_spans_count_as_exported_if_the_answer_breaks_off() {
     let line = Line::quiet().await;
     line.sink.script(&[Answer::AcceptAndBreak]);
     end_spans("broken answer", 1);
@@ -181,7 +181,7 @@ async fn a_flush_keeps_to_the_size_of_a_batch() {
 }
 
 #[actix_rt::test]
-async fn without_a_receiver_the_queue_is_kept_the_rest_counted_and_nobody_waits() {
+async fn without_a_receiver_the_rest_is_counted_and_no_thread_waits() {
     const CREATED: u64 = 20_000;
     let line = Line::quiet().await;
     line.sink.close();

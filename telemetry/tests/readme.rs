@@ -1,4 +1,4 @@
-//! README.md is read before the code is: what it quotes must be the code.
+//! README.md and REFERENCE.md are read before the code: what they quote and list must be the code.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
 
@@ -6,6 +6,7 @@ use clap::{Args, Command};
 use telemetry::Settings;
 
 const README: &str = include_str!("../README.md");
+const REFERENCE: &str = include_str!("../REFERENCE.md");
 
 #[test]
 fn the_readme_quotes_the_example_exactly() {
@@ -14,21 +15,35 @@ fn the_readme_quotes_the_example_exactly() {
 }
 
 #[test]
-fn the_readme_lists_every_setting_with_its_default() {
+fn the_readme_is_at_most_130_lines() {
+    assert!(README.lines().count() <= 130);
+}
+
+#[test]
+fn the_reference_lists_every_setting() {
     let settings = Settings::augment_args(Command::new("service"));
-    let mut rows = 0;
-    for setting in settings.get_arguments() {
-        // What only a command line says is no setting of a service.
-        let Some(variable) = setting.get_env() else { continue };
-        let variable = variable.to_str().unwrap();
-        let default = setting.get_default_values()[0].to_str().unwrap();
-        let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
-        let row = format!("| `{variable}` | {default} |");
-        assert!(README.contains(&row), "no row starts with {row}");
-        rows += 1;
+    // An argument without a variable is no setting of a service.
+    let settings: Vec<_> = settings.get_arguments().filter(|setting| setting.get_env().is_some()).collect();
+    for setting in &settings {
+        let variable = setting.get_env().unwrap().to_str().unwrap();
+        match setting.get_default_values() {
+            // The defaults of the specification stand in the table alone.
+            [] => assert!(REFERENCE.contains(&format!("`{variable}`")), "{variable} is not listed"),
+            [default, ..] => {
+                let default = default.to_str().unwrap();
+                let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
+                let row = format!("| `{variable}` | {default} |");
+                assert!(REFERENCE.contains(&row), "no row starts with {row}");
+            }
+        }
     }
-    let families = ["| `OTEL_", "| `LOG_", "| `TELEMETRY_"];
-    let listed = README.lines().filter(|line| families.iter().any(|family| line.starts_with(family)));
-    // And two that are named otherwise.
-    assert_eq!(listed.count() + 2, rows, "a row names a setting that does not exist");
+    let rows = REFERENCE.lines().filter(|line| line.starts_with("| `") && line.contains('_'));
+    let listed = rows.filter_map(|row| row.split('|').nth(1)).flat_map(|names| names.split(','));
+    for name in listed
+        .map(|name| name.trim().trim_matches('`'))
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_uppercase()))
+    {
+        let exists = settings.iter().any(|setting| setting.get_env().unwrap() == name);
+        assert!(exists, "{name} is listed and does not exist");
+    }
 }

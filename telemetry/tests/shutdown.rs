@@ -13,7 +13,7 @@ use testkit::otlp::OtlpSink;
 use testkit::wait::{eventually, within};
 
 #[actix_rt::test]
-async fn a_shutdown_keeps_its_deadline_and_delivers_what_ended_before_it() {
+async fn a_shutdown_keeps_its_deadline_and_delivers_in_time() {
     let sink = OtlpSink::start();
     let bench = Bench::start(&[&endpoint(&sink)]);
 
@@ -27,7 +27,7 @@ async fn a_shutdown_keeps_its_deadline_and_delivers_what_ended_before_it() {
     let took = started.elapsed();
     assert!(took < Duration::from_secs(2), "a dead receiver held the process up for {took:?}");
     assert_eq!(saying(&bench.lines_so_far(), "before").len(), 1, "lines need no receiver");
-    let lost = saying(&bench.lines_so_far(), "spans were not taken in time, and are lost").len();
+    let lost = saying(&bench.lines_so_far(), "items not delivered in time, and lost").len();
     assert_eq!(lost, 1, "who looks for the trace must find out why there is none");
 
     sink.open();

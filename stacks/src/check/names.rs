@@ -30,7 +30,8 @@ const MADE_ELSEWHERE: [&str; 11] = [
 ];
 
 /// Labels and metadata that Loki adds to a record's attributes.
-const LOKI: [&str; 6] = ["service_name", "environment", "level", "trace_id", "span_id", "severity_text"];
+const LOKI: [&str; 6] =
+    ["service_name", "deployment_environment_name", "detected_level", "trace_id", "span_id", "severity_text"];
 
 /// The intrinsic fields of TraceQL.
 const INTRINSIC: [&str; 7] = ["span", "trace", "name", "status", "kind", "duration", "resource.service.name"];

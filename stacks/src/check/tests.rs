@@ -67,7 +67,7 @@ See `orders_total{outcome}` first.
 orders_total
 ```
 ```logql
-{level="error"} | order_id != ""
+{detected_level="error"} | order_id != ""
 ```
 ```traceql
 { span.order.id = "1" && resource.service.name = "gateway" && span:duration > 1s }

@@ -14,6 +14,7 @@ use std::thread;
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
@@ -146,6 +147,11 @@ impl OtlpSink {
     /// The accepted groups of log records.
     pub fn logs(&self) -> Vec<ResourceLogs> {
         self.state().logs.clone()
+    }
+
+    /// The accepted groups of metrics.
+    pub fn metrics(&self) -> Vec<ResourceMetrics> {
+        self.state().metrics.clone()
     }
 
     /// An attribute of the resource that sent the newest spans.

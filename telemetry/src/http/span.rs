@@ -7,8 +7,10 @@ use actix_web::{Error, web};
 use tracing::{Span, field::Empty};
 use tracing_actix_web::{RootSpanBuilder, TracingLogger};
 
-use super::observe::{Incoming, Observer};
-use super::{OTHER_METHOD, bounded, is_operational, known_method, route};
+use super::observer::{Incoming, Observer};
+use super::request::{
+    OTHER_METHOD, bounded, header, is_operational, known_method, origin, propagation_header, route,
+};
 use crate::propagation::{TraceContext, link};
 
 /// The middleware that opens a SERVER span for each request; wrap it outermost.
@@ -27,38 +29,36 @@ impl RootSpanBuilder for ServerSpan {
         }
         let sent = request.method().as_str();
         let method = known_method(sent);
-        // Names and labels come from a fixed set; what was really sent is an attribute.
+        // Names and labels come from a closed set; the method as it was sent is an attribute.
         let (verb, original) = if method == OTHER_METHOD { ("HTTP", Some(sent)) } else { (method, None) };
-        let route = route(request.request());
+        let route = route(request);
         let name = match &route {
             Some(route) => format!("{verb} {route}"),
             // The raw path would make as many names as there are paths.
             None => verb.to_owned(),
         };
-        let span = {
-            let connection = request.connection_info();
-            let (host, port) = split(connection.host());
-            tracing::info_span!(
-                "http.server",
-                otel.name = name,
-                otel.kind = "server",
-                http.request.method = method,
-                http.request.method_original = original.map(bounded),
-                http.route = route,
-                http.response.status_code = Empty,
-                url.path = bounded(request.path()),
-                url.scheme = connection.scheme(),
-                server.address = host,
-                server.port = port,
-                client.address = connection.peer_addr(),
-                user_agent.original = text(request, USER_AGENT.as_str()).map(bounded),
-                network.protocol.version = version(request),
-                error.type = Empty,
-                otel.status_code = Empty,
-            )
-        };
-        let incoming = TraceContext::read(|name| text(request, name).map(str::to_owned));
-        match request.app_data::<web::Data<Observer>>().map(|observer| observer.incoming) {
+        let observer = request.app_data::<web::Data<Observer>>();
+        let origin = origin(request, observer.map_or(&[], |observer| observer.trusted_proxies()));
+        let span = tracing::info_span!(
+            "http.server",
+            otel.name = name,
+            otel.kind = "server",
+            http.request.method = method,
+            http.request.method_original = original.map(bounded),
+            http.route = route,
+            http.response.status_code = Empty,
+            url.path = bounded(request.path()),
+            url.scheme = origin.scheme,
+            server.address = &*origin.host,
+            server.port = origin.port,
+            client.address = origin.client,
+            user_agent.original = header(request, USER_AGENT.as_str()).map(bounded),
+            network.protocol.version = version(request),
+            error.type = Empty,
+            otel.status_code = Empty,
+        );
+        let incoming = TraceContext::read(|name| propagation_header(request, name));
+        match observer.map(|observer| observer.incoming()) {
             Some(Incoming::Link) => {
                 link(&span, &incoming);
                 incoming.baggage_only().adopt(&span);
@@ -73,7 +73,7 @@ impl RootSpanBuilder for ServerSpan {
             Ok(response) => response.response().status(),
             Err(error) => error.as_response_error().status_code(),
         };
-        span.record("http.response.status_code", status.as_u16());
+        span.record("http.response.status_code", i64::from(status.as_u16()));
         // A 4xx is the client's error: for a server the conventions leave the status unset.
         if status.is_server_error() {
             span.record("error.type", status.as_str());
@@ -82,20 +82,6 @@ impl RootSpanBuilder for ServerSpan {
     }
 }
 
-/// A header that occurs once; a second `traceparent` makes both meaningless.
-fn text<'a>(request: &'a ServiceRequest, name: &str) -> Option<&'a str> {
-    let mut values = request.headers().get_all(name);
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
-}
-
 fn version(request: &ServiceRequest) -> &'static str {
     if request.version() == actix_web::http::Version::HTTP_10 { "1.0" } else { "1.1" }
-}
-
-fn split(host: &str) -> (&str, Option<u16>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() => (name, port.parse().ok()),
-        _ => (host, None),
-    }
 }

@@ -1,85 +1,89 @@
-//! The shape of a log line: JSON, names of the Elastic Common Schema.
+//! The form of a log line: JSON with the names of the Elastic Common Schema.
 //!
-//! slog-json writes the fields, which are what people say. What surrounds them is in all lines, has little in it that
-//! would have to be escaped, and costs less when nobody looks for that byte by byte.
+//! slog-json writes the fields. The rest is the same in every line and has nothing to escape, so that it is copied.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
 use slog::{BorrowedKV, Drain, OwnedKVList, Record, RecordStatic};
 
+use super::entry::{Entry, level_name, logger_name};
 use super::fields::Fields;
-use super::{LogQueue, Logged, level_name, logger_name};
-use crate::{Service, Settings, hex, scratch};
+use super::queue::LogQueue;
 
 /// With the version of the schema whose names are used.
 const VERSION_AND_LOGGER: &str = r#","ecs.version":"9.4.0","log.logger":"#;
-/// Of the year 9999, with which RFC 3339 ends.
+/// The last second of the year 9999, the last one of RFC 3339.
 const LAST_SECOND: u64 = 253_402_300_799;
 
 thread_local! {
-    static FORMATTER: Cell<Option<Formatter>> = const { Cell::new(None) };
+    static FORMATTER: RefCell<Formatter> = RefCell::default();
 }
 
-/// Formats a record on the thread that logs it, where the current span is known, into one queued line.
+/// Formats an entry on the thread that logs it, where the current span is known, into one queued line.
 pub(super) struct EcsDrain {
-    /// What ends every line.
+    /// The end of every line.
     end: Vec<u8>,
     queue: LogQueue,
 }
 
 impl EcsDrain {
-    pub(super) fn new(service: Service, settings: &Settings, queue: LogQueue) -> Self {
-        let fields = serde_json::json!({
-            "service.environment": settings.deployment_environment,
-            "service.name": service.name,
-            "service.version": service.version,
-        });
-        Self { end: [",", &fields.to_string()[1..], "\n"].concat().into_bytes(), queue }
+    /// A drain whose lines all have `constant` fields.
+    pub(super) fn new(constant: &BTreeMap<String, String>, queue: LogQueue) -> Self {
+        let fields = serde_json::json!(constant).to_string();
+        Self { end: [",", &fields[1..], "\n"].concat().into_bytes(), queue }
     }
 
     /// Queues a line.
-    pub(super) fn log(&self, logged: &Logged<'_>) {
-        scratch::lend(&FORMATTER, |formatter| match formatter.format(logged) {
+    pub(super) fn log(&self, entry: &Entry<'_>) {
+        let format = |formatter: &mut Formatter| match formatter.format(entry) {
             Ok(()) => {
                 let mut line = formatter.line.borrow_mut();
                 line.extend_from_slice(&self.end);
                 self.queue.push(&line);
             }
-            // The buffer takes every byte, so it was a value that could not be serialised.
+            // The buffer takes every byte, so that a value could not be serialised.
             Err(_) => self.queue.give_up(),
-        });
+        };
+        let kept = FORMATTER.try_with(|kept| kept.try_borrow_mut().map(|mut kept| format(&mut kept)).is_ok());
+        // A value logs while it is formatted, or the thread ends.
+        if kept != Ok(true) {
+            format(&mut Formatter::default());
+        }
     }
 }
 
 struct Formatter {
     fields: slog_json::Json<Line>,
-    /// What slog-json is told of a logger: its fields are among those of the record.
+    /// The fields of the logger are written with those of the record.
     none: OwnedKVList,
     line: Rc<RefCell<Vec<u8>>>,
-    dial: Dial,
+    clock: Clock,
 }
 
 impl Default for Formatter {
     fn default() -> Self {
         let line = Rc::new(RefCell::new(Vec::new()));
         let fields = slog_json::Json::new(Line(line.clone())).set_newlines(false).build();
-        Self { fields, none: slog::o!().into(), line, dial: Dial::default() }
+        Self { fields, none: slog::o!().into(), line, clock: Clock::default() }
     }
 }
 
 impl Formatter {
     /// Writes a line up to its end.
-    fn format(&mut self, logged: &Logged<'_>) -> io::Result<()> {
-        let Logged { message, span, record, values, .. } = logged;
-        let begun = self.begin(logged)?;
-        let place = RecordStatic { location: record.location(), tag: record.tag(), level: record.level() };
+    fn format(&mut self, entry: &Entry<'_>) -> io::Result<()> {
+        let Entry { message, span, record, values, .. } = entry;
+        let begun = self.begin(entry)?;
+        let location = RecordStatic { location: record.location(), tag: record.tag(), level: record.level() };
         let fields = Fields(values, record);
-        self.fields.log(&Record::new(&place, &format_args!("{message}"), BorrowedKV(&fields)), &self.none)?;
+        self.fields
+            .log(&Record::new(&location, &format_args!("{message}"), BorrowedKV(&fields)), &self.none)?;
         let mut line = self.line.borrow_mut();
-        // The braces of what slog-json has written.
+        // slog-json has written braces around the fields.
         line.pop();
         match line.get_mut(begun + 1) {
             Some(_) => line[begun] = b',',
@@ -95,12 +99,12 @@ impl Formatter {
         Ok(())
     }
 
-    /// Time, level, message and version lead every line, as ecs-logging asks. Answers where the fields will be.
-    fn begin(&mut self, Logged { message, at, record, .. }: &Logged<'_>) -> io::Result<usize> {
+    /// Time, level, message and version lead every line, as ecs-logging asks. Gives the position of the fields.
+    fn begin(&mut self, Entry { message, at, record, .. }: &Entry<'_>) -> io::Result<usize> {
         let mut line = self.line.borrow_mut();
         line.clear();
         line.extend_from_slice(br#"{"@timestamp":""#);
-        self.dial.write(*at, &mut line);
+        self.clock.write(*at, &mut line);
         line.extend_from_slice(br#"","log.level":""#);
         line.extend_from_slice(level_name(record.level()).as_bytes());
         line.extend_from_slice(br#"","message":"#);
@@ -111,16 +115,16 @@ impl Formatter {
     }
 }
 
-/// Keeps the text of a moment up to its second, which most lines share with the line before.
+/// Formats times, and keeps the text up to the second, which most lines share with the line before.
 #[derive(Default)]
-struct Dial {
+struct Clock {
     second: Option<u64>,
     /// By RFC 3339, up to the dot before the fraction.
     text: String,
 }
 
-impl Dial {
-    /// Writes a moment by RFC 3339 in UTC, in nanoseconds.
+impl Clock {
+    /// Writes a time by RFC 3339 in UTC, in nanoseconds.
     fn write(&mut self, since_epoch: Duration, to: &mut Vec<u8>) {
         let second = since_epoch.as_secs().min(LAST_SECOND);
         if self.second != Some(second) {
@@ -144,7 +148,7 @@ fn write_id(line: &mut Vec<u8>, name: &str, id: &[u8]) {
     line.extend_from_slice(br#"":""#);
     let at = line.len();
     line.resize(at + 2 * id.len(), 0);
-    hex::write(id, &mut line[at..]);
+    HEXLOWER.encode_mut(id, &mut line[at..]);
     line.push(b'"');
 }
 
@@ -166,11 +170,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_written_as_by_humantime_whatever_came_before() {
-        let mut dial = Dial::default();
+    fn a_time_is_written_as_by_humantime() {
+        let mut clock = Clock::default();
         let mut written = |at| {
             let mut written = Vec::new();
-            dial.write(at, &mut written);
+            clock.write(at, &mut written);
             String::from_utf8(written).unwrap()
         };
         for (second, nanos) in [

@@ -1,10 +1,15 @@
-//! The log file: renamed when it is full, so that whoever follows it reads it to the end, and bounded in number.
+//! The log file: renamed when it is full, so that a program that follows it reads it to the end, and bounded in number.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use crate::pipeline::is_ours;
+use crate::lock::{MAX_PROCESSES, try_lock};
+
+/// Between two attempts to rename a full file.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// `<name>.log`, or `<name>.2.log` and so on while other processes have those before it; older ones as `<name>.log.1`,
 /// `<name>.log.2`, ...
@@ -13,71 +18,98 @@ pub(super) struct LogFile {
     first: PathBuf,
     path: PathBuf,
     file: File,
-    size: u64,
+    inode: u64,
     limit: u64,
+    /// Renamed files that are kept.
     older: usize,
+    retry: Option<Instant>,
 }
 
 impl LogFile {
-    /// Appends to the file at `first`, or to one beside it; at `limit` bytes it is renamed, and `older` of its kind are
-    /// kept.
+    /// Appends to the file at `first`, or to one beside it; at `limit` bytes it is renamed, and `older` renamed files
+    /// are kept.
     pub(super) fn open(first: PathBuf, limit: usize, older: usize) -> io::Result<Self> {
-        if let Some(directory) = first.parent() {
-            fs::create_dir_all(directory)?;
-        }
         let (path, file) = claim(&first)?;
-        let size = file.metadata()?.len();
-        Ok(Self { first, path, file, size, limit: limit as u64, older })
+        let inode = file.metadata()?.ino();
+        Ok(Self { first, path, file, inode, limit: limit as u64, older, retry: None })
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        for number in (0..self.older).rev() {
-            match fs::rename(self.named(number), self.named(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+    /// The size of the file. Opens another one if the file was removed or replaced.
+    fn size(&mut self) -> u64 {
+        match fs::metadata(&self.path) {
+            Ok(found) if found.ino() == self.inode => found.len(),
+            _ => {
+                if let Ok(other) = Self::open(self.first.clone(), 0, 0) {
+                    (self.path, self.file, self.inode) = (other.path, other.file, other.inode);
+                }
+                self.file.metadata().map_or(0, |file| file.len())
             }
         }
-        (self.path, self.file) = claim(&self.first)?;
-        self.size = self.file.metadata()?.len();
+    }
+
+    /// Opens the next file before the others are renamed: without one, the lines go on into the full file.
+    fn rotate(&mut self) -> io::Result<()> {
+        let next = self.path.with_added_extension("new");
+        let file = OpenOptions::new().create(true).append(true).open(&next)?;
+        let inode = file.metadata()?.ino();
+        // A file system without locks is one for a single process.
+        let _ = try_lock(&file);
+        // A file that could not be renamed before has left a gap: the files above it stay as they are.
+        let gap = (1..=self.older).find(|number| !self.named(*number).exists()).unwrap_or(self.older);
+        for number in (0..gap).rev() {
+            fs::rename(self.named(number), self.named(number + 1))?;
+        }
+        fs::rename(next, &self.path)?;
+        (self.file, self.inode) = (file, inode);
         Ok(())
     }
 
     fn named(&self, number: usize) -> PathBuf {
         match number {
             0 => self.path.clone(),
-            _ => PathBuf::from(format!("{}.{number}", self.path.display())),
+            _ => self.path.with_added_extension(number.to_string()),
         }
     }
 }
 
-/// The first file that no other process writes to. Two that rename the same file would lose one, and whoever takes back
-/// half a line would cut what the other has written since.
+/// The first file that can be opened, and that no other process writes to: two that rename the same file would lose one,
+/// and a process that takes back half a line would cut what the other has written since.
 fn claim(first: &Path) -> io::Result<(PathBuf, File)> {
-    let mut path = first.to_owned();
-    for number in 2.. {
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        // A file system without locks is one for a single process.
-        if is_ours(&file).unwrap_or(true) {
-            return Ok((path, file));
-        }
-        path = first.with_extension(format!("{number}.log"));
+    if let Some(directory) = first.parent() {
+        fs::create_dir_all(directory)?;
     }
-    Err(io::ErrorKind::AlreadyExists.into())
+    let mut refused = None;
+    for number in 1..=MAX_PROCESSES {
+        let path = match number {
+            1 => first.to_owned(),
+            _ => first.with_extension(format!("{number}.log")),
+        };
+        match OpenOptions::new().create(true).append(true).open(&path) {
+            Ok(file) if try_lock(&file).unwrap_or(true) => return Ok((path, file)),
+            Ok(_) => {}
+            // Another program may have put something else in its place.
+            Err(error) => drop(refused.get_or_insert(error)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| io::ErrorKind::AlreadyExists.into()))
 }
 
 impl Write for LogFile {
     /// Takes whole lines, and all of them or none.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        if self.size > 0 && self.size + lines.len() as u64 > self.limit {
-            // A file that can't be renamed grows; that is better than lines that are lost.
-            let _ = self.rotate();
+        let mut size = self.size();
+        let is_full = size > 0 && size + lines.len() as u64 > self.limit;
+        if is_full && self.retry.is_none_or(|retry| retry.elapsed() >= RETRY) {
+            match self.rotate() {
+                Ok(()) => (size, self.retry) = (0, None),
+                Err(_) => self.retry = Some(Instant::now()),
+            }
         }
         if let Err(error) = self.file.write_all(lines) {
-            // No line is torn, not even by a disk that is full.
-            let _ = self.file.set_len(self.size);
+            // A disk that is full must not leave half a line.
+            let _ = self.file.set_len(size);
             return Err(error);
         }
-        self.size += lines.len() as u64;
         Ok(lines.len())
     }
 
@@ -99,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_file_is_renamed_no_line_is_torn_and_only_so_many_are_kept() {
+    fn a_full_file_is_renamed_and_the_number_bounded() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("logs").join("x.log");
         let mut file = LogFile::open(path.clone(), 10, 2).unwrap();
@@ -112,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_on_with_the_file_and_its_size() {
+    fn a_restart_continues_the_file_and_its_size() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.log");
         LogFile::open(path.clone(), 10, 1).unwrap().write_all(b"1111\n").unwrap();
@@ -143,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_follows_the_file_reads_the_renamed_one_to_its_end() {
+    fn a_follower_reads_the_renamed_file_to_its_end() {
         use std::io::Read;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.log");
@@ -157,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_can_not_be_renamed_grows() {
+    fn a_file_that_cannot_be_renamed_grows() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.log");
         // A directory that is not empty is in the way.
@@ -166,5 +198,72 @@ mod tests {
         file.write_all(b"1111\n").unwrap();
         file.write_all(b"2222\n").unwrap();
         assert_eq!(fs::read_to_string(path).unwrap(), "1111\n2222\n");
+    }
+
+    #[test]
+    fn old_files_stay_while_the_next_one_cannot_be_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let mut file = LogFile::open(path.clone(), 6, 2).unwrap();
+        file.write_all(b"1111\n").unwrap();
+        file.write_all(b"2222\n").unwrap();
+        // As with no descriptor or inode left.
+        fs::create_dir(directory.path().join("x.log.new")).unwrap();
+        for line in ["3333\n", "4444\n", "5555\n"] {
+            file.retry = None;
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+        assert_eq!(
+            (read("x.log"), read("x.log.1")),
+            ("2222\n3333\n4444\n5555\n".to_owned(), "1111\n".to_owned())
+        );
+        fs::remove_dir(directory.path().join("x.log.new")).unwrap();
+        file.retry = None;
+        file.write_all(b"6666\n").unwrap();
+        assert_eq!((read("x.log"), read("x.log.2")), ("6666\n".to_owned(), "1111\n".to_owned()));
+    }
+
+    #[test]
+    fn a_directory_in_the_way_costs_no_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let mut file = LogFile::open(path.clone(), 6, 3).unwrap();
+        for line in ["1111\n", "2222\n", "3333\n"] {
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        fs::rename(directory.path().join("x.log.1"), directory.path().join("kept")).unwrap();
+        fs::create_dir_all(directory.path().join("x.log.1").join("there")).unwrap();
+        for _ in 0..5 {
+            file.retry = None;
+            file.write_all(b"4444\n").unwrap();
+        }
+        let names = names(directory.path());
+        let all: Vec<_> =
+            names.iter().filter_map(|name| fs::read_to_string(directory.path().join(name)).ok()).collect();
+        for line in ["1111\n", "2222\n", "3333\n", "4444\n"] {
+            assert!(all.iter().any(|text| text.contains(line)), "{line} is lost: {all:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_remove_or_replace_is_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let mut file = LogFile::open(path.clone(), 100, 1).unwrap();
+        file.write_all(b"1111\n").unwrap();
+        fs::remove_file(&path).unwrap();
+        file.write_all(b"2222\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "2222\n");
+        fs::write(&path, "").unwrap();
+        file.write_all(b"3333\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "3333\n");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        file.write_all(b"4444\n").unwrap();
+        assert_eq!(fs::read_to_string(directory.path().join("x.2.log")).unwrap(), "4444\n");
+        fs::remove_dir_all(directory.path()).unwrap();
+        file.write_all(b"5555\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "5555\n");
     }
 }

@@ -1,26 +1,23 @@
-//! What lies between those who log and the threads that write, one for each destination.
+//! The bounded queues between the threads that log and the threads that write, one for each destination.
 
 #[cfg(test)]
 mod tests;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
-use tokio::runtime;
-use tokio::sync::mpsc;
 
 use crate::Error;
 use crate::metrics::register;
-use crate::recorder::{Gathered, Recorder};
+use crate::pipeline::GROUP;
 
 /// Lines that may wait for a writer. More are dropped and counted, so that a slow disk never holds up a request.
 const CAPACITY: usize = 8192;
 
-/// Bytes that leave with one `write(2)`, if lines are not longer than that.
+/// Bytes that are written with one `write(2)`, unless a line is longer.
 const CHUNK: usize = 64 * 1024;
 
 /// A destination of whole lines.
@@ -28,8 +25,6 @@ pub(super) struct Sink {
     /// Its name in the metrics.
     pub(super) name: &'static str,
     pub(super) writer: Box<dyn Write + Send>,
-    /// The file that keeps the lines which a process that is killed had not written yet; without one they are lost.
-    pub(super) recent: Option<PathBuf>,
 }
 
 /// The sending end; cheap to clone.
@@ -39,9 +34,14 @@ pub(crate) struct LogQueue {
 }
 
 struct Destination {
-    recorder: Arc<Recorder>,
-    flushes: mpsc::UnboundedSender<SyncSender<()>>,
+    queue: SyncSender<Queued>,
     metrics: LineMetrics,
+}
+
+enum Queued {
+    Line(Arc<[u8]>),
+    /// Answered once every line before it is written.
+    Flush(SyncSender<()>),
 }
 
 impl LogQueue {
@@ -49,27 +49,12 @@ impl LogQueue {
         let families = LineFamilies::register(registry)?;
         let start = |sink: Sink| {
             let metrics = families.of(sink.name);
-            let mut writer = Writer { writer: sink.writer, metrics: metrics.clone() };
-            let recorder = match sink.recent {
-                None => Recorder::in_memory(CAPACITY).map_err(Error::LogWriter)?,
-                Some(path) => {
-                    let rescue = |left: crate::recorder::Left| {
-                        metrics.lines.inc_by(left.items.len() as u64);
-                        writer.write_all(left.items.iter().map(Vec::as_slice));
-                    };
-                    Recorder::open(&path, CAPACITY, b"", rescue)
-                        .map_err(|source| Error::LogFile { path, source })?
-                }
-            };
-            let recorder = Arc::new(recorder);
-            let (flushes, asked) = mpsc::unbounded_channel();
-            let runtime =
-                runtime::Builder::new_current_thread().enable_time().build().map_err(Error::LogWriter)?;
-            let source = recorder.clone();
-            let run = move || runtime.block_on(writer.run(&source, asked));
-            let thread = thread::Builder::new().name(format!("log-{}", sink.name));
-            thread.spawn(run).map_err(Error::LogWriter)?;
-            Ok(Destination { recorder, flushes, metrics })
+            let (queue, queued) = sync_channel(CAPACITY);
+            let writer = Writer { writer: sink.writer, metrics: metrics.clone() };
+            let name = format!("log-{}", sink.name);
+            let thread = thread::Builder::new().name(name.clone());
+            thread.spawn(move || writer.run(&queued)).map_err(|source| Error::Thread { name, source })?;
+            Ok(Destination { queue, metrics })
         };
         let destinations = sinks.into_iter().map(start).collect::<Result<_, Error>>()?;
         Ok(Self { destinations })
@@ -77,11 +62,11 @@ impl LogQueue {
 
     /// Never waits: a destination that is too far behind goes without this line.
     pub(super) fn push(&self, line: &[u8]) {
-        for Destination { recorder, metrics, .. } in &*self.destinations {
-            if recorder.record(line) {
-                metrics.lines.inc();
-            } else {
-                metrics.queue_full.inc();
+        let line: Arc<[u8]> = line.into();
+        for Destination { queue, metrics } in &*self.destinations {
+            match queue.try_send(Queued::Line(line.clone())) {
+                Ok(()) => metrics.lines.inc(),
+                Err(_) => metrics.queue_full.inc(),
             }
         }
     }
@@ -94,10 +79,11 @@ impl LogQueue {
     /// Waits until every line pushed before this call has been written. Blocks: not for an arbiter.
     pub(crate) fn flush(&self) {
         let (done, written) = sync_channel(self.destinations.len());
-        for destination in &*self.destinations {
-            // An error means that the writer is gone, and with it everything there was to wait for.
-            let _ = destination.flushes.send(done.clone());
-        }
+        let ask = |destination: &Destination| {
+            // An error means that the writer has ended.
+            let _ = destination.queue.send(Queued::Flush(done.clone()));
+        };
+        self.destinations.iter().for_each(ask);
         drop(done);
         while written.recv().is_ok() {}
     }
@@ -150,39 +136,45 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, lines: &Recorder, mut flushes: mpsc::UnboundedReceiver<SyncSender<()>>) {
-        loop {
-            let gathered = lines.gather(&mut flushes).await;
-            let taken = lines.take();
-            self.write_all(taken.items());
-            drop(taken);
-            match gathered {
-                Gathered::Some => {}
-                Gathered::Ended => return,
-                // Whoever asked may have given up waiting.
-                Gathered::Flush(done) => drop(done.send(())),
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own, and no arbiter")]
+    fn run(mut self, queue: &Receiver<Queued>) {
+        let mut chunk = Chunk { bytes: Vec::with_capacity(CHUNK), lines: 0 };
+        while let Ok(first) = queue.recv() {
+            // Lines that come within this time are written together; a flush does not wait.
+            let is_line = matches!(first, Queued::Line(_));
+            if is_line {
+                thread::sleep(GROUP);
             }
+            for queued in std::iter::once(first).chain(queue.try_iter()) {
+                match queued {
+                    Queued::Line(line) => {
+                        if chunk.bytes.len() + line.len() > CHUNK {
+                            self.write(&mut chunk);
+                        }
+                        chunk.bytes.extend_from_slice(&line);
+                        chunk.lines += 1;
+                    }
+                    Queued::Flush(done) => {
+                        self.write(&mut chunk);
+                        let _ = done.send(());
+                    }
+                }
+            }
+            self.write(&mut chunk);
         }
     }
 
-    /// A chunk at a time: one system call for each line would cost more than all the rest.
-    fn write_all<'a>(&mut self, lines: impl IntoIterator<Item = &'a [u8]>) {
-        let (mut chunk, mut held) = (Vec::with_capacity(CHUNK), 0);
-        for line in lines {
-            if chunk.len() + line.len() > CHUNK {
-                self.write(&chunk, held);
-                chunk.clear();
-                held = 0;
-            }
-            chunk.extend_from_slice(line);
-            held += 1;
-        }
-        self.write(&chunk, held);
-    }
-
-    fn write(&mut self, chunk: &[u8], lines: u64) {
-        if lines > 0 && self.writer.write_all(chunk).and_then(|()| self.writer.flush()).is_err() {
+    fn write(&mut self, chunk: &mut Chunk) {
+        let lines = std::mem::take(&mut chunk.lines);
+        if lines > 0 && self.writer.write_all(&chunk.bytes).and_then(|()| self.writer.flush()).is_err() {
             self.metrics.write_failed.inc_by(lines);
         }
+        chunk.bytes.clear();
     }
+}
+
+/// Lines that are written together: a system call for each line would cost more than the rest of it.
+struct Chunk {
+    bytes: Vec<u8>,
+    lines: u64,
 }

@@ -1,4 +1,4 @@
-//! Lines for people: what stdout gets when it is a terminal.
+//! Lines of text in place of JSON, for a stdout that is a terminal.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use serde_json::{Map, Value};
 
 /// Writes each line of JSON as time, level, message and the fields that differ between lines.
-pub(super) struct Human<W>(pub(super) W);
+pub(super) struct Terminal<W>(pub(super) W);
 
-impl<W: Write> Write for Human<W> {
+impl<W: Write> Write for Terminal<W> {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let mut text = String::new();
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -44,7 +44,7 @@ fn is_constant(name: &str) -> bool {
         || name.starts_with("service.")
 }
 
-/// A client that can send the codes of a terminal to it would write what it likes there.
+/// Without it the input of a client could steer the terminal by control codes.
 fn harmless(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
@@ -54,13 +54,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_for_people_and_can_not_steer_the_terminal() {
-        let mut human = Human(Vec::new());
+    fn a_line_of_text_cannot_steer_the_terminal() {
+        let mut terminal = Terminal(Vec::new());
         let line = r#"{"@timestamp":"2026-11-24T21:30:45.123456789Z","log.level":"warn","message":"a \u001b[2J",
             "ecs.version":"9","service.name":"s","order.id":"o-1","count":3}"#;
-        human.write_all(line.replace('\n', "").as_bytes()).unwrap();
-        human.write_all(b"\nnot JSON\n").unwrap();
-        let text = String::from_utf8(human.0).unwrap();
+        terminal.write_all(line.replace('\n', "").as_bytes()).unwrap();
+        terminal.write_all(b"\nnot JSON\n").unwrap();
+        let text = String::from_utf8(terminal.0).unwrap();
         assert_eq!(text, "21:30:45.123 WARN     a \u{fffd}[2J  count=3  order.id=o-1\nnot JSON\n");
     }
 }

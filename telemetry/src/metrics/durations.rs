@@ -1,4 +1,4 @@
-//! Histograms of seconds that remember an exemplar for each bucket, and can't grow without bound.
+//! Histograms of seconds with an exemplar for each bucket and a bounded number of series.
 
 use std::array;
 use std::collections::HashMap;
@@ -8,11 +8,12 @@ use std::time::Duration;
 use prometheus::proto::LabelPair;
 use prometheus::{Histogram, HistogramOpts, HistogramVec};
 
-use super::exemplar::{Exemplar, Exemplars};
-use super::{DURATION_BUCKETS, OTHER, Registry};
+use super::exemplar::{Exemplar, Exemplars, Remembers};
+use super::families::{DURATION_BUCKETS, OTHER, register};
+use super::registry::Registry;
 use crate::Error;
 
-/// A label, and which values it may have. Every other value is measured as [`OTHER`].
+/// A label and the values that it may have. Every other value is measured as [`OTHER`].
 #[derive(Clone, Copy, Debug)]
 pub struct Label<'a> {
     name: &'a str,
@@ -21,12 +22,12 @@ pub struct Label<'a> {
 }
 
 impl<'a> Label<'a> {
-    /// A label that has these values alone.
+    /// A label with these values alone.
     pub const fn closed(name: &'a str, values: &'a [&'a str]) -> Self {
         Self { name, values, room: 0 }
     }
 
-    /// A label whose values the code decides on while it runs: the first `room` of them.
+    /// A label whose values come up at run time: the first `room` of them.
     pub const fn open(name: &'a str, room: usize) -> Self {
         Self { name, values: &[], room }
     }
@@ -34,8 +35,8 @@ impl<'a> Label<'a> {
 
 /// A family of histograms over [`DURATION_BUCKETS`] with `N` labels; cheap to clone.
 ///
-/// A measurement costs no allocation and waits for nobody. Made within a sampled span, it becomes the exemplar of its
-/// bucket, and with that the way from a slow bucket to a slow trace.
+/// A measurement allocates nothing and waits for no other thread. Within a sampled span it becomes the exemplar of its
+/// bucket, which leads from a slow bucket to a slow trace.
 #[derive(Clone)]
 pub struct Durations<const N: usize>(Arc<Family<N>>);
 
@@ -47,9 +48,9 @@ struct Family<const N: usize> {
 }
 
 struct Series<const N: usize> {
-    /// The values of each label that are known by now, and how many may still come.
+    /// The known values of each label, and the number that may still come.
     known: [(Vec<String>, usize); N],
-    /// By the positions of their values.
+    /// By the positions of their label values.
     measured: HashMap<[usize; N], Arc<Measured>>,
 }
 
@@ -69,8 +70,7 @@ impl<const N: usize> Durations<N> {
         labels: [Label<'_>; N],
     ) -> Result<Self, Error> {
         let options = HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec());
-        let histograms =
-            super::register(registry, HistogramVec::new(options, &labels.map(|label| label.name))?)?;
+        let histograms = register(registry, HistogramVec::new(options, &labels.map(|label| label.name))?)?;
         let known = labels.map(|label| (label.values.iter().map(ToString::to_string).collect(), label.room));
         let family = Arc::new(Family {
             name: name.to_owned(),
@@ -82,8 +82,8 @@ impl<const N: usize> Durations<N> {
         Ok(Self(family))
     }
 
-    /// The series with these values exists from here on, with a count of 0: one that is born with its first
-    /// measurement hides it from `rate()`.
+    /// Makes the series with these values exist, with a count of 0: one that begins with its first measurement hides it
+    /// from `rate()`.
     pub fn expect(&self, values: [&str; N]) {
         self.0.measured(values);
     }
@@ -95,7 +95,7 @@ impl<const N: usize> Durations<N> {
         measured.exemplars.offer(&DURATION_BUCKETS, took);
     }
 
-    /// How many measurements a series has.
+    /// The number of measurements of a series.
     pub fn count(&self, values: [&str; N]) -> u64 {
         self.0.measured(values).histogram.get_sample_count()
     }
@@ -108,21 +108,21 @@ impl<const N: usize> Family<N> {
             Some(measured) => measured.clone(),
             None => {
                 drop(series);
-                self.born(values)
+                self.create(values)
             }
         }
     }
 
-    fn born(&self, values: [&str; N]) -> Arc<Measured> {
+    fn create(&self, values: [&str; N]) -> Arc<Measured> {
         let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
         let at: [usize; N] = array::from_fn(|label| series.admit(label, values[label]));
         let Series { known, measured } = &mut *series;
-        let birth = || {
+        let make = || {
             let values: [&str; N] = array::from_fn(|label| known[label].0[at[label]].as_str());
             let histogram = self.histograms.with_label_values(&values);
-            Arc::new(Measured { histogram, exemplars: Exemplars::none(DURATION_BUCKETS.len()) })
+            Arc::new(Measured { histogram, exemplars: Exemplars::new(DURATION_BUCKETS.len()) })
         };
-        measured.entry(at).or_insert_with(birth).clone()
+        measured.entry(at).or_insert_with(make).clone()
     }
 }
 
@@ -136,7 +136,7 @@ impl<const N: usize> Series<N> {
         self.measured.get(&at)
     }
 
-    /// Where a value is among those of its label, or where [`OTHER`] is when there is no room for it.
+    /// The position of a value among those of its label, or that of [`OTHER`] if there is no room for it.
     fn admit(&mut self, label: usize, value: &str) -> usize {
         let (known, room) = &mut self.known[label];
         position(known, value).unwrap_or_else(|| {
@@ -152,15 +152,6 @@ impl<const N: usize> Series<N> {
 
 fn position(known: &[String], value: &str) -> Option<usize> {
     known.iter().position(|known| known == value)
-}
-
-/// A family that has exemplars, whatever its labels.
-pub(super) trait Remembers: Send + Sync {
-    /// The name of the family.
-    fn name(&self) -> &str;
-
-    /// The exemplars of the series with these labels, in the order of its buckets.
-    fn exemplars(&self, labels: &[LabelPair]) -> Vec<Option<Exemplar>>;
 }
 
 impl<const N: usize> Remembers for Family<N> {

@@ -1,13 +1,15 @@
-//! Exemplars: for each bucket of a histogram the newest measurement that belongs to a trace somebody can open.
+//! Exemplars: for each bucket of a histogram the newest measurement within a sampled trace.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 
-use crate::{clock, trace};
+use prometheus::proto::LabelPair;
 
-/// One measurement, and the span in which it was made.
+use crate::{clock, propagation};
+
+/// A measurement, and the span in which it was made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Exemplar {
     pub(super) trace: TraceId,
@@ -17,22 +19,22 @@ pub(super) struct Exemplar {
     pub(super) at: Duration,
 }
 
-/// The newest of each bucket; the last bucket is that of what is above every bound.
+/// The newest exemplar of each bucket; the last bucket is above every bound.
 pub(super) struct Exemplars(Box<[Mutex<Option<Exemplar>>]>);
 
 impl Exemplars {
-    /// None yet, for buckets with `bounds` upper bounds and the one above them.
-    pub(super) fn none(bounds: usize) -> Self {
+    /// No exemplars yet, for buckets with `bounds` upper bounds and the one above them.
+    pub(super) fn new(bounds: usize) -> Self {
         Self((0..=bounds).map(|_| Mutex::default()).collect())
     }
 
-    /// Keeps a measurement where the current span is sampled: any other trace would be a dead link.
+    /// Keeps a measurement if the current span is sampled: any other trace would be a dead link.
     pub(super) fn offer(&self, bounds: &[f64], took: Duration) {
-        let Some(ids) = trace::current().filter(SpanContext::is_sampled) else { return };
+        let Some(ids) = propagation::current_span().filter(SpanContext::is_sampled) else { return };
         let (trace, span) = (ids.trace_id(), ids.span_id());
         let seconds = took.as_secs_f64();
         let bucket = bounds.partition_point(|bound| *bound < seconds);
-        // Whoever holds it is writing one that is as new, or reading: not worth waiting for.
+        // The lock is held to write an exemplar as new as this, or to read: not worth waiting for.
         if let Some(Ok(mut newest)) = self.0.get(bucket).map(Mutex::try_lock) {
             *newest = Some(Exemplar { trace, span, seconds, at: clock::now() });
         }
@@ -42,4 +44,13 @@ impl Exemplars {
     pub(super) fn all(&self) -> Vec<Option<Exemplar>> {
         self.0.iter().map(|newest| newest.lock().ok().and_then(|newest| *newest)).collect()
     }
+}
+
+/// A family with exemplars.
+pub(super) trait Remembers: Send + Sync {
+    /// The name of the family.
+    fn name(&self) -> &str;
+
+    /// The exemplars of the series with these labels, in the order of its buckets.
+    fn exemplars(&self, labels: &[LabelPair]) -> Vec<Option<Exemplar>>;
 }

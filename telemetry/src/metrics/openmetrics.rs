@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-use super::durations::Remembers;
-use super::exemplar::Exemplar;
+use super::exemplar::{Exemplar, Remembers};
 
-/// Units that a name can end in; a family without one has no unit.
+/// Units at the end of a name; a family without one has no unit.
 const UNITS: [&str; 3] = ["seconds", "bytes", "ratio"];
 
-/// Everything in a registry.
+/// A page of all families of a registry.
 pub(super) struct Page<'a> {
     pub(super) families: &'a [MetricFamily],
     pub(super) remembering: &'a [Arc<dyn Remembers>],
@@ -56,7 +55,7 @@ impl Page<'_> {
                     histogram(name, metric, &exemplars.unwrap_or_default(), f)?;
                 }
                 MetricType::SUMMARY => summary(name, metric, f)?,
-                // The crate has no collector of this kind, and gives no value of it.
+                // The crate has no collector of this kind.
                 MetricType::UNTYPED => {}
             }
         }
@@ -99,7 +98,7 @@ fn summary(name: &str, metric: &Metric, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "{name}_sum{labels} {}", Number(summary.sample_sum()))
 }
 
-/// The labels of a series, and one more whose value is a number.
+/// The labels of a series, and one more with a number as its value.
 struct Labels<'a>(&'a [LabelPair], Option<(&'a str, f64)>);
 
 impl Display for Labels<'_> {
@@ -117,7 +116,7 @@ impl Display for Labels<'_> {
     }
 }
 
-/// A number in the one way that the specification calls canonical: `1.0`, `0.005`, `1e+06`, `1e-05`, `+Inf`.
+/// A number in the form that the specification calls canonical: `1.0`, `0.005`, `1e+06`, `1e-05`, `+Inf`.
 struct Number(f64);
 
 impl Display for Number {

@@ -1,15 +1,15 @@
-//! The registry of a service, and the two formats in which it can be read.
+//! The registry of a service, and the two text formats of its metrics.
 
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus::TextEncoder;
 
-use super::durations::Remembers;
+use super::exemplar::Remembers;
 use super::openmetrics::Page;
 use crate::Error;
 
-/// A registry of the crate `prometheus` that knows of exemplars besides; cheap to clone.
+/// A registry of the crate `prometheus` with exemplars; cheap to clone.
 #[derive(Clone, Default)]
 pub struct Registry {
     inner: prometheus::Registry,
@@ -37,12 +37,12 @@ impl Format {
 }
 
 impl Registry {
-    /// A registry with nothing in it.
+    /// An empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All metrics of this moment.
+    /// All metrics, with their current values.
     ///
     /// # Errors
     /// When a collector gives what can't be written as text.
@@ -51,10 +51,14 @@ impl Registry {
         match format {
             Format::Text => Ok(TextEncoder::new().encode_to_string(&families)?),
             Format::OpenMetrics => {
-                let remembering = self.remembering.read().unwrap_or_else(PoisonError::into_inner);
-                Ok(Page { families: &families, remembering: &remembering }.to_string())
+                Ok(Page { families: &families, remembering: &self.remembering() }.to_string())
             }
         }
+    }
+
+    /// The families that have exemplars.
+    pub(super) fn remembering(&self) -> Vec<Arc<dyn Remembers>> {
+        self.remembering.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn remember(&self, family: Arc<dyn Remembers>) {

@@ -1,13 +1,12 @@
-//! What the pipelines say about themselves. For each destination it adds up:
-//! recorded + recovered = exported + rejected + dropped + queued.
+//! The metrics of the pipelines. For each destination: recorded + recovered = exported + rejected + dropped + queued.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::Signal;
+use super::signal::Signal;
 use crate::Error;
 use crate::metrics::register;
 
-/// Why something was given up without the receiver's word.
+/// Why an item was given up without an answer of the receiver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Dropped {
     /// There was no room in memory.
@@ -16,7 +15,7 @@ pub(crate) enum Dropped {
     SpoolFull,
     /// It has waited for longer than `TELEMETRY_SPOOL_AGE`.
     TooOld,
-    /// The spool could not give back what was written.
+    /// It could not be encoded, or not be read back from the spool.
     Damaged,
 }
 
@@ -33,7 +32,7 @@ impl Dropped {
     }
 }
 
-/// Why the receiver would not have something, ever.
+/// Why the receiver has refused an item for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejected {
     /// 400.
@@ -44,7 +43,7 @@ pub(crate) enum Rejected {
     TooLarge,
     /// Another answer that is neither success nor "later".
     Other,
-    /// A part of a request that was taken: `partial_success`.
+    /// A part of a request that was accepted: `partial_success`.
     Partial,
 }
 
@@ -89,24 +88,24 @@ impl PipelineMetrics {
         Ok(Self {
             recorded: counters(
                 "telemetry_recorded_total",
-                "Spans that have ended, and log records, for an OTLP receiver.",
+                "Spans, log records and metrics for an OTLP receiver.",
                 &["signal"],
             )?,
             recovered: counters(
                 "telemetry_recovered_total",
-                "Those that an earlier process has left in the spool.",
+                "Items that an earlier process has left in the spool.",
                 &PLACE,
             )?,
-            exported: counters("telemetry_exported_total", "Those that the receiver has accepted.", &PLACE)?,
+            exported: counters("telemetry_exported_total", "Items that the receiver has accepted.", &PLACE)?,
             rejected: counters(
                 "telemetry_rejected_total",
-                "Those that the receiver has refused for good.",
+                "Items that the receiver has refused for good.",
                 &REASON,
             )?,
-            dropped: counters("telemetry_dropped_total", "Those given up unsent.", &REASON)?,
+            dropped: counters("telemetry_dropped_total", "Items given up unsent.", &REASON)?,
             retries: counters(
                 "telemetry_retries_total",
-                "Requests that have to be sent again: no answer, or \"later\".",
+                "Requests that are sent again: no answer, or \"later\".",
                 &PLACE,
             )?,
             damaged: counters(
@@ -114,7 +113,7 @@ impl PipelineMetrics {
                 "Bytes of the spool that were no whole record.",
                 &PLACE,
             )?,
-            queued: gauges("telemetry_queued", "Spans or log records that wait, in memory or in the spool.")?,
+            queued: gauges("telemetry_queued", "Items that wait, in memory or in the spool.")?,
             spool_bytes: gauges("telemetry_spool_bytes", "Bytes in the spool.")?,
         })
     }
@@ -152,22 +151,26 @@ pub(crate) struct SignalMetrics {
 }
 
 impl SignalMetrics {
-    /// Counted before it is handed over: the pipeline may be done with it before this thread goes on.
-    pub(super) fn record(&self) {
-        self.recorded.inc();
-        self.destinations.iter().for_each(|destination| destination.queued.inc());
+    pub(super) fn record(&self, items: u64) {
+        self.recorded.inc_by(items);
+        self.destinations.iter().for_each(|destination| destination.queued.add(signed(items)));
     }
 
-    pub(super) fn refuse(&self) {
-        self.destinations.iter().for_each(|destination| destination.drop(1, Dropped::QueueFull));
+    /// Counts items that the queue had no room for.
+    pub(super) fn refuse(&self, items: u64) {
+        self.drop(items, Dropped::QueueFull);
     }
 
-    /// What waits, over all destinations.
+    pub(super) fn drop(&self, items: u64, why: Dropped) {
+        self.destinations.iter().for_each(|destination| destination.drop(items, why));
+    }
+
+    /// Items that wait, over all destinations.
     pub(crate) fn queued(&self) -> i64 {
         self.destinations.iter().map(|destination| destination.queued.get()).sum()
     }
 
-    /// What was given up or refused, over all destinations.
+    /// Items that were given up or refused, over all destinations.
     pub(crate) fn lost(&self) -> u64 {
         let of = |destination: &DestinationMetrics| {
             let counters = destination.rejected.iter().chain(&destination.dropped);
@@ -177,7 +180,7 @@ impl SignalMetrics {
     }
 }
 
-/// The series of one destination. What is queued leaves by `export`, `reject` or `drop`.
+/// The series of one destination. A queued item leaves by `export`, `reject` or `drop`.
 #[derive(Clone, Debug)]
 pub(super) struct DestinationMetrics {
     recovered: IntCounter,

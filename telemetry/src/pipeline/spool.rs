@@ -1,17 +1,20 @@
-//! What waits for one destination: a queue of segments, each of them one request to be.
+//! The spool of one destination: a queue of segments, each of which becomes one request.
 //!
-//! A segment is a file, appended to with two `write(2)` for each group of items, so that it survives the process
-//! however that ends, and emptied when the receiver has answered. Nothing is synced: a machine that loses power
-//! loses what the kernel had not written yet. Without a directory, or while its disk refuses, segments are kept
-//! in memory, in a smaller bound. The newest one is kept there in any case: a receiver that is awake gets it from there.
+//! A segment is a file, appended to with one `write(2)` for each request of the exporter, so that it survives a kill of
+//! the process, and emptied when the receiver has answered. Nothing is synced: a machine that loses power loses what
+//! the kernel had not written yet. Without a directory, or while its disk refuses, segments are kept in memory, in a
+//! smaller bound. The newest one is kept there in any case: a receiver that is up gets it without a read.
 
-pub(super) mod directory;
+mod directory;
 #[cfg(test)]
 mod model;
-pub(super) mod segment;
+pub(super) mod record;
+mod segment;
+
+pub(super) use segment::{Limits, Segment};
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::mem;
 use std::path::PathBuf;
@@ -20,28 +23,17 @@ use std::time::{Duration, Instant, SystemTime};
 use prost::bytes::Bytes;
 
 use self::directory::Directory;
-use self::segment::{Record, decode};
+use self::record::{Record, count, decode};
+use self::segment::Store;
 use super::metrics::{DestinationMetrics, Dropped};
+use crate::clock;
 
 /// Receivers refuse requests above some megabytes.
-const LARGEST_SEGMENT: usize = 1 << 20;
+const MAX_SEGMENT: usize = 1 << 20;
 /// Bytes that may wait in memory, however few items they are.
-const MOST_MEMORY: usize = 32 << 20;
+const MAX_MEMORY: usize = 32 << 20;
 
-/// How much may wait.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Items in one request.
-    pub(super) batch: u64,
-    /// Items in memory, where there is no disk.
-    pub(super) memory: u64,
-    /// Bytes on disk.
-    pub(super) bytes: u64,
-    /// How old the oldest may be.
-    pub(super) age: Duration,
-}
-
-/// The queue; what leaves it by [`take`](Spool::take) is still counted until it is settled.
+/// The queue; a segment that leaves it by [`take`](Spool::take) counts until it is [removed](Spool::remove).
 pub(super) struct Spool {
     directory: Option<Directory>,
     limits: Limits,
@@ -58,26 +50,6 @@ struct Load {
     bytes: usize,
 }
 
-/// One request to be.
-pub(super) struct Segment {
-    pub(super) number: u64,
-    pub(super) items: u64,
-    /// Whether an earlier process has left it.
-    pub(super) is_recovered: bool,
-    begun: SystemTime,
-    opened: Instant,
-    is_sealed: bool,
-    bytes: usize,
-    /// What is in it; empty where it is on a disk alone.
-    payloads: Vec<Bytes>,
-    store: Store,
-}
-
-enum Store {
-    Memory,
-    Disk { path: PathBuf, file: Option<File> },
-}
-
 /// When there will be something to send.
 pub(super) enum Next {
     Now(Segment),
@@ -92,8 +64,8 @@ impl Spool {
         Self { directory: None, limits, segments, next: 0, bytes: 0, in_memory: Load::default(), metrics }
     }
 
-    /// The queue in `path`, or in a place beside it while another process has that one, with what ended processes
-    /// have left in any of them.
+    /// The queue in `path`, or beside it while another process has that, with what ended processes have left in any of
+    /// these directories.
     pub(super) fn open(path: PathBuf, limits: Limits, metrics: DestinationMetrics) -> io::Result<Self> {
         let directory = Directory::claim(&path)?;
         directory.inherit(&path)?;
@@ -102,19 +74,24 @@ impl Spool {
         spool.next = left.last().map_or(0, |(number, _)| number + 1);
         spool.directory = Some(directory);
         for (number, path) in left {
-            spool.recover(number, path)?;
+            spool.recover(number, path);
         }
         spool.make_room();
         Ok(spool)
     }
 
-    fn recover(&mut self, number: u64, path: PathBuf) -> io::Result<()> {
-        let bytes = fs::read(&path)?;
+    /// Leaves what can't be read where it is: no file ends the start of a service.
+    fn recover(&mut self, number: u64, path: PathBuf) {
+        let Ok(bytes) = fs::read(&path) else { return };
         let (records, _) = decode(&bytes);
         let Some(first) = records.first() else {
             self.metrics.damaged.inc_by(bytes.len() as u64);
-            return fs::remove_file(path);
+            // One that can't be removed is counted again by the next start.
+            let _ = fs::remove_file(path);
+            return;
         };
+        let written = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(first.written));
+        let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
         let items = count(&records);
         self.metrics.recover(items);
         self.weigh(|total| total + bytes.len() as u64);
@@ -122,14 +99,13 @@ impl Spool {
             number,
             items,
             is_recovered: true,
-            begun: SystemTime::UNIX_EPOCH + Duration::from_millis(first.written),
+            age_when_opened: age,
             opened: Instant::now(),
             is_sealed: true,
             bytes: bytes.len(),
             payloads: Vec::new(),
             store: Store::Disk { path, file: None },
         });
-        Ok(())
     }
 
     /// The number of the oldest segment, or of the next one.
@@ -144,7 +120,7 @@ impl Spool {
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
-    /// Keeps `items` items, encoded as `payload`. Answers whether there is something new to look at for who sends.
+    /// Keeps a request of `items` items. True if the delivery has something new to do.
     pub(super) fn append(&mut self, payload: &Bytes, items: u64) -> bool {
         let waited = self.segments.len();
         if self.write_to_disk(payload, items).is_none() {
@@ -154,7 +130,7 @@ impl Spool {
         let is_full = self
             .segments
             .back()
-            .is_some_and(|last| last.items >= self.limits.batch || last.bytes >= LARGEST_SEGMENT);
+            .is_some_and(|last| last.items >= self.limits.batch || last.bytes >= MAX_SEGMENT);
         if is_full {
             self.seal();
         }
@@ -163,17 +139,16 @@ impl Spool {
 
     fn write_to_disk(&mut self, payload: &Bytes, items: u64) -> Option<()> {
         let directory = self.directory.as_ref()?;
-        let now = SystemTime::now();
-        let written = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let header = Record { items, written: u64::try_from(written).ok()?, payload }.header()?;
+        let written = u64::try_from(clock::now().as_millis()).ok()?;
+        let record = Record { items, written, payload }.encode()?;
         if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && last.is_on_disk()) {
             let (path, file) = directory.create(self.next).ok()?;
-            self.begin(Store::Disk { path, file: Some(file) }, now);
+            self.begin(Store::Disk { path, file: Some(file) });
         }
         let last = self.segments.back_mut()?;
         let Store::Disk { file: Some(file), .. } = &mut last.store else { return None };
-        if file.write_all(&header).and_then(|()| file.write_all(payload)).is_err() {
-            // Full, most of all. What is there of the record would be counted as damage.
+        if file.write_all(&record).is_err() {
+            // The disk is full, most of all. The part of the record that was written would be counted as damage.
             let _ = file.set_len(last.bytes as u64);
             last.is_sealed = true;
             if last.items == 0
@@ -183,7 +158,7 @@ impl Spool {
             }
             return None;
         }
-        let length = header.len() + payload.len();
+        let length = record.len();
         last.payloads.push(payload.clone());
         last.items += items;
         last.bytes += length;
@@ -192,11 +167,11 @@ impl Spool {
     }
 
     fn keep_in_memory(&mut self, payload: &Bytes, items: u64) {
-        if self.in_memory.items >= self.limits.memory || self.in_memory.bytes >= MOST_MEMORY {
+        if self.in_memory.items >= self.limits.memory || self.in_memory.bytes >= MAX_MEMORY {
             return self.metrics.drop(items, Dropped::QueueFull);
         }
         if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && !last.is_on_disk()) {
-            self.begin(Store::Memory, SystemTime::now());
+            self.begin(Store::Memory);
         }
         let Some(last) = self.segments.back_mut() else { return };
         last.payloads.push(payload.clone());
@@ -206,7 +181,7 @@ impl Spool {
         self.in_memory.bytes += payload.len();
     }
 
-    fn begin(&mut self, store: Store, begun: SystemTime) {
+    fn begin(&mut self, store: Store) {
         self.seal();
         if let Some(last) = self.segments.back_mut().filter(|last| last.is_on_disk()) {
             last.payloads = Vec::new();
@@ -215,7 +190,7 @@ impl Spool {
             number: self.next,
             items: 0,
             is_recovered: false,
-            begun,
+            age_when_opened: Duration::ZERO,
             opened: Instant::now(),
             is_sealed: false,
             bytes: 0,
@@ -225,7 +200,7 @@ impl Spool {
         self.next += 1;
     }
 
-    /// Nothing more is added to what is there. Answers with the number of the next segment.
+    /// Ends the newest segment, and gives the number of the next one.
     pub(super) fn seal(&mut self) -> u64 {
         if let Some(last) = self.segments.back_mut() {
             last.is_sealed = true;
@@ -238,14 +213,14 @@ impl Spool {
             && let Some(oldest) = self.segments.pop_front_if(|oldest| oldest.is_sealed)
         {
             self.metrics.drop(oldest.items, Dropped::SpoolFull);
-            self.settle(oldest);
+            self.remove(oldest);
         }
     }
 
-    /// The oldest segment, once it is full or has been filled for `patience`. It has to be settled.
-    pub(super) fn take(&mut self, patience: Duration) -> Next {
+    /// The oldest segment, once it is full or as old as `delay`. It has to be [removed](Self::remove).
+    pub(super) fn take(&mut self, delay: Duration) -> Next {
         let Some(oldest) = self.segments.front() else { return Next::Never };
-        let left = patience.saturating_sub(oldest.opened.elapsed());
+        let left = delay.saturating_sub(oldest.opened.elapsed());
         if !oldest.is_sealed && !left.is_zero() {
             return Next::In(left);
         }
@@ -257,7 +232,7 @@ impl Spool {
         self.segments.front().is_some_and(|oldest| oldest.is_sealed)
     }
 
-    /// The request that a segment has become. What can't be read any more is counted as damaged.
+    /// The requests of a segment as one. What can't be read any more is counted as damaged.
     pub(super) fn read(&self, segment: &mut Segment) -> Bytes {
         let payloads = mem::take(&mut segment.payloads);
         let path = match &segment.store {
@@ -276,11 +251,11 @@ impl Spool {
 
     /// Whether it is too old to be worth sending.
     pub(super) fn has_expired(&self, segment: &Segment) -> bool {
-        segment.begun.elapsed().is_ok_and(|age| age > self.limits.age)
+        segment.age_when_opened + segment.opened.elapsed() > self.limits.age
     }
 
-    /// Forgets a segment that was taken.
-    pub(super) fn settle(&mut self, segment: Segment) {
+    /// Removes a segment that was taken.
+    pub(super) fn remove(&mut self, segment: Segment) {
         match segment.store {
             Store::Memory => {
                 self.in_memory.items = self.in_memory.items.saturating_sub(segment.items);
@@ -288,7 +263,7 @@ impl Spool {
             }
             Store::Disk { path, .. } => {
                 if let Some(directory) = &self.directory {
-                    // What can't be emptied is sent again by the next process: twice is better than never.
+                    // One that can't be emptied is sent again by the next process: twice is better than never.
                     let _ = directory.retire(&path);
                 }
                 self.weigh(|total| total.saturating_sub(segment.bytes as u64));
@@ -300,25 +275,4 @@ impl Spool {
         self.bytes = change(self.bytes);
         self.metrics.spool_bytes.set(i64::try_from(self.bytes).unwrap_or(i64::MAX));
     }
-}
-
-impl Segment {
-    fn has_room(&self, items: u64, limits: Limits) -> bool {
-        !self.is_sealed && self.items + items <= limits.batch
-    }
-
-    fn is_on_disk(&self) -> bool {
-        matches!(self.store, Store::Disk { .. })
-    }
-}
-
-/// No file can make the sum overflow.
-fn count(records: &[Record<'_>]) -> u64 {
-    records.iter().fold(0, |sum, record| sum.saturating_add(record.items))
-}
-
-/// Items in the bytes of a segment.
-#[cfg(test)]
-pub(super) fn items(bytes: &[u8]) -> u64 {
-    count(&decode(bytes).0)
 }

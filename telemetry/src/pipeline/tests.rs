@@ -1,74 +1,90 @@
-//! A pipeline with real sockets and a real directory. What an earlier process has left is what an earlier pipeline
-//! has left: it lets go of its spool when nobody can push any more.
+//! A pipeline with real sockets and a real directory. An earlier pipeline stands for an earlier process: it unlocks its
+//! spool when the last intake is dropped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::Parser;
-use opentelemetry_proto::tonic::trace::v1::Span;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prometheus::Registry;
 use prost::Message as _;
 use testkit::otlp::{Answer, OtlpSink as Sink};
 
 use super::*;
-use crate::Settings;
 
 mod disk;
 mod refusals;
 
 const QUEUE: usize = 1000;
 
-#[derive(Parser)]
-struct Command {
-    #[command(flatten)]
-    telemetry: Settings,
-}
-
 /// A pipeline of numbers; each becomes a span with its name.
 struct Bench {
-    intake: Option<Intake>,
+    intake: Option<Intake<Encoded>>,
     registry: Registry,
 }
 
+/// The settings that a test may change.
+struct Options {
+    spool_bytes: usize,
+    spool_age: Duration,
+    has_gzip: bool,
+    headers: HeaderMap,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let spool_age = Duration::from_secs(24 * 3600);
+        Self { spool_bytes: 256 << 20, spool_age, has_gzip: false, headers: HeaderMap::new() }
+    }
+}
+
 impl Bench {
-    fn start(directory: &Path, sinks: &[&Sink], arguments: &[&str]) -> Self {
-        let (bench, pipeline) = Self::build(directory, sinks, arguments);
-        pipeline.start("test-pipeline").unwrap();
+    fn start(directory: &Path, sinks: &[&Sink]) -> Self {
+        Self::start_with(directory, sinks, Options::default())
+    }
+
+    fn start_with(directory: &Path, sinks: &[&Sink], options: Options) -> Self {
+        let (bench, pipeline) = Self::build(directory, sinks, options);
+        pipeline.start().unwrap();
         bench
     }
 
-    fn build(directory: &Path, sinks: &[&Sink], arguments: &[&str]) -> (Self, Pipeline) {
-        let urls: Vec<_> = sinks.iter().map(|sink| sink.url() + "/v1/traces").collect();
-        let urls = format!("--otel-exporter-otlp-traces-endpoint={}", urls.join(","));
-        let spool = format!("--telemetry-spool-dir={}", directory.display());
-        let timeout = "--otel-exporter-otlp-timeout=300";
-        let arguments = [&["test", &urls, &spool, timeout], arguments].concat();
-        let settings = Command::parse_from(arguments).telemetry.export;
-        let registry = Registry::new();
-        let options = Options {
-            signal: Signal::Traces,
-            template: Template::of([Vec::new()]),
-            uris: settings.traces_destinations(),
+    fn build(directory: &Path, sinks: &[&Sink], options: Options) -> (Self, Pipeline<Requests>) {
+        let urls = sinks.iter().map(|sink| format!("{}/v1/traces", sink.url()).parse().unwrap());
+        let export = Export {
+            destinations: urls.collect(),
+            headers: options.headers,
+            has_gzip: options.has_gzip,
+            timeout: Duration::from_millis(300),
             queue: QUEUE,
             batch: 10,
-            // What leaves is a full batch, or was flushed.
-            schedule_delay: Duration::from_secs(600),
+            // A request leaves when it is full, or flushed.
+            delay: Duration::from_secs(600),
+            interval: Duration::from_secs(600),
         };
+        let spool = SpoolSettings {
+            directory: directory.join("s"),
+            bytes: options.spool_bytes,
+            age: options.spool_age,
+        };
+        let registry = Registry::new();
         let metrics = PipelineMetrics::register(&registry).unwrap();
-        let service = Service { name: "s", version: "1" };
-        let pipeline = Pipeline::build(service, options, &settings, &metrics).unwrap();
+        let pipeline =
+            Pipeline::build(Signal::Traces, &export, &spool, &metrics, |client| Ok(Requests(client)));
+        let pipeline = pipeline.unwrap();
         (Self { intake: Some(pipeline.intake()), registry }, pipeline)
     }
 
     fn push(&self, numbers: impl IntoIterator<Item = u64>) {
         let intake = self.intake.as_ref().unwrap();
-        numbers.into_iter().for_each(|number| intake.push(0, |item| item.fields(&encode(number))));
+        numbers.into_iter().for_each(|number| intake.push(encode(number)));
     }
 
     fn flush(&self) {
         let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let flush = self.intake.as_ref().unwrap().flush();
+        let flush = self.intake.as_ref().unwrap().outbound().flush();
         let flush = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), flush).await });
         flush.expect("a flush that does not end");
     }
@@ -87,7 +103,7 @@ impl Bench {
         family.get_metric().iter().filter(is_of).map(value).sum()
     }
 
-    fn assert_all_is_accounted_for(&self, destination: usize) {
+    fn assert_accounted(&self, destination: usize) {
         let sum = |name| self.sum(name, destination);
         let came = sum("telemetry_recorded_total") + sum("telemetry_recovered_total");
         let went = sum("telemetry_exported_total")
@@ -97,7 +113,7 @@ impl Bench {
         assert_eq!(came, went, "destination {destination}");
     }
 
-    /// Ends it, and waits until it has let go of its `place`.
+    /// Ends it, and waits until its `place` is unlocked.
     fn stop(mut self, place: &Path) {
         self.intake = None;
         let lock = fs::File::open(place.join("lock")).unwrap();
@@ -105,8 +121,11 @@ impl Bench {
     }
 }
 
-fn encode(number: u64) -> Vec<u8> {
-    Span { name: number.to_string(), ..Span::default() }.encode_to_vec()
+fn encode(number: u64) -> Encoded {
+    let span = Span { name: number.to_string(), ..Span::default() };
+    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    Encoded { body: ExportTraceServiceRequest { resource_spans }.encode_to_vec().into(), items: 1 }
 }
 
 /// Where the spool of the first destination is.
@@ -124,7 +143,7 @@ fn segments(place: &Path) -> Vec<PathBuf> {
 
 /// Items in the spool at `place`.
 fn written(place: &Path) -> u64 {
-    let items = |path| spool::items(&fs::read(path).unwrap_or_default());
+    let items = |path| spool::record::items(&fs::read(path).unwrap_or_default());
     segments(place).iter().map(items).sum()
 }
 
@@ -145,35 +164,35 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[test]
-fn what_a_dead_receiver_has_not_taken_leaves_in_order_after_a_restart_and_once() {
+fn an_outage_and_a_restart_keep_order_and_number() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     sink.close();
-    let first = Bench::start(directory.path(), &[&sink], &[]);
+    let first = Bench::start(directory.path(), &[&sink]);
     first.push(0..95);
     until_written(&place(directory.path()), 95);
-    first.assert_all_is_accounted_for(1);
+    first.assert_accounted(1);
     first.stop(&place(directory.path()));
 
     sink.open();
-    let second = Bench::start(directory.path(), &[&sink], &[]);
+    let second = Bench::start(directory.path(), &[&sink]);
     second.push(95..100);
     second.flush();
     assert_eq!(arrived(&sink), (0..100).collect::<Vec<_>>());
     assert_eq!(second.sum("telemetry_recovered_total", 1), 95.0);
     assert_eq!(second.sum("telemetry_exported_total", 1), 100.0);
     assert_eq!(second.sum("telemetry_spool_bytes", 1), 0.0);
-    assert_eq!(segments(&place(directory.path())), [] as [&Path; 0], "what was taken is still there");
-    second.assert_all_is_accounted_for(1);
+    assert_eq!(segments(&place(directory.path())), [] as [&Path; 0], "accepted requests are still there");
+    second.assert_accounted(1);
 }
 
 #[test]
 fn a_backlog_is_sent_with_pauses() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     sink.close();
-    let bench = Bench::start(directory.path(), &[&sink], &[]);
+    let bench = Bench::start(directory.path(), &[&sink]);
     bench.push(0..200);
     until_written(&place(directory.path()), 200);
-    // Whoever was never found away has not just come back.
+    // Without a failed attempt the receiver was never away.
     eventually("an attempt to fail", || bench.sum("telemetry_retries_total", 1) > 0.0);
     sink.open();
     bench.flush();
@@ -181,16 +200,16 @@ fn a_backlog_is_sent_with_pauses() {
     assert!(attempts.len() >= 20, "batches of ten");
     let paused = attempts.windows(2).filter(|pair| pair[1].at - pair[0].at >= Duration::from_millis(9));
     // One that a busy machine has held up makes the next one look hurried.
-    assert!(paused.count() * 2 > attempts.len(), "a receiver that has just come back was run over");
+    assert!(paused.count() * 2 > attempts.len(), "a receiver that has just come back was flooded");
 }
 
 #[test]
-fn a_destination_that_is_dead_and_one_that_never_answers_hold_back_none_of_the_others() {
+fn a_dead_and_a_silent_destination_hold_back_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let [dead, silent, alive] = [Sink::start(), Sink::start(), Sink::start()];
     dead.close();
     silent.always(Answer::Hang);
-    let bench = Bench::start(directory.path(), &[&dead, &silent, &alive], &[]);
+    let bench = Bench::start(directory.path(), &[&dead, &silent, &alive]);
     bench.push(0..300);
     eventually("the one that is alive to have all", || arrived(&alive).len() == 300);
     eventually("its spool to be empty", || bench.sum("telemetry_queued", 3) == 0.0);
@@ -201,15 +220,16 @@ fn a_destination_that_is_dead_and_one_that_never_answers_hold_back_none_of_the_o
     bench.flush();
     for (number, sink) in [(1, &dead), (2, &silent), (3, &alive)] {
         assert_eq!(arrived(sink), (0..300).collect::<Vec<_>>(), "destination {number}");
-        bench.assert_all_is_accounted_for(number);
+        bench.assert_accounted(number);
     }
 }
 
 #[test]
-fn requests_are_compressed_and_bear_the_headers_that_were_asked_for() {
+fn requests_are_compressed_and_have_their_headers() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    let headers = "--otel-exporter-otlp-headers=authorization=Bearer%20t0ken";
-    let bench = Bench::start(directory.path(), &[&sink], &["--otel-exporter-otlp-compression=gzip", headers]);
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer t0ken"))]);
+    let options = Options { has_gzip: true, headers, ..Options::default() };
+    let bench = Bench::start_with(directory.path(), &[&sink], options);
     bench.push([1]);
     bench.flush();
     assert_eq!(arrived(&sink), [1]);

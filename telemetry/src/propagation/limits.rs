@@ -1,19 +1,16 @@
-//! What may be carried along: whatever a stranger sends travels through every service, row and message after it.
+//! Bounds for propagation fields that come from outside.
 
 use std::str::FromStr;
-use std::sync::OnceLock;
 
-use opentelemetry::trace::TraceState;
-
-use super::traceparent;
-
-/// What the W3C asks everybody to carry.
-const LONGEST_TRACESTATE: usize = 512;
-const MOST_TRACESTATE_MEMBERS: usize = 32;
-const LONGEST_BAGGAGE: usize = 1024;
-const MOST_BAGGAGE_MEMBERS: usize = 16;
-
-static PASSING: OnceLock<BaggageKeys> = OnceLock::new();
+/// The size that the W3C asks every process to carry.
+const MAX_TRACESTATE: usize = 512;
+const MAX_TRACESTATE_MEMBERS: usize = 32;
+const MAX_BAGGAGE: usize = 1024;
+const MAX_BAGGAGE_MEMBERS: usize = 16;
+/// Bytes of the four fields of a `traceparent` and of what separates them.
+const TRACEPARENT: usize = 55;
+/// Longer ones are malformed in every version of the format so far.
+const MAX_TRACEPARENT: usize = 128;
 
 /// The keys of baggage that may pass; `none` passes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,14 +36,8 @@ impl FromStr for BaggageKeys {
 }
 
 impl BaggageKeys {
-    /// From now on these keys pass in this process; it can be said once.
-    pub(crate) fn let_pass(&self) {
-        // A second Observability in one process has failed before it gets here.
-        let _ = PASSING.set(self.clone());
-    }
-
-    /// The members with these keys, without their properties, as many as there is room for.
-    fn filter(&self, baggage: &str) -> Option<String> {
+    /// The members with these keys, without their properties, as many as the bounds allow.
+    pub(super) fn filter(&self, baggage: &str) -> Option<String> {
         let mut kept = String::new();
         let mut members = 0;
         for member in baggage.split(',') {
@@ -54,8 +45,8 @@ impl BaggageKeys {
             let Some((key, value)) = member.split_once('=') else { continue };
             let (key, value) = (key.trim(), value.trim());
             let is_allowed = self.0.iter().any(|allowed| allowed == key) && value.bytes().all(is_octet);
-            let has_room = kept.len() + key.len() + value.len() + 2 <= LONGEST_BAGGAGE;
-            if is_allowed && has_room && members < MOST_BAGGAGE_MEMBERS {
+            let has_room = kept.len() + key.len() + value.len() + 2 <= MAX_BAGGAGE;
+            if is_allowed && has_room && members < MAX_BAGGAGE_MEMBERS {
                 if members > 0 {
                     kept.push(',');
                 }
@@ -72,18 +63,23 @@ fn is_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
 }
 
-/// The value of a propagation field as far as it may be carried along: whole, in part, or not at all.
-pub(super) fn bounded(field: &str, value: String) -> Option<String> {
-    match field {
-        "traceparent" => traceparent::read(&value, TraceState::NONE).map(|_| value),
-        "tracestate" => {
-            let fits =
-                value.len() <= LONGEST_TRACESTATE && value.split(',').count() <= MOST_TRACESTATE_MEMBERS;
-            fits.then_some(value)
-        }
-        "baggage" => PASSING.get()?.filter(&value),
-        _ => None,
-    }
+/// True if the fields of `value` have the lengths, digits and separators of a `traceparent`: the SDK's propagator accepts
+/// shorter ids. Versions to come may add fields at the end.
+pub(super) fn is_traceparent(value: &str) -> bool {
+    let Some((fields, rest)) = value.as_bytes().split_at_checked(TRACEPARENT) else { return false };
+    let has_shape = fields.iter().enumerate().all(|(at, byte)| match at {
+        2 | 35 | 52 => *byte == b'-',
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    });
+    let is_whole =
+        rest.is_empty() || (&fields[..2] != b"00" && rest[0] == b'-' && value.len() <= MAX_TRACEPARENT);
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == b'0');
+    has_shape && is_whole && &fields[..2] != b"ff" && !is_zero(&fields[3..35]) && !is_zero(&fields[36..52])
+}
+
+/// True if `value` is within the bounds for a `tracestate`.
+pub(super) fn is_tracestate(value: &str) -> bool {
+    value.len() <= MAX_TRACESTATE && value.split(',').count() <= MAX_TRACESTATE_MEMBERS
 }
 
 #[cfg(test)]
@@ -97,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_passes_that_is_not_listed() {
+    fn only_listed_keys_pass() {
         assert_eq!(passing("none", "tenant=1,user=ada"), None);
         assert_eq!(passing("tenant", "user=ada,tenant=1").as_deref(), Some("tenant=1"));
         assert_eq!(
@@ -117,16 +113,42 @@ mod tests {
     #[test]
     fn a_tracestate_that_is_too_long_is_dropped_whole() {
         let members = |number| vec!["a=1"; number].join(",");
-        assert!(bounded("tracestate", members(32)).is_some());
-        assert_eq!(bounded("tracestate", members(33)), None);
-        assert_eq!(bounded("tracestate", format!("a={}", "1".repeat(511))), None);
+        assert!(is_tracestate(&members(32)));
+        assert!(!is_tracestate(&members(33)));
+        assert!(!is_tracestate(&format!("a={}", "1".repeat(511))));
+    }
+
+    #[test]
+    fn the_fields_of_a_traceparent_have_their_full_length() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        for good in [format!("00-{trace}-{span}-01"), format!("cc-{trace}-{span}-03-more")] {
+            assert!(is_traceparent(&good), "{good}");
+        }
+        for bad in [
+            format!("00-{}-{span}-01", &trace[1..]),
+            format!("00-0{trace}-{span}-01"),
+            format!("00-{trace}-{}-01", &span[1..]),
+            format!("00-{trace}-{span}-1"),
+            format!("00-{trace}-{span}"),
+            format!("00-{trace}-{span}-01-more"),
+            format!("00_{trace}-{span}-01"),
+            format!("cc-{trace}-{span}-01more"),
+            format!("ff-{trace}-{span}-01"),
+            format!("00-{}-{span}-01", trace.to_uppercase()),
+            format!("cc-{trace}-{span}-01-{}", "more".repeat(30)),
+            format!("00-{}-{span}-01", "0".repeat(32)),
+            format!("00-{trace}-{}-01", "0".repeat(16)),
+            "é".repeat(28),
+        ] {
+            assert!(!is_traceparent(&bad), "{bad}");
+        }
     }
 
     proptest! {
         #[test]
-        fn what_passes_is_listed_and_short(baggage in "([a-c ]{0,3}=?[^\\p{Cc}]{0,20}[,;=]){0,400}") {
+        fn baggage_that_passes_is_listed_and_short(baggage in "([a-c ]{0,3}=?[^\\p{Cc}]{0,20}[,;=]){0,400}") {
             let Some(kept) = passing("a,b", &baggage) else { return Ok(()) };
-            prop_assert!(kept.len() <= LONGEST_BAGGAGE && kept.split(',').count() <= MOST_BAGGAGE_MEMBERS);
+            prop_assert!(kept.len() <= MAX_BAGGAGE && kept.split(',').count() <= MAX_BAGGAGE_MEMBERS);
             for member in kept.split(',') {
                 let (key, value) = member.split_once('=').unwrap();
                 prop_assert!(["a", "b"].contains(&key) && value.bytes().all(is_octet), "{}", member);

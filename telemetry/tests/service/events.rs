@@ -1,42 +1,12 @@
 //! Events of libraries, by `tracing` and by `log`: once each, in the shape of every other line.
 
-use actix_web::HttpResponse;
 use testkit::otlp::hex;
 
+use crate::observed::{Request, observed};
 use crate::support::lines::{of_trace, saying};
-use crate::{Request, observed};
-
-pub(crate) async fn libraries_speak() -> HttpResponse {
-    tracing::info!(target: "new_library", answer = 42, what = %"display", "a new library speaks");
-    log::warn!(target: "old_library", "an old library speaks");
-    tracing::error!(
-        target: "forging_library",
-        {
-            "@timestamp" = "never",
-            ecs.version = "0",
-            log.level = "calm",
-            log.logger = "nobody",
-            service.environment = "moon",
-            service.name = "another-service",
-            service.version = "0.0.0",
-            span.id = "0000",
-            trace.id = "1111",
-        },
-        "a library forges"
-    );
-    quiet::whisper();
-    HttpResponse::NoContent().finish()
-}
-
-mod quiet {
-    pub(super) fn whisper() {
-        tracing::warn!("too quiet to be heard");
-        log::warn!("too quiet to be heard");
-    }
-}
 
 #[actix_rt::test]
-async fn events_of_libraries_come_out_once_with_their_target_and_the_trace() {
+async fn events_of_libraries_are_lines_once_with_target_and_trace() {
     let mut request = Request::new("GET", "/libraries");
     request.send().await;
     let span = request.server_span().await;

@@ -2,7 +2,7 @@
 
 use telemetry::slog;
 
-use crate::observed;
+use crate::observed::observed;
 use crate::support::lines::saying;
 
 #[actix_rt::test]

@@ -1,138 +1,15 @@
-//! A small actix service as a team would write it, observed by this crate; the modules ask what a client,
-//! a scraper, a log reader and a trace backend see of it.
+//! A small actix service as a team would write it, observed by this crate; the modules check what a client, a scraper, a
+//! log reader and a trace backend see of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
 
+mod disconnects;
 mod events;
 mod flush;
+mod handlers;
 mod mailboxes;
+mod observed;
 mod operations;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;
-
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, mpsc};
-use std::thread;
-
-use actix::prelude::*;
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpResponse, HttpServer, web};
-use opentelemetry_proto::tonic::trace::v1::Span;
-use telemetry::http::{Observer, observe, server_spans};
-
-use mailboxes::Keeper;
-use support::{Bench, endpoint};
-use testkit::otlp::OtlpSink;
-use testkit::wait::eventually;
-
-/// Everything a test of this binary shares with the others; each keeps to its own traces and routes.
-struct Observed {
-    bench: Bench,
-    sink: OtlpSink,
-    url: String,
-}
-
-fn observed() -> &'static Observed {
-    static OBSERVED: OnceLock<Observed> = OnceLock::new();
-    OBSERVED.get_or_init(|| {
-        let sink = OtlpSink::start();
-        let bench = Bench::start(&[
-            &endpoint(&sink),
-            "--log-level=info,service::events::quiet=error",
-            "--baggage-allowed=tenant",
-        ]);
-        let url = serve(&bench);
-        Observed { bench, sink, url }
-    })
-}
-
-fn serve(bench: &Bench) -> String {
-    let routes = [("GET", "/orders/{id}", "200"), ("POST", "/born/early", "201")];
-    let observer = Observer::register(&bench.registry, &bench.log, &routes).unwrap();
-    let log = bench.log.clone();
-    let (ready, started) = mpsc::channel();
-    thread::spawn(move || {
-        actix_rt::System::new().block_on(async move {
-            let keeper = web::Data::new(Keeper.start());
-            let server = HttpServer::new(move || {
-                App::new()
-                    .app_data(web::Data::new(observer.clone()))
-                    .app_data(keeper.clone())
-                    .app_data(web::Data::new(log.clone()))
-                    .configure(routes_of_the_service)
-                    .wrap(from_fn(observe))
-                    .wrap(server_spans())
-            });
-            // One worker: a later request is served by the thread that has served the one before.
-            let server = server.workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
-            ready.send(format!("http://{}", server.addrs()[0])).unwrap();
-            server.run().await.unwrap();
-        });
-    });
-    started.recv().unwrap()
-}
-
-fn routes_of_the_service(config: &mut web::ServiceConfig) {
-    config
-        .service(web::resource("/orders/{id}").route(web::get().to(requests::read_order)))
-        .route("/fails", web::get().to(HttpResponse::ServiceUnavailable))
-        .route("/metrics", web::get().to(HttpResponse::Ok))
-        .route("/livez", web::get().to(HttpResponse::Ok))
-        .route("/readyz", web::get().to(HttpResponse::Ok))
-        .route("/libraries", web::get().to(events::libraries_speak))
-        .route("/keeper", web::get().to(mailboxes::ask))
-        .route("/carried", web::get().to(requests::carried))
-        .route("/nothing", web::get().to(HttpResponse::NoContent));
-}
-
-/// A request in a trace of its own, which is how its spans and lines are told from those of other tests.
-struct Request {
-    trace: String,
-    parent: String,
-    builder: reqwest::RequestBuilder,
-}
-
-impl Request {
-    fn new(method: &str, path: &str) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let (trace, parent) = (format!("{number:032x}"), format!("{:016x}", number << 8));
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let builder = client()
-            .request(method, format!("{}{path}", observed().url))
-            .header("traceparent", format!("00-{trace}-{parent}-01"));
-        Self { trace, parent, builder }
-    }
-
-    async fn send(&mut self) -> reqwest::Response {
-        self.builder.try_clone().unwrap().send().await.unwrap()
-    }
-
-    /// The SERVER span of this request, once it has arrived.
-    async fn server_span(&self) -> Span {
-        let what = format!("the SERVER span of trace {}", self.trace);
-        eventually(&what, async || {
-            let mut spans = observed().sink.of_trace(&self.trace);
-            spans.retain(|span| span.kind == SERVER);
-            assert!(spans.len() <= 1, "more than one SERVER span: {spans:?}");
-            spans.pop()
-        })
-        .await
-    }
-}
-
-fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().unwrap()
-}
-
-/// `SpanKind` on the wire.
-const SERVER: i32 = 2;
-
-/// `Status.code` on the wire: an error, and not set.
-const ERROR: i32 = 2;
-const UNSET: i32 = 0;
-
-fn status_code(span: &Span) -> i32 {
-    span.status.as_ref().map_or(UNSET, |status| status.code)
-}

@@ -5,11 +5,11 @@ use telemetry::metrics::Format;
 use testkit::exposition::Samples;
 use testkit::wait::eventually;
 
+use crate::observed::{Request, observed};
 use crate::support::lines::of_trace;
-use crate::{Request, observed};
 
 #[actix_rt::test]
-async fn probes_and_scrapes_are_neither_traced_nor_logged_nor_measured() {
+async fn probes_and_scrapes_are_not_recorded() {
     let mut traces = Vec::new();
     for path in ["/metrics", "/livez", "/readyz"] {
         let mut request = Request::new("GET", path);
@@ -71,16 +71,16 @@ async fn the_duration_of_a_request_leads_to_its_trace() {
 }
 
 #[actix_rt::test]
-async fn the_readme_explains_every_metric_of_this_crate() {
+async fn the_reference_explains_every_metric() {
     let page = observed().bench.gather().await;
-    let readme = include_str!("../../README.md");
+    let reference = include_str!("../../REFERENCE.md");
     let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let ours: Vec<_> = families.filter(|family| !family.starts_with("process_")).collect();
     assert!(ours.len() >= 7, "{ours:?}");
     for family in &ours {
-        assert!(readme.contains(&format!("| `{family}` |")), "{family} is missing in README.md");
+        assert!(reference.contains(&format!("| `{family}` |")), "{family} is missing in REFERENCE.md");
     }
-    for listed in readme.lines().filter_map(|line| line.strip_prefix("| `telemetry_")?.split('`').next()) {
+    for listed in reference.lines().filter_map(|line| line.strip_prefix("| `telemetry_")?.split('`').next()) {
         assert!(ours.contains(&format!("telemetry_{listed}").as_str()), "telemetry_{listed} does not exist");
     }
 }

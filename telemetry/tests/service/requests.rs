@@ -1,23 +1,10 @@
 //! One request: its span, its log lines, its header and its measurement, all of one trace.
 
-use actix_web::{HttpResponse, web};
-use telemetry::propagation::TraceContext;
-use telemetry::slog::{self, Logger};
 use testkit::otlp::{attribute, hex};
 use testkit::wait::eventually;
 
+use crate::observed::{ERROR, Request, UNSET, client, observed, status_code};
 use crate::support::lines::of_trace;
-use crate::{ERROR, Request, UNSET, client, observed, status_code};
-
-pub(crate) async fn read_order(id: web::Path<String>, log: web::Data<Logger>) -> HttpResponse {
-    slog::info!(log, "order read"; "order.id" => id.as_str());
-    HttpResponse::Ok().body("an order")
-}
-
-/// What this service would send along.
-pub(crate) async fn carried() -> web::Json<TraceContext> {
-    web::Json(TraceContext::current())
-}
 
 #[actix_rt::test]
 async fn a_request_is_one_span_that_continues_the_trace_of_its_caller() {
@@ -78,7 +65,7 @@ async fn every_line_of_a_request_carries_its_trace_and_span() {
         assert_eq!(line.get("span.id"), &hex(&span.span_id));
     }
     assert_eq!(lines[0].get("order.id"), "4712");
-    assert_eq!(lines[0].get("log.logger"), "service::requests");
+    assert_eq!(lines[0].get("log.logger"), "service::handlers");
     assert_eq!(lines[1].get("http.request.method"), "GET");
     assert_eq!(lines[1].get("http.route"), "/orders/{id}");
     assert_eq!(lines[1].get("http.response.status_code"), 200);
@@ -100,7 +87,7 @@ async fn a_request_is_measured_by_method_route_and_status() {
 }
 
 #[actix_rt::test]
-async fn the_series_of_declared_routes_exist_before_their_first_request() {
+async fn series_of_declared_routes_exist_before_a_request() {
     let page = observed().bench.gather().await;
     for status in ["201", "500", "503", "504"] {
         let series = format!(
@@ -200,13 +187,13 @@ async fn a_trace_that_its_caller_does_not_record_is_not_recorded_here() {
 }
 
 #[actix_rt::test]
-async fn what_comes_along_is_carried_on_as_far_as_it_is_listed_and_bounded() {
+async fn contexts_are_carried_on_as_far_as_listed_and_bounded() {
     let long = vec!["a=1"; 33].join(",");
     for (sent, tracestate, baggage) in [
         (vec![("tracestate", "vendor=1")], Some("vendor=1"), None),
         (vec![("tracestate", long.as_str()), ("baggage", "user=ada")], None, None),
         (vec![("baggage", "user=ada,tenant=acme;ttl=1,,=")], None, Some("tenant=acme")),
-        // As it came: whoever decodes it and encodes it again may not get the same.
+        // Decoded and encoded again it must be the same.
         (vec![("baggage", "tenant=a=b%2541")], None, Some("tenant=a=b%2541")),
     ] {
         let mut request = Request::new("GET", "/carried");

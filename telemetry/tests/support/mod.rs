@@ -15,7 +15,7 @@ use actix::Addr;
 use clap::Parser;
 use slog::Logger;
 use telemetry::metrics::{Format, Registry};
-use telemetry::{Flush, Gather, Health, HealthReport, Observability, Service, Settings, slog};
+use telemetry::{Error, Flush, Gather, Health, HealthReport, Observability, Service, Settings, slog};
 
 use lines::Line;
 use testkit::exposition::Samples;
@@ -50,23 +50,31 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let place = format!("--log-dir={}", directory.path().display());
+        Self::start_by(arguments, |settings| Observability::new(SERVICE, settings))
+    }
+
+    /// The same with an Observability that `build` gives.
+    pub(crate) fn start_by(
+        arguments: &[&str],
+        build: impl FnOnce(&Settings) -> Result<Observability, Error> + Send + 'static,
+    ) -> Self {
+        // Below target/: a static bench is never dropped, and would leave it elsewhere.
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
+        let place = format!("--log-dir={}", directory.display());
         let settings = settings(&[&[place.as_str()], arguments].concat());
         let (ready, started) = mpsc::channel();
         // A system of its own: that of a test ends with the test, and others share this bench.
         thread::spawn(move || {
             let system = actix_rt::System::new();
             system.block_on(async move {
-                let observability = Observability::new(SERVICE, &settings).unwrap();
+                let observability = build(&settings).unwrap();
                 let (registry, log) = (observability.registry().clone(), observability.log());
                 ready.send((observability.launch(), registry, log)).unwrap();
             });
             system.run().unwrap();
         });
         let (observability, registry, log) = started.recv().unwrap();
-        // The open file outlives its name: a static bench is never dropped, and would leave the directory.
-        let file = File::open(directory.path().join("test-service.log")).unwrap();
+        let file = File::open(directory.join("test-service.log")).unwrap();
         Self { observability, registry, log, file }
     }
 

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -82,6 +83,7 @@ fn receive(request: Request, state: &Mutex<State>) -> Option<Answer> {
     match request.target.as_str() {
         "POST /v1/traces" => Some(receive_spans(request, items, &mut state, answer)),
         "POST /v1/logs" => Some(receive_logs(request, items, &mut state, answer)),
+        "POST /v1/metrics" => Some(receive_metrics(&request, &mut state, answer)),
         _ => Some(Answer::Refuse(404)),
     }
 }
@@ -122,6 +124,15 @@ fn receive_logs(request: Request, records: usize, state: &mut State, answer: Ans
     if answer.keeps() {
         state.bytes.extend(request.body);
         state.logs.extend(decoded.resource_logs);
+    }
+    answer
+}
+
+fn receive_metrics(request: &Request, state: &mut State, answer: Answer) -> Answer {
+    let Ok(decoded) = ExportMetricsServiceRequest::decode(&*request.body) else { return Answer::Refuse(400) };
+    let answer = if let Answer::RefuseAny(..) = answer { Answer::Accept } else { answer };
+    if answer.keeps() && !state.is_counting {
+        state.metrics.extend(decoded.resource_metrics);
     }
     answer
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use socket2::Socket;
 
@@ -54,6 +55,7 @@ pub(super) struct State {
     pub(super) attempts: Vec<Attempt>,
     pub(super) spans: Vec<ResourceSpans>,
     pub(super) logs: Vec<ResourceLogs>,
+    pub(super) metrics: Vec<ResourceMetrics>,
     /// Every accepted body, one after the other.
     pub(super) bytes: Vec<u8>,
     /// Numbers of spans and log records, if nothing is kept.

@@ -24,7 +24,7 @@ impl Kept {
     }
 }
 
-/// Tells of its first write, and holds it until it is let go: a disk that does not answer.
+/// Reports its first write, and blocks until it is released: a disk that does not answer.
 struct Stuck {
     entered: Sender<()>,
     let_go: Receiver<()>,
@@ -56,7 +56,7 @@ impl Write for Gone {
 }
 
 fn start(writers: Vec<Box<dyn Write + Send>>) -> LogQueue {
-    let sink = |(name, writer)| Sink { name, writer, recent: None };
+    let sink = |(name, writer)| Sink { name, writer };
     LogQueue::start(["first", "second"].into_iter().zip(writers).map(sink).collect(), &Registry::new())
         .unwrap()
 }
@@ -68,7 +68,7 @@ fn counted(queue: &LogQueue, destination: usize) -> [u64; 3] {
 }
 
 #[test]
-fn a_disk_that_hangs_holds_up_neither_who_logs_nor_the_other_and_what_does_not_fit_is_counted() {
+fn a_disk_that_hangs_holds_up_no_thread_and_no_other_disk() {
     const CREATED: usize = CAPACITY + 7;
     let kept = Kept::default();
     let (entered, is_stuck) = channel();
@@ -94,7 +94,7 @@ fn a_disk_that_hangs_holds_up_neither_who_logs_nor_the_other_and_what_does_not_f
 }
 
 #[test]
-fn a_destination_that_is_gone_costs_the_other_nothing_and_is_counted() {
+fn a_failing_destination_costs_the_other_nothing() {
     let kept = Kept::default();
     let queue = start(vec![Box::new(Gone), Box::new(kept.clone())]);
     for _ in 0..100 {
@@ -106,7 +106,7 @@ fn a_destination_that_is_gone_costs_the_other_nothing_and_is_counted() {
 }
 
 #[test]
-fn a_line_longer_than_a_chunk_is_written_whole_and_in_its_place() {
+fn a_line_longer_than_a_chunk_is_written_whole() {
     let kept = Kept::default();
     let queue = start(vec![Box::new(kept.clone())]);
     let long = [vec![b'x'; 3 * CHUNK], b"\n".to_vec()].concat();
@@ -119,7 +119,7 @@ fn a_line_longer_than_a_chunk_is_written_whole_and_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_flush_may_be_asked_for_by_a_thread_that_runs_tasks() {
+async fn a_thread_that_runs_tasks_may_flush() {
     let kept = Kept::default();
     let queue = start(vec![Box::new(kept.clone())]);
     queue.push(b"line\n");

@@ -1,57 +1,72 @@
-//! Where the segments of a spool lie: a directory that one process has at a time.
+//! The directory of a spool's segments, which one process has at a time.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// The directory, ours for as long as this lives.
+use crate::lock::{MAX_PROCESSES, numbered, try_lock};
+
+/// A file name of a larger number is none of ours: it would leave no numbers for later segments.
+const MAX_NUMBER: u64 = u64::MAX / 2;
+
+/// The directory, locked for as long as this lives.
 pub(super) struct Directory {
     path: PathBuf,
     _lock: File,
 }
 
 impl Directory {
-    /// The first of `path`, `path.2`, `path.3` and so on that no other process has.
+    /// The first of `path`, `path.2`, `path.3` and so on that can be used, and that no other process has.
     pub(super) fn claim(path: &Path) -> io::Result<Self> {
-        let mut number = 1;
-        loop {
-            let place = numbered(path, number);
-            // Whoever may read log lines is decided elsewhere.
-            DirBuilder::new().recursive(true).mode(0o700).create(&place)?;
-            if let Some(directory) = Self::lock(place)? {
-                return Ok(directory);
+        let mut refused = None;
+        for number in 1..=MAX_PROCESSES {
+            match Self::make(numbered(path, number)) {
+                Ok(Some(directory)) => return Ok(directory),
+                Ok(None) => {}
+                // Another program may have put something else in its place.
+                Err(error) => drop(refused.get_or_insert(error)),
             }
-            number += 1;
         }
+        Err(refused.unwrap_or_else(|| io::ErrorKind::AlreadyExists.into()))
+    }
+
+    fn make(path: PathBuf) -> io::Result<Option<Self>> {
+        // Spool files are for their owner; log/file.rs leaves the mode of log files to the umask.
+        DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+        Self::lock(path)
     }
 
     /// `None` when another process has it.
     fn lock(path: PathBuf) -> io::Result<Option<Self>> {
         let lock = OpenOptions::new().create(true).append(true).open(path.join("lock"))?;
-        Ok(is_ours(&lock)?.then_some(Self { path, _lock: lock }))
+        Ok(try_lock(&lock)?.then_some(Self { path, _lock: lock }))
     }
 
-    /// Moves what ended processes have left in the places of `path` to this one, behind what is there.
+    /// Moves the segments that ended processes have left beside `path` to this directory, behind its own. Leaves what
+    /// can't be read or moved.
     pub(super) fn inherit(&self, path: &Path) -> io::Result<()> {
         let mut next = self.segments()?.last().map_or(0, |(number, _)| number + 1);
-        for place in (1..).map(|number| numbered(path, number)).take_while(|place| place.is_dir()) {
+        let directories = (1..=MAX_PROCESSES).map(|number| numbered(path, number));
+        for directory in directories.take_while(|directory| directory.exists()) {
             // Our own is locked, too.
-            let Some(left) = Self::lock(place)? else { continue };
-            for (_, segment) in left.segments()? {
-                fs::rename(segment, self.segment(next))?;
-                next += 1;
+            let Ok(Some(left)) = Self::lock(directory) else { continue };
+            for (_, segment) in left.segments().unwrap_or_default() {
+                if fs::rename(segment, self.segment(next)).is_ok() {
+                    next += 1;
+                }
             }
         }
         Ok(())
     }
 
-    /// The segments that are there and their numbers, oldest first.
+    /// The segments and their numbers, oldest first.
     pub(super) fn segments(&self) -> io::Result<Vec<(u64, PathBuf)>> {
         let mut segments = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
-            let number = path.file_stem().and_then(|name| name.to_str()?.parse::<u64>().ok());
+            let number = path.file_name().and_then(|name| name.to_str()?.parse::<u64>().ok());
+            let number = number.filter(|number| *number <= MAX_NUMBER);
             segments.extend(number.zip(Some(path)));
         }
         segments.sort_unstable();
@@ -63,7 +78,7 @@ impl Directory {
         self.path.join(format!("{number:020}"))
     }
 
-    /// An empty file for a segment: the spare one, where there is one.
+    /// An empty file for a segment: the spare one, if there is one.
     pub(super) fn create(&self, number: u64) -> io::Result<(PathBuf, File)> {
         let path = self.segment(number);
         let is_new = fs::rename(self.spare(), &path).is_err();
@@ -73,8 +88,8 @@ impl Directory {
 
     /// Empties a file that is not needed any more, and keeps it as the spare one.
     ///
-    /// Files that come and go many times a second make a file system slow for everybody: ext4 gives an inode back
-    /// five seconds after its file was removed, and until then steps over it whenever it looks for another.
+    /// Files that come and go many times a second make a file system slow: ext4 gives an inode back five seconds after
+    /// its file was removed, and until then steps over it at each search for a free one.
     pub(super) fn retire(&self, path: &Path) -> io::Result<()> {
         OpenOptions::new().write(true).truncate(true).open(path)?;
         fs::rename(path, self.spare())
@@ -85,23 +100,6 @@ impl Directory {
     }
 }
 
-/// Locks a file until it is closed; `false` when another process has locked it.
-pub(crate) fn is_ours(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-/// The place of the process that comes as this one, from 1.
-pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
-    match number {
-        1 => path.to_owned(),
-        _ => path.with_added_extension(number.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
@@ -109,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_retired_is_the_next_one_and_empty() {
+    fn a_retired_file_is_the_next_one_and_empty() {
         let place = tempfile::tempdir().unwrap();
         let directory = Directory::claim(&place.path().join("spool")).unwrap();
         let inode = |path: &Path| fs::metadata(path).unwrap().ino();
@@ -126,5 +124,26 @@ mod tests {
             directory.retire(&path).unwrap();
         }
         assert!(directory.segments().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_path_that_is_no_directory_is_passed_over() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("spool");
+        fs::write(&path, "not a directory").unwrap();
+        fs::create_dir_all(place.path().join("spool.2").join("lock")).unwrap();
+        assert_eq!(Directory::claim(&path).unwrap().path, place.path().join("spool.3"));
+        let below = path.join("below");
+        assert!(Directory::claim(&below).is_err());
+    }
+
+    #[test]
+    fn a_number_that_leaves_none_for_others_is_no_segment() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::claim(place.path()).unwrap();
+        fs::write(place.path().join(u64::MAX.to_string()), "").unwrap();
+        fs::write(place.path().join("7"), "").unwrap();
+        let numbers: Vec<_> = directory.segments().unwrap().into_iter().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [7]);
     }
 }

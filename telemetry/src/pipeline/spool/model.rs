@@ -1,4 +1,4 @@
-//! The spool against a model of it: whatever is done in whatever order, what comes out is what went in.
+//! The spool against a model of it, through any order of steps.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::pipeline::{PipelineMetrics, Signal};
 enum Step {
     /// So many items are appended.
     Append(u8),
-    /// The oldest segment is taken, sent and settled.
+    /// The oldest segment is taken, sent and removed.
     Deliver,
     /// The oldest segment is taken; the process dies before there is an answer, and a new one begins.
     Crash,
@@ -69,7 +69,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn what_comes_out_is_what_went_in_in_order_and_once_but_for_what_nobody_has_answered(steps in steps()) {
+    fn items_come_out_in_order_and_once_unless_unanswered(steps in steps()) {
         let (mut bench, mut model, mut next) = (Bench::new(), VecDeque::new(), 0_u8);
         for step in steps {
             match step {
@@ -84,7 +84,7 @@ proptest! {
                     prop_assert_eq!(segment.items, payload.len() as u64);
                     let expected: Vec<u8> = model.drain(..payload.len()).collect();
                     prop_assert_eq!(payload, expected);
-                    bench.spool().settle(segment);
+                    bench.spool().remove(segment);
                 },
                 Step::Crash => {
                     let unanswered = bench.take();
@@ -97,7 +97,7 @@ proptest! {
         while let Some((segment, payload)) = bench.take() {
             let expected: Vec<u8> = model.drain(..payload.len()).collect();
             prop_assert_eq!(payload, expected);
-            bench.spool().settle(segment);
+            bench.spool().remove(segment);
         }
         prop_assert!(model.is_empty(), "{} are lost", model.len());
         let left: u64 = std::fs::read_dir(bench.directory.path())

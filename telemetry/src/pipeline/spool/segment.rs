@@ -1,165 +1,52 @@
-//! The bytes of a segment: records one after the other, each with its length and checksum, none longer than it says.
-//!
-//! A record is a marker, the length of its payload, a CRC-32 (IEEE) over all that follows it, the number of items,
-//! the time of writing in milliseconds since 1970, and the payload; numbers are little-endian.
+//! A segment: the requests that become one, on disk or in memory.
 
-use std::iter;
-use std::ops::Range;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-/// No UTF-8 text has these bytes, so that nothing a client sends can pass for the beginning of a record.
-const MARKER: [u8; 4] = [0xf5, b'o', b't', 0xfe];
-const HEADER: usize = 28;
-const LENGTH: Range<usize> = 4..8;
+use prost::bytes::Bytes;
 
-/// What one write has put down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Record<'a> {
-    /// Spans or log records in the payload.
+/// How much may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Items in one request.
+    pub(crate) batch: u64,
+    /// Items in memory, for want of a disk.
+    pub(crate) memory: u64,
+    /// Bytes on disk.
+    pub(crate) bytes: u64,
+    /// The age at which a segment is dropped.
+    pub(crate) age: Duration,
+}
+
+/// A file of requests, or what stands for it in memory.
+pub(crate) struct Segment {
+    pub(crate) number: u64,
     pub(crate) items: u64,
-    /// When: milliseconds since 1970 in a spool, a running number in a recorder.
-    pub(crate) written: u64,
-    /// An OTLP request.
-    pub(crate) payload: &'a [u8],
+    /// Whether an earlier process has left it.
+    pub(crate) is_recovered: bool,
+    /// Its age when this process opened it, by the system's clock: zero for one of its own.
+    pub(super) age_when_opened: Duration,
+    /// Monotonic, so that a step of the system's clock changes no age.
+    pub(super) opened: Instant,
+    pub(super) is_sealed: bool,
+    pub(super) bytes: usize,
+    /// The requests in it; empty if they are on disk alone.
+    pub(super) payloads: Vec<Bytes>,
+    pub(super) store: Store,
 }
 
-impl<'a> Record<'a> {
-    /// What comes before the payload; `None` when that is too long for its length to be written down.
-    pub(crate) fn header(&self) -> Option<[u8; HEADER]> {
-        let length = u32::try_from(self.payload.len()).ok()?;
-        let mut header = [0; HEADER];
-        header[..4].copy_from_slice(&MARKER);
-        header[LENGTH].copy_from_slice(&length.to_le_bytes());
-        header[12..20].copy_from_slice(&self.items.to_le_bytes());
-        header[20..].copy_from_slice(&self.written.to_le_bytes());
-        let sum = checksum(length, &header[12..], self.payload);
-        header[8..12].copy_from_slice(&sum.to_le_bytes());
-        Some(header)
-    }
-
-    /// The bytes of the record, if it has a header.
-    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        Some([&self.header()?[..], self.payload].concat())
-    }
-
-    /// The record at the beginning of `bytes`, and what comes after it.
-    fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (marker, rest) = bytes.split_first_chunk()?;
-        let (length, rest) = rest.split_first_chunk()?;
-        let (sum, rest) = rest.split_first_chunk()?;
-        let length = u32::from_le_bytes(*length);
-        let (summed, rest) = rest.split_first_chunk::<{ HEADER - 12 }>()?;
-        let (payload, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-        if *marker != MARKER || u32::from_le_bytes(*sum) != checksum(length, summed, payload) {
-            return None;
-        }
-        let (items, written) = summed.split_first_chunk()?;
-        let (items, written) = (u64::from_le_bytes(*items), u64::from_le_bytes(*written.first_chunk()?));
-        Some((Self { items, written, payload }, after))
-    }
+pub(super) enum Store {
+    Memory,
+    Disk { path: PathBuf, file: Option<File> },
 }
 
-/// The payloads of records which this process has put there itself: nothing is checked, and nothing comes after what is
-/// no record.
-pub(crate) fn payloads(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = bytes;
-    iter::from_fn(move || {
-        let length = u32::from_le_bytes(*rest.get(LENGTH)?.first_chunk()?);
-        let (payload, after) = rest.get(HEADER..)?.split_at_checked(usize::try_from(length).ok()?)?;
-        rest = after;
-        Some(payload)
-    })
-}
-
-fn checksum(length: u32, numbers: &[u8], payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&length.to_le_bytes());
-    hasher.update(numbers);
-    hasher.update(payload);
-    hasher.finalize()
-}
-
-/// Every whole record in `bytes`, in order, and how many bytes belong to none: a torn tail, or damage.
-pub(crate) fn decode(bytes: &[u8]) -> (Vec<Record<'_>>, usize) {
-    let (mut records, mut lost, mut rest) = (Vec::new(), 0, bytes);
-    while !rest.is_empty() {
-        if let Some((record, after)) = Record::read(rest) {
-            records.push(record);
-            rest = after;
-        } else {
-            let next = memchr::memmem::find(&rest[1..], &MARKER);
-            let skipped = next.map_or(rest.len(), |at| at + 1);
-            lost += skipped;
-            rest = &rest[skipped..];
-        }
-    }
-    (records, lost)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RECORDS: [Record<'static>; 4] = [
-        Record { items: 3, written: 1_700_000_000_000, payload: b"three spans" },
-        Record { items: 0, written: 0, payload: b"" },
-        Record { items: u64::MAX, written: u64::MAX, payload: &MARKER },
-        Record { items: 1, written: 1, payload: &[0; 300] },
-    ];
-
-    fn written() -> (Vec<u8>, Vec<usize>) {
-        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-        for record in RECORDS {
-            bytes.extend(record.encode().unwrap());
-            ends.push(bytes.len());
-        }
-        (bytes, ends)
+impl Segment {
+    pub(super) fn has_room(&self, items: u64, limits: Limits) -> bool {
+        !self.is_sealed && self.items + items <= limits.batch
     }
 
-    #[test]
-    fn what_was_written_is_read() {
-        let (bytes, _) = written();
-        assert_eq!(decode(&bytes), (RECORDS.to_vec(), 0));
-        assert!(payloads(&bytes).eq(RECORDS.map(|record| record.payload)));
-    }
-
-    #[test]
-    fn a_segment_torn_at_any_byte_gives_the_records_before_the_tear_and_nothing_else() {
-        let (bytes, ends) = written();
-        for length in 0..=bytes.len() {
-            let whole = ends.iter().filter(|end| **end <= length).count();
-            let tail = length - ends[..whole].last().copied().unwrap_or(0);
-            assert_eq!(decode(&bytes[..length]), (RECORDS[..whole].to_vec(), tail), "torn at {length}");
-        }
-    }
-
-    #[test]
-    fn a_byte_that_has_changed_costs_its_own_record_only() {
-        let (bytes, ends) = written();
-        for at in 0..bytes.len() {
-            let hit = ends.iter().filter(|end| **end <= at).count();
-            for change in [0x01, 0x80, 0xff] {
-                let mut damaged = bytes.clone();
-                damaged[at] ^= change;
-                let mut kept = RECORDS.to_vec();
-                kept.remove(hit);
-                assert_eq!(decode(&damaged).0, kept, "byte {at} xor {change:#x}");
-            }
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn whatever_the_bytes_are_the_records_and_the_rest_add_up(
-            bytes in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..500),
-            at in 0..300_usize,
-        ) {
-            let (mut all, _) = written();
-            let at = at.min(all.len());
-            all.splice(at..at, bytes);
-            let (records, lost) = decode(&all);
-            let read: usize = records.iter().map(|record| HEADER + record.payload.len()).sum();
-            proptest::prop_assert_eq!(read + lost, all.len());
-            proptest::prop_assert!(records.iter().all(|record| RECORDS.contains(record)));
-        }
+    pub(super) fn is_on_disk(&self) -> bool {
+        matches!(self.store, Store::Disk { .. })
     }
 }

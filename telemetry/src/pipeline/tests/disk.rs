@@ -9,10 +9,11 @@ use super::*;
 use crate::full_disk::pass_on_a_full_disk;
 
 #[test]
-fn the_oldest_make_room_in_a_full_spool_and_are_counted() {
+fn a_full_spool_drops_the_oldest_and_counts_them() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     sink.close();
-    let bench = Bench::start(directory.path(), &[&sink], &["--telemetry-spool-bytes=4000"]);
+    let bench =
+        Bench::start_with(directory.path(), &[&sink], Options { spool_bytes: 4000, ..Options::default() });
     for round in 0..50 {
         bench.push(round * 10..round * 10 + 10);
         let came = (round + 1) * 10;
@@ -23,35 +24,39 @@ fn the_oldest_make_room_in_a_full_spool_and_are_counted() {
     let dropped = bench.sum("telemetry_dropped_total", 1);
     assert!(dropped > 0.0);
     assert!(bench.sum("telemetry_spool_bytes", 1) <= 4400.0, "one record above the bound at most");
-    bench.assert_all_is_accounted_for(1);
+    bench.assert_accounted(1);
     sink.open();
     bench.flush();
     let arrived = arrived(&sink);
     assert_eq!(arrived.len() as f64, 500.0 - dropped);
     assert_eq!(arrived.last(), Some(&499));
     assert!(arrived.is_sorted());
-    bench.assert_all_is_accounted_for(1);
+    bench.assert_accounted(1);
 }
 
 #[test]
-fn what_is_too_old_is_dropped_and_counted() {
+fn a_request_that_is_too_old_is_dropped_and_counted() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     sink.close();
-    let bench = Bench::start(directory.path(), &[&sink], &["--telemetry-spool-age=100ms"]);
+    let bench = Bench::start_with(
+        directory.path(),
+        &[&sink],
+        Options { spool_age: Duration::from_millis(100), ..Options::default() },
+    );
     bench.push(0..50);
     eventually("all to be too old", || bench.sum("telemetry_dropped_total", 1) == 50.0);
     sink.open();
     bench.push([50]);
     bench.flush();
     assert_eq!(arrived(&sink), [50]);
-    bench.assert_all_is_accounted_for(1);
+    bench.assert_accounted(1);
 }
 
 #[test]
-fn a_torn_or_damaged_spool_gives_what_is_whole_and_the_start_succeeds() {
+fn a_damaged_spool_gives_what_is_whole() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     sink.close();
-    let first = Bench::start(directory.path(), &[&sink], &[]);
+    let first = Bench::start(directory.path(), &[&sink]);
     first.push(0..40);
     until_written(&place(directory.path()), 40);
     first.stop(&place(directory.path()));
@@ -65,7 +70,7 @@ fn a_torn_or_damaged_spool_gives_what_is_whole_and_the_start_succeeds() {
     let whole = written(&place(directory.path()));
 
     sink.open();
-    let second = Bench::start(directory.path(), &[&sink], &[]);
+    let second = Bench::start(directory.path(), &[&sink]);
     second.push([40]);
     second.flush();
     let arrived = arrived(&sink);
@@ -73,14 +78,14 @@ fn a_torn_or_damaged_spool_gives_what_is_whole_and_the_start_succeeds() {
     assert!(arrived.is_sorted() && arrived.last() == Some(&40));
     assert_eq!(arrived.iter().collect::<HashSet<_>>().len(), arrived.len());
     assert!(second.sum("telemetry_spool_damaged_bytes_total", 1) > 0.0);
-    second.assert_all_is_accounted_for(1);
+    second.assert_accounted(1);
 }
 
 #[test]
 fn a_start_succeeds_wherever_the_last_write_was_torn() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     sink.close();
-    let bench = Bench::start(directory.path(), &[&sink], &[]);
+    let bench = Bench::start(directory.path(), &[&sink]);
     for round in 0..3 {
         bench.push(round * 3..round * 3 + 3);
         until_written(&place(directory.path()), round * 3 + 3);
@@ -95,60 +100,60 @@ fn a_start_succeeds_wherever_the_last_write_was_torn() {
         Spool::open(place(directory.path()), limits, metrics.destinations[0].clone()).unwrap();
         assert_eq!(
             metrics.queued(),
-            i64::try_from(spool::items(&whole[..length])).unwrap(),
+            i64::try_from(spool::record::items(&whole[..length])).unwrap(),
             "torn at {length}"
         );
     }
 }
 
 #[test]
-fn two_processes_that_share_a_spool_have_a_place_each_and_whoever_comes_next_inherits_both() {
+fn two_processes_share_a_spool_and_the_next_inherits_both() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     let [place, beside] = ["s/traces-1", "s/traces-1.2"].map(|place| directory.path().join(place));
     sink.close();
-    let first = Bench::start(directory.path(), &[&sink], &[]);
-    let second = Bench::start(directory.path(), &[&sink], &[]);
+    let first = Bench::start(directory.path(), &[&sink]);
+    let second = Bench::start(directory.path(), &[&sink]);
     first.push(0..20);
     second.push(20..35);
     eventually("both to be written", || [&place, &beside].map(|place| written(place)) == [20, 15]);
     second.stop(&beside);
     // What the first has is its own for as long as it lives.
-    let third = Bench::start(directory.path(), &[&sink], &[]);
+    let third = Bench::start(directory.path(), &[&sink]);
     third.push(35..40);
     eventually("all to be written", || [&place, &beside].map(|place| written(place)) == [20, 20]);
-    third.assert_all_is_accounted_for(1);
+    third.assert_accounted(1);
     third.stop(&beside);
     first.stop(&place);
 
     sink.open();
-    let last = Bench::start(directory.path(), &[&sink], &[]);
+    let last = Bench::start(directory.path(), &[&sink]);
     last.push(40..45);
     last.flush();
     assert_eq!(arrived(&sink), (0..45).collect::<Vec<_>>());
     assert_eq!(last.sum("telemetry_recovered_total", 1), 40.0);
     assert_eq!([place, beside].map(|place| segments(&place).len()), [0, 0]);
-    last.assert_all_is_accounted_for(1);
+    last.assert_accounted(1);
 }
 
 #[test]
-fn a_disk_that_refuses_costs_the_spool_and_not_the_spans() {
+fn a_disk_that_refuses_costs_no_span() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
-    let bench = Bench::start(directory.path(), &[&sink], &[]);
+    let bench = Bench::start(directory.path(), &[&sink]);
     fs::remove_dir_all(directory.path().join("s")).unwrap();
     bench.push(0..25);
     bench.flush();
     assert_eq!(arrived(&sink), (0..25).collect::<Vec<_>>());
-    bench.assert_all_is_accounted_for(1);
+    bench.assert_accounted(1);
 }
 
 #[test]
-fn a_disk_that_is_full_tears_nothing_and_what_it_refuses_waits_in_memory_in_its_place() {
-    pass_on_a_full_disk("pipeline::tests::disk::with_files_that_can_not_grow");
+fn a_full_disk_tears_nothing_and_memory_takes_the_rest() {
+    pass_on_a_full_disk("pipeline::tests::disk::with_files_that_cannot_grow");
 }
 
 #[test]
 #[ignore = "the test above starts it"]
-fn with_files_that_can_not_grow() {
+fn with_files_that_cannot_grow() {
     let directory = tempfile::tempdir().unwrap();
     let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
     let limits = Limits { batch: 100, memory: 100, bytes: 1 << 20, age: Duration::from_secs(3600) };
@@ -159,14 +164,14 @@ fn with_files_that_can_not_grow() {
         spool.append(payload, 1);
     }
     let files: Vec<_> = segments(directory.path()).iter().map(|path| fs::read(path).unwrap()).collect();
-    let on_disk: u64 = files.iter().map(|bytes| spool::items(bytes)).sum();
+    let on_disk: u64 = files.iter().map(|bytes| spool::record::items(bytes)).sum();
     assert!((3..9).contains(&on_disk), "{on_disk} are on disk, the limit has no effect");
 
     spool.seal();
     let mut read = Vec::new();
     while let Next::Now(mut segment) = spool.take(Duration::ZERO) {
         read.extend(spool.read(&mut segment));
-        spool.settle(segment);
+        spool.remove(segment);
     }
     assert_eq!(read, payloads.concat());
     assert_eq!((series.damaged.get(), metrics.lost()), (0, 0));
@@ -174,16 +179,68 @@ fn with_files_that_can_not_grow() {
 }
 
 #[test]
-fn a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted() {
+fn a_disk_that_hangs_holds_up_no_thread() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     // A pipeline that has not begun to write is as far as one whose write does not return.
-    let (bench, pipeline) = Bench::build(directory.path(), &[&sink], &[]);
+    let (bench, pipeline) = Bench::build(directory.path(), &[&sink], Options::default());
     bench.push(0..1007);
     assert_eq!(bench.sum("telemetry_dropped_total", 1), 7.0);
     assert_eq!(bench.sum("telemetry_queued", 1), QUEUE as f64);
-    bench.assert_all_is_accounted_for(1);
-    pipeline.start("test-pipeline").unwrap();
+    bench.assert_accounted(1);
+    pipeline.start().unwrap();
     bench.flush();
     assert_eq!(arrived(&sink), (0..1000).collect::<Vec<_>>());
-    bench.assert_all_is_accounted_for(1);
+    bench.assert_accounted(1);
+}
+
+#[test]
+fn files_that_others_truncate_or_remove_cost_their_own_items() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    sink.close();
+    let bench = Bench::start(directory.path(), &[&sink]);
+    bench.push(0..25);
+    until_written(&place(directory.path()), 25);
+    let files = segments(&place(directory.path()));
+    fs::write(&files[0], "").unwrap();
+    fs::remove_file(&files[1]).unwrap();
+    fs::write(&files[2], "").unwrap();
+    bench.push(25..40);
+    sink.open();
+    bench.flush();
+    let arrived = arrived(&sink);
+    assert!(arrived.ends_with(&(25..40).collect::<Vec<_>>()), "{arrived:?}");
+    assert_eq!(bench.sum("telemetry_dropped_total", 1), 40.0 - arrived.len() as f64);
+    bench.assert_accounted(1);
+}
+
+#[test]
+fn a_start_leaves_alone_what_is_no_file_of_it() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    fs::create_dir_all(place(directory.path()).join("00000000000000000007")).unwrap();
+    fs::create_dir(place(directory.path()).join("spare")).unwrap();
+    let bench = Bench::start(directory.path(), &[&sink]);
+    bench.push(0..25);
+    bench.flush();
+    assert_eq!(arrived(&sink), (0..25).collect::<Vec<_>>());
+    bench.assert_accounted(1);
+}
+
+#[test]
+fn the_age_of_an_earlier_process_counts_and_ours_is_monotonic() {
+    let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    let hour = Duration::from_secs(3600);
+    let Encoded { body, items } = encode(1);
+    fs::create_dir_all(place(directory.path())).unwrap();
+    for (name, age) in [("1", 3 * hour), ("2", hour)] {
+        let written = u64::try_from((crate::clock::now() - age).as_millis()).unwrap();
+        let record = spool::record::Record { items, written, payload: &body }.encode().unwrap();
+        fs::write(place(directory.path()).join(name), record).unwrap();
+    }
+    let options = Options { spool_age: 2 * hour, ..Options::default() };
+    let bench = Bench::start_with(directory.path(), &[&sink], options);
+    bench.push([2]);
+    bench.flush();
+    assert_eq!(arrived(&sink), [1, 2]);
+    assert_eq!(bench.sum("telemetry_dropped_total", 1), 1.0);
+    bench.assert_accounted(1);
 }

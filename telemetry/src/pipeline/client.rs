@@ -1,17 +1,16 @@
-//! One attempt to deliver one request, and what the answer means.
+//! The HTTP client of one destination: one attempt to deliver one request, and what the answer means.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actix_web::http::header::HttpDate;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::client::legacy::{Client as HyperClient, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
@@ -21,34 +20,31 @@ use tokio::time::{Instant, timeout_at};
 use super::metrics::Rejected;
 use crate::tls;
 
-/// Of an answer, of which nobody reads more than how many were refused.
-const LONGEST_ANSWER: usize = 64 * 1024;
-/// A receiver may ask for patience, but not for ever.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// Bytes of an answer, of which the number of refused items alone is read.
+const MAX_ANSWER: usize = 64 * 1024;
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// What a receiver has said.
+/// What a receiver has answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// All of it was taken, but for as many items.
-    Taken { rejected: u64 },
-    /// It will never be taken.
+    /// All of it is accepted, without as many items.
+    Accepted { rejected: u64 },
+    /// It will never be accepted.
     Refused(Rejected),
-    /// Not now, or nobody knows: again, after this time if one was named.
+    /// Not now, or there was no answer: again, after this time if one was named.
     Later(Option<Duration>),
 }
 
-/// The client of one destination.
-///
-/// No proxy is asked for: that is for the world outside, and the receiver is a neighbour.
-pub(super) struct Post {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+/// The client of one destination. It asks no proxy: receivers are in the same network.
+pub(super) struct Client {
+    client: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     uri: Uri,
     headers: HeaderMap,
     has_gzip: bool,
     timeout: Duration,
 }
 
-impl Post {
+impl Client {
     pub(super) fn new(
         uri: Uri,
         mut headers: HeaderMap,
@@ -61,17 +57,17 @@ impl Post {
         if has_gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        // Only who is called by https:// has anybody to be trusted.
+        // A system without certificates is an error for https:// alone.
         let is_secure = uri.scheme_str() == Some("https");
-        let config = if is_secure { tls::client_config()? } else { tls::trusting_nobody()? };
+        let config = if is_secure { tls::client_config()? } else { tls::without_roots()? };
         let connector = HttpsConnectorBuilder::new().with_tls_config(Arc::unwrap_or_clone(config));
         let connector = connector.https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let client = HyperClient::builder(TokioExecutor::new()).build(connector);
         Ok(Self { client, uri, headers, has_gzip, timeout })
     }
 
-    /// The body of a request, which can be sent any number of times.
-    pub(super) fn wrap(&self, body: &Bytes) -> io::Result<Bytes> {
+    /// The body of a request as it is sent, any number of times.
+    pub(super) fn compress(&self, body: &Bytes) -> io::Result<Bytes> {
         if !self.has_gzip {
             return Ok(body.clone());
         }
@@ -95,9 +91,9 @@ impl Post {
             return refusal(head.status.as_u16(), &head.headers);
         }
         // The status has decided; a body that breaks off must not turn "accepted" into "lost".
-        let body = timeout_at(deadline, Limited::new(body, LONGEST_ANSWER).collect()).await.ok();
+        let body = timeout_at(deadline, Limited::new(body, MAX_ANSWER).collect()).await.ok();
         let body = body.and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
-        Answer::Taken { rejected: rejected(body) }
+        Answer::Accepted { rejected: rejected(body) }
     }
 }
 
@@ -118,14 +114,14 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let wait = match value.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
-            let date: SystemTime = value.parse::<HttpDate>().ok()?.into();
+            let date: SystemTime = httpdate::parse_http_date(value).ok()?;
             date.duration_since(SystemTime::now()).unwrap_or_default()
         }
     };
-    Some(wait.min(LONGEST_RETRY_AFTER))
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// How many items of a request that was taken were not: the same field in the answers for spans and for logs.
+/// Items that were refused within a success: the same field in the answers for all signals.
 fn rejected(body: Bytes) -> u64 {
     let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
     answer.partial_success.and_then(|partial| u64::try_from(partial.rejected_spans).ok()).unwrap_or(0)
@@ -140,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_specification_calls_temporary_is_sent_again() {
+    fn temporary_answers_of_the_specification_are_sent_again() {
         let none = HeaderMap::new();
         for status in [429, 502, 503, 504] {
             assert_eq!(refusal(status, &none), Answer::Later(None), "{status}");
@@ -159,16 +155,16 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_asked_for_in_seconds_or_until_a_date_and_not_for_ever() {
+    fn retry_after_is_seconds_or_a_date_and_bounded() {
         assert_eq!(asked("7"), Answer::Later(Some(Duration::from_secs(7))));
-        assert_eq!(asked("86400"), Answer::Later(Some(LONGEST_RETRY_AFTER)));
+        assert_eq!(asked("86400"), Answer::Later(Some(MAX_RETRY_AFTER)));
         assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT"), Answer::Later(Some(Duration::ZERO)));
-        assert_eq!(asked("Wed, 06 Nov 2999 08:49:37 GMT"), Answer::Later(Some(LONGEST_RETRY_AFTER)));
+        assert_eq!(asked("Wed, 06 Nov 2999 08:49:37 GMT"), Answer::Later(Some(MAX_RETRY_AFTER)));
         assert_eq!(asked("soon"), Answer::Later(None));
     }
 
     #[test]
-    fn a_partial_success_tells_how_many_were_refused_for_either_signal() {
+    fn a_partial_success_tells_how_many_items_were_refused() {
         use opentelemetry_proto::tonic::collector::logs::v1::{
             ExportLogsPartialSuccess, ExportLogsServiceResponse,
         };

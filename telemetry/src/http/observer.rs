@@ -1,0 +1,131 @@
+//! What is recorded of requests in all: durations, and the number under way.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use slog::Logger;
+
+use super::request::METHODS;
+use crate::metrics::{Durations, Label, Registry, gauge};
+
+/// Templates come from code, so that these bounds are met by a mistake alone: a route made for each customer, say.
+const MAX_ROUTES: usize = 200;
+const MAX_STATUSES: usize = 64;
+
+/// What becomes of a trace that a client brings along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum Incoming {
+    /// The request becomes part of it.
+    #[default]
+    Continue,
+    /// The request starts a trace of its own, linked to it: for a service whose clients are not known.
+    Link,
+}
+
+/// Where [`observe`](super::observe) writes to; one for each service, in its app data.
+#[derive(Clone)]
+pub struct Observer {
+    durations: Durations<3>,
+    active: Active,
+    log: Logger,
+    incoming: Incoming,
+    trusted_proxies: Arc<[IpAddr]>,
+}
+
+impl Observer {
+    /// Registers `http_request_duration_seconds{method,route,status}` and `http_server_active_requests`.
+    ///
+    /// The series of `routes` (method, template, status of success) exist from the start, those of their failures
+    /// included: a series that begins with its first increment hides it from `rate()`.
+    ///
+    /// # Errors
+    /// When the metric is registered already.
+    pub fn register(
+        registry: &Registry,
+        log: &Logger,
+        routes: &[(&str, &str, &str)],
+    ) -> Result<Self, crate::Error> {
+        let help = "Time to answer an HTTP request, by route template and status.";
+        let durations = Durations::register(
+            registry,
+            ("http_request_duration_seconds", help),
+            [
+                Label::closed("method", &METHODS),
+                Label::open("route", MAX_ROUTES),
+                Label::open("status", MAX_STATUSES),
+            ],
+        )?;
+        for (method, route, success) in routes {
+            for status in [*success, "499", "500", "503", "504"] {
+                durations.expect([*method, *route, status]);
+            }
+        }
+        let help = "HTTP requests that are being answered.";
+        let gauge = gauge(registry, "http_server_active_requests", help)?;
+        let active = Active { requests: Arc::default(), gauge };
+        let trusted_proxies = Arc::default();
+        Ok(Self { durations, active, log: log.clone(), incoming: Incoming::default(), trusted_proxies })
+    }
+
+    /// Requests that are being answered.
+    pub fn active_requests(&self) -> usize {
+        self.active.requests.load(Ordering::Relaxed)
+    }
+
+    /// The logger of the service.
+    pub fn log(&self) -> &Logger {
+        &self.log
+    }
+
+    /// The same for a service that treats the traces of its clients like this.
+    #[must_use]
+    pub fn with_incoming(self, incoming: Incoming) -> Self {
+        Self { incoming, ..self }
+    }
+
+    /// The same for a service behind these proxies: their `Forwarded` and `X-Forwarded-*` headers are believed.
+    #[must_use]
+    pub fn with_trusted_proxies(self, proxies: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self { trusted_proxies: proxies.into_iter().collect(), ..self }
+    }
+
+    pub(super) fn incoming(&self) -> Incoming {
+        self.incoming
+    }
+
+    pub(super) fn trusted_proxies(&self) -> &[IpAddr] {
+        &self.trusted_proxies
+    }
+
+    pub(super) fn measure(&self, labels: [&str; 3], took: Duration) {
+        self.durations.observe(labels, took);
+    }
+
+    /// Counts a request as being answered until the guard is dropped.
+    pub(super) fn count(&self) -> Counted {
+        self.active.requests.fetch_add(1, Ordering::Relaxed);
+        self.active.gauge.inc();
+        Counted(self.active.clone())
+    }
+}
+
+/// The number of requests that are being answered, and the gauge that shows it.
+#[derive(Clone)]
+struct Active {
+    requests: Arc<AtomicUsize>,
+    gauge: IntGauge,
+}
+
+/// A request that is being answered.
+pub(super) struct Counted(Active);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.0.gauge.dec();
+    }
+}

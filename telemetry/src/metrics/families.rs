@@ -1,0 +1,41 @@
+//! Single metrics, and what all families share.
+
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntGauge};
+
+use crate::Error;
+
+/// The value of a label in place of every undeclared one, so that no input can make a series.
+pub const OTHER: &str = "other";
+
+/// Bucket bounds in seconds: those that the HTTP semantic conventions advise, and three below for a broker's confirm.
+pub const DURATION_BUCKETS: [f64; 17] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Registers `metric` and hands it back, so that a struct of metrics reads as a list.
+///
+/// # Errors
+/// When the name is taken.
+pub fn register<M: Collector + Clone + 'static>(
+    registry: &prometheus::Registry,
+    metric: M,
+) -> Result<M, Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+/// A counter without labels.
+///
+/// # Errors
+/// When the name is taken or not valid.
+pub fn counter(registry: &prometheus::Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
+    register(registry, IntCounter::new(name, help)?)
+}
+
+/// A gauge without labels.
+///
+/// # Errors
+/// When the name is taken or not valid.
+pub fn gauge(registry: &prometheus::Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
+    register(registry, IntGauge::new(name, help)?)
+}
