@@ -4,6 +4,7 @@ mod body;
 mod connections;
 mod guard;
 mod healthcheck;
+mod log_level;
 mod probes;
 mod routes;
 mod serve;

@@ -28,7 +28,7 @@ type CheckFn = Box<dyn Fn() -> Check + Send + Sync>;
 
 /// The checks of a service, and the source of its metrics.
 pub struct Probes {
-    observability: Addr<Observability>,
+    pub(super) observability: Addr<Observability>,
     checks: Vec<(&'static str, CheckFn)>,
 }
 

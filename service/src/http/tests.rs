@@ -22,6 +22,7 @@ use super::probes::{Check, Probes};
 use super::routes::{get, resource};
 use super::serve::app;
 use crate::problem::Problem;
+use crate::token::Token;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -212,6 +213,44 @@ async fn another_method_is_a_405_that_names_the_methods_there_are() {
         assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"));
         assert_eq!(answer.json()["type"], "/problems/method-not-allowed");
     }
+}
+
+#[actix_rt::test]
+async fn the_log_level_is_read_and_changed_with_the_token() {
+    let seen = Capture::start();
+    let token = web::Data::new(Token::new(&"a token of the test".to_owned().into()));
+    let app = app(observer(&seen), Data::new(probes()), |app| {
+        app.app_data(token);
+    });
+    let put = |body: &'static str| {
+        let request =
+            request(Method::PUT, "/log-level").insert_header(("authorization", "Bearer a token of the test"));
+        request.insert_header(("content-type", "application/json")).set_payload(body)
+    };
+    let get =
+        request(Method::GET, "/log-level").insert_header(("authorization", "Bearer a token of the test"));
+    let answers = answers!(
+        app,
+        [
+            request(Method::GET, "/log-level"),
+            request(Method::PUT, "/log-level"),
+            get,
+            put(r#"{"levels": "debug", "duration": "10m"}"#),
+            put(r#"{"levels": "loud", "duration": "10m"}"#),
+            put(r#"{"levels": "debug", "duration": "long"}"#),
+            put(r#"{"levels": "debug", "duration": "0s"}"#),
+        ]
+    );
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [401, 401, 200, 200, 422, 422, 200]);
+    let state = |number: usize| answers[number].json();
+    assert_eq!(state(2)["remainingSeconds"], Value::Null);
+    assert!(
+        state(3)["levels"] == "debug" && state(3)["remainingSeconds"].as_u64().unwrap() > 590,
+        "{}",
+        state(3)
+    );
+    assert_eq!((&state(6)["levels"], &state(6)["remainingSeconds"]), (&state(2)["levels"], &Value::Null));
 }
 
 #[actix_rt::test]
