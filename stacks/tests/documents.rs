@@ -11,7 +11,7 @@ use std::{
 
 /// Headings of docs/configuration.md, and the binaries whose settings are below them.
 const SERVICES: [(&str, &str); 3] = [("Gateway", "gateway"), ("Payment", "payment"), ("Mailer", "mailer")];
-const TELEMETRY: [&str; 2] = ["Telemetry of every service: export", "Telemetry of every service: the rest"];
+const TELEMETRY: [&str; 2] = ["OpenTelemetry in every service", "Telemetry of every service"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -30,9 +30,9 @@ fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn documents() -> Vec<PathBuf> {
-    let mut found = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "telemetry/README.md"]
-        .map(|name| root().join(name))
-        .to_vec();
+    let files =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "telemetry/README.md", "telemetry/REFERENCE.md"];
+    let mut found = files.map(|name| root().join(name)).to_vec();
     collect(&root().join("docs"), &mut found);
     found
 }
@@ -98,7 +98,7 @@ fn settings(service: &str) -> BTreeMap<String, String> {
     let usage = help.lines().find(|line| line.starts_with("Usage:")).unwrap();
     let mut found = BTreeMap::new();
     for setting in help.split("\n      --").skip(1) {
-        let value = |name: &str| Some(setting.split_once(name)?.1.split_once("]\n")?.0.trim_matches('"'));
+        let value = |name: &str| Some(setting.split_once(name)?.1.split_once(']')?.0.trim_matches('"'));
         let Some(variable) = value("[env: ") else { continue };
         let variable = variable.trim_end_matches('=');
         let default = match value("[default: ") {

@@ -138,7 +138,7 @@ async fn the_documents_name_every_metric_and_no_other() {
     let documents = [
         ("README.md", include_str!("../../../README.md")),
         ("docs/metrics.md", include_str!("../../../docs/metrics.md")),
-        ("telemetry/README.md", include_str!("../../../telemetry/README.md")),
+        ("telemetry/REFERENCE.md", include_str!("../../../telemetry/REFERENCE.md")),
     ];
     for (file, document) in documents {
         let missing: Vec<_> = named(document).into_iter().filter(|name| !there.contains(name)).collect();
