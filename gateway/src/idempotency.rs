@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use payment_api::http::{IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY};
+use payment_api::http::{IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY, order_key};
 use service::problem::Problem;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::client::identity;
 pub(crate) fn derived_key(request: &HttpRequest, order_id: Uuid) -> Result<String, Problem> {
     let mut keys = request.headers().get_all(IDEMPOTENCY_KEY);
     match (keys.next(), keys.next()) {
-        (None, _) => Ok(format!("order-{order_id}")),
+        (None, _) => Ok(order_key(order_id)),
         (Some(key), None) => {
             let key = key.to_str().ok().and_then(parse).ok_or_else(invalid)?;
             let mut digest = Sha256::new();

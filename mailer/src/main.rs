@@ -18,8 +18,8 @@ use secrecy::ExposeSecret;
 use service::amqp::Broker;
 use service::http::{Check, Probes, Server, healthcheck, serve};
 use service::lifecycle;
-use telemetry::Observability;
 use telemetry::http::Observer;
+use telemetry::{Chain, Observability};
 
 #[actix::main]
 async fn main() -> ExitCode {
@@ -39,18 +39,22 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
 
     // The path of an event, far end first: each stage gets the address of the next.
     let store = Store::open(&config.mailer_database_url).await?;
-    metrics.inbox_queued.set(store.queued().await?);
+    metrics.inbox_queued.set(store.backlog().await?.pending);
     let transport = Transport::new(config.smtp_url.as_ref(), config.mail_dir.clone())?;
     let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
     let broker = Arc::new(Broker::new(config.amqp_url.expose_secret(), topology::DEFINITIONS)?);
     let dead_letters =
         DeadLetters::new(store.clone(), broker.clone(), postman.clone().recipient(), &log).start();
-    let consumer = Consumer::new(broker, store, postman.clone().recipient(), metrics, &log);
+    let consumer = Consumer::new(broker, store.clone(), postman.clone().recipient(), metrics, &log);
     let connection = consumer.connection();
     let consumer = consumer.start();
     let probes = Probes::new(observability.clone())
         .actor("consumer", consumer.clone())
         .actor("postman", postman.clone())
+        .check("store", move || match store.check() {
+            Ok(()) => Check::Ok,
+            Err(error) => Check::Failed(Chain(&error).to_string()),
+        })
         .check(
             "broker",
             connection.check(Check::Failed("not connected; events wait with the broker".to_owned())),

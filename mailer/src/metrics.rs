@@ -15,6 +15,8 @@ pub struct Metrics {
     process_duration: Durations<1>,
     /// Events in the inbox whose e-mail is not sent yet.
     pub inbox_queued: IntGauge,
+    /// Bytes of the write-ahead log of the database file.
+    pub store_log_bytes: IntGauge,
     /// 1 while there is a link to the broker, else 0.
     pub broker_connected: IntGauge,
 }
@@ -109,6 +111,11 @@ impl Metrics {
                 registry,
                 "inbox_queued",
                 "Events in the inbox whose e-mail is not sent yet.",
+            )?,
+            store_log_bytes: gauge(
+                registry,
+                "store_log_bytes",
+                "Size of the write-ahead log of the database file; 0 with PostgreSQL.",
             )?,
             broker_connected: gauge(
                 registry,

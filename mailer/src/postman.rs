@@ -9,18 +9,19 @@ mod attempt;
 mod verdict;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
 use service::simulation::{ChangeSimulation, ReadSimulation};
 use slog::{Logger, error, info, warn};
-use store::StoreError;
+use store::{Claim, SetAside, StoreError};
 use telemetry::{Chain, Traced};
 use tokio::sync::Semaphore;
 
 use self::attempt::Shared;
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Sending};
 use crate::simulation::Simulation;
 use crate::store::{Due, Store};
 use crate::transport::{self, Transport};
@@ -48,6 +49,8 @@ const FORGET_PERIOD: Duration = Duration::from_secs(60 * 60);
 pub struct Postman {
     shared: Shared,
     in_flight: Arc<Semaphore>,
+    /// True if the last claim left rows that are due, for want of room.
+    has_more: Arc<AtomicBool>,
     is_stopping: bool,
 }
 
@@ -64,27 +67,37 @@ impl Postman {
             metrics,
             log: log.new(slog::o!("actor" => "postman")),
         };
-        Self { shared, in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize)), is_stopping: false }
+        let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
+        Self { shared, in_flight, has_more: Arc::default(), is_stopping: false }
     }
 
-    fn attempt_all(&self, claimed: Result<Vec<Due>, StoreError>, context: &mut Context<Self>) {
+    fn attempt_all(&self, claimed: Result<Claim<Due>, StoreError>, context: &mut Context<Self>) {
         let due = match claimed {
-            Ok(due) => due,
+            Ok(claim) => {
+                for SetAside { key, reason } in &claim.set_aside {
+                    self.shared.metrics.sending(Sending::Dead);
+                    error!(self.shared.log, "e-mail given up: a dead letter";
+                        "event.id" => key, "error.message" => reason);
+                }
+                claim.items
+            }
             Err(error) => {
                 error!(self.shared.log, "the inbox can't be read"; "error.message" => Chain(&error));
                 return;
             }
         };
         for due in due {
-            let (shared, postman) = (self.shared.clone(), context.address());
+            let (shared, postman, has_more) = (self.shared.clone(), context.address(), self.has_more.clone());
             // There is a permit for each claimed event: only this actor takes them.
             let Ok(permit) = self.in_flight.clone().try_acquire_owned() else { return };
             // Not `context.spawn`: an attempt must end, also when this actor stops.
             actix::spawn(async move {
                 shared.send(due).await;
                 drop(permit);
-                // There is room for another e-mail. A full mailbox means that a claim is due already.
-                let _ = postman.try_send(SendDueEmails);
+                if has_more.load(Ordering::Relaxed) {
+                    // There is room for another e-mail. A full mailbox means that a claim is due already.
+                    let _ = postman.try_send(SendDueEmails);
+                }
             });
         }
     }
@@ -106,9 +119,10 @@ impl Actor for Postman {
             ask_for_claim(context);
             let (store, metrics) = (postman.shared.store.clone(), postman.shared.metrics.clone());
             actix::spawn(async move {
-                if let Ok(queued) = store.queued().await {
-                    metrics.inbox_queued.set(queued);
+                if let Ok(backlog) = store.backlog().await {
+                    metrics.inbox_queued.set(backlog.pending);
                 }
+                metrics.store_log_bytes.set(i64::try_from(store.log_bytes()).unwrap_or(i64::MAX));
             });
         });
         context.run_interval(FORGET_PERIOD, |postman, _| {
@@ -132,14 +146,19 @@ impl Handler<SendDueEmails> for Postman {
         let shared = self.shared.clone();
         let claim = async move {
             if room == 0 {
-                return Ok(Vec::new());
+                return None;
             }
-            shared.store.claim(room, LEASE.saturating_add(shared.simulation.latency)).await
+            Some(shared.store.claim(room, LEASE.saturating_add(shared.simulation.latency)).await)
         };
         let claim = claim.into_actor(self);
-        AtomicResponse::new(Box::pin(
-            claim.map(|claimed, postman, context| postman.attempt_all(claimed, context)),
-        ))
+        AtomicResponse::new(Box::pin(claim.map(move |claimed, postman, context| {
+            let is_filled = |claim: &Claim<Due>| claim.items.len() + claim.set_aside.len() == room as usize;
+            let has_more = claimed.as_ref().is_none_or(|claimed| claimed.as_ref().is_ok_and(is_filled));
+            postman.has_more.store(has_more, Ordering::Relaxed);
+            if let Some(claimed) = claimed {
+                postman.attempt_all(claimed, context);
+            }
+        })))
     }
 }
 

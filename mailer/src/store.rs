@@ -2,15 +2,13 @@
 
 mod attempts;
 mod dead_letters;
-mod forget;
 mod receive;
 mod rows;
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
-use store::sqlx::{self, Row};
-use store::{Database, Migrations, Queue, StoreError};
+use store::{Backlog, Database, Migrations, Queue, StoreError};
 
 pub use self::attempts::{Due, Outcome};
 pub use self::receive::Arrival;
@@ -24,11 +22,15 @@ const MIGRATIONS: Migrations = Migrations {
     postgres: &[("inbox", include_str!("../migrations/postgres/0001_inbox.sql"))],
 };
 
+/// The time for which an event is known after its e-mail was sent. A delivery that repeats it later counts as new; no
+/// broker keeps a message for that long.
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// The database; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     database: Database,
-    queue: Arc<Queue>,
+    inbox: Queue,
 }
 
 impl Store {
@@ -37,19 +39,38 @@ impl Store {
     /// # Errors
     /// When the database can't be opened or its schema can't be brought up to date; the service must not start then.
     pub async fn open(url: &SecretString) -> Result<Self, StoreError> {
-        let queue = Arc::new(Queue::new(&attempts::TABLE));
-        let store = Self { database: Database::open(url, MIGRATIONS).await?, queue };
-        store.end_leases().await?;
-        Ok(store)
+        let database = Database::open(url, MIGRATIONS).await?;
+        let inbox = Queue::open(database.clone(), &attempts::TABLE).await?;
+        Ok(Self { database, inbox })
     }
 
-    /// The number of events whose e-mail is not sent yet.
+    /// The events whose e-mail is not sent yet.
     ///
     /// # Errors
     /// When the database can't be read.
-    pub async fn queued(&self) -> Result<i64, StoreError> {
-        let row = sqlx::query("SELECT count(*) FROM inbox WHERE state = 'queued'");
-        Ok(row.fetch_one(self.database.reader()).await?.try_get(0)?)
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.inbox.backlog().await
+    }
+
+    /// Forgets events whose e-mail was sent more than 30 days ago: their rows hold the customers' addresses.
+    ///
+    /// # Errors
+    /// When the database can't be written; what is left is forgotten the next time.
+    pub async fn forget_old(&self) -> Result<(), StoreError> {
+        self.inbox.forget(RETENTION).await
+    }
+
+    /// The reason why the database can't be used.
+    ///
+    /// # Errors
+    /// That reason.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.database.check()
+    }
+
+    /// The size of a file's write-ahead log in bytes; zero for a server.
+    pub fn log_bytes(&self) -> u64 {
+        self.database.log_bytes()
     }
 }
 

@@ -53,7 +53,7 @@ impl Mailer {
         self.postman.send(SendDueEmails).await.unwrap();
         let arrival = Arrival { event: event.clone(), context: context() };
         assert_eq!(self.store.receive(vec![arrival]).await.unwrap(), [true]);
-        let due = self.store.claim(1, Duration::from_secs(60)).await.unwrap();
+        let due = self.store.claim(1, Duration::from_secs(60)).await.unwrap().items;
         let error = "550 no such user".to_owned();
         self.store.record_outcome(&due[0], Outcome::Dead { error }).await.unwrap();
     }
@@ -225,7 +225,7 @@ async fn a_dead_letter_that_is_put_back_is_sent_once() {
     assert_eq!(mailer.replay(Some(&event.id.to_string())).await, 1);
     eventually("an empty inbox", async || {
         mailer.postman.send(SendDueEmails).await.unwrap();
-        mailer.store.queued().await.unwrap() == 0
+        mailer.store.backlog().await.unwrap().pending == 0
     })
     .await;
     assert_eq!(mailer.emails(), [format!("{}.eml", event.data.order_id)]);

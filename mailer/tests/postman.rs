@@ -14,7 +14,6 @@ use mailer::transport::{Smtp, Transport};
 use payment_api::event::PaymentEvent;
 use service::simulation::ChangeSimulation;
 use slog::{Discard, Logger, o};
-use store::sqlx::{AnyConnection, Connection, Row, query, raw_sql};
 use store::testing::TestDatabase;
 use telemetry::Traced;
 use telemetry::metrics::{Format, Registry};
@@ -38,6 +37,14 @@ impl Office {
         let database = TestDatabase::sqlite();
         let store = Store::open(&database.url).await.unwrap();
         Self { store, database, registry: Registry::new(), settings: settings.to_vec() }
+    }
+
+    /// The same after a crash of the service.
+    async fn restarted(self) -> Self {
+        let Self { store, database, registry, settings } = self;
+        drop(store);
+        let store = Store::open(&database.url).await.unwrap();
+        Self { store, database, registry, settings }
     }
 
     /// Puts an e-mail to this address into the inbox.
@@ -80,18 +87,15 @@ impl Office {
     }
 
     /// State, attempts and error of the only row.
-    async fn row(&self) -> (String, u32, String) {
-        let url = format!("sqlite://{}", self.database.file().display());
-        let mut connection = AnyConnection::connect(&url).await.unwrap();
-        let row = "SELECT state, attempts, coalesce(error, '') FROM inbox";
-        let row = query(row).fetch_one(&mut connection).await.unwrap();
-        (row.get(0), u32::try_from(row.get::<i64, _>(1)).unwrap(), row.get(2))
+    fn row(&self) -> (String, u32, String) {
+        let row = self.database.row("SELECT state, attempts, error FROM inbox").unwrap();
+        (row[0].clone(), row[1].parse().unwrap(), row[2].clone())
     }
 
     /// The same, once the outcome is recorded: the metric is incremented before.
     async fn settled_row(&self) -> (String, u32, String) {
         eventually("the fate of the only e-mail", async || {
-            let row = self.row().await;
+            let row = self.row();
             (row.0 != "queued").then_some(row)
         })
         .await
@@ -121,7 +125,7 @@ async fn a_good_server_gets_one_email() {
     postman.send(StopSending).await.unwrap();
     assert!(message_ids(&server.accepted())[0].contains(&id.to_string()));
     assert_eq!(server.accepted().len(), 1);
-    assert_eq!(office.row().await, ("sent".to_owned(), 1, String::new()));
+    assert_eq!(office.row(), ("sent".to_owned(), 1, String::new()));
 }
 
 #[actix_rt::test]
@@ -162,7 +166,7 @@ async fn an_email_that_fails_until_its_deadline_is_a_dead_letter() {
     office.receive("ada@example.org").await;
     office.postman(&server);
     office.until("emails_sent_total{outcome=\"dead\"}", 1).await;
-    assert_eq!(office.row().await.1, 1);
+    assert_eq!(office.row().1, 1);
 }
 
 #[actix_rt::test]
@@ -190,7 +194,7 @@ async fn a_lost_answer_holds_the_email_where_that_is_the_policy() {
         let postman = office.postman(&server);
         office.until("emails_uncertain_total{action=\"held\"}", 1).await;
         postman.send(StopSending).await.unwrap();
-        let (state, attempts, reason) = office.row().await;
+        let (state, attempts, reason) = office.row();
         assert_eq!(
             (state.as_str(), attempts, server.accepted().len()),
             ("uncertain", 1, 1),
@@ -220,16 +224,16 @@ async fn an_email_handed_over_before_a_crash_is_declared() {
         [("--mail-uncertain=resend", "resent", 1), ("--mail-uncertain=hold", "held", 0)]
     {
         let server = SmtpServer::start().await.unwrap();
-        let mut office = Office::open(&[policy]).await;
+        let office = Office::open(&[policy]).await;
         office.receive("ada@example.org").await;
-        let due = office.store.claim(1, Duration::from_secs(60)).await.unwrap();
+        let due = office.store.claim(1, Duration::from_secs(60)).await.unwrap().items;
         assert!(office.store.hand_over(&due[0]).await.unwrap());
-        office.store = Store::open(&office.database.url).await.unwrap();
+        let office = office.restarted().await;
         let postman = office.postman(&server);
         office.until(&format!("emails_uncertain_total{{action=\"{action}\"}}"), 1).await;
         postman.send(StopSending).await.unwrap();
         assert_eq!(server.accepted().len(), copies, "{policy}");
-        let (state, attempts, _) = office.row().await;
+        let (state, attempts, _) = office.row();
         let expected = if copies == 1 { ("sent", 2) } else { ("uncertain", 1) };
         assert_eq!((state.as_str(), attempts), expected);
     }
@@ -270,7 +274,7 @@ async fn a_refused_second_copy_leaves_the_first_uncertain() {
     let postman = office.postman(&server);
     office.until("emails_uncertain_total{action=\"held\"}", 1).await;
     postman.send(StopSending).await.unwrap();
-    let (state, attempts, reason) = office.row().await;
+    let (state, attempts, reason) = office.row();
     assert_eq!((state.as_str(), attempts), ("uncertain", 2));
     assert!(reason.contains("no such user"), "{reason}");
 }
@@ -283,18 +287,15 @@ async fn an_inbox_locked_after_the_answer_makes_no_second_copy() {
     office.receive("ada@example.org").await;
     let postman = office.postman(&server);
     // Locked as soon as the content is on its way, until long after its answer.
-    let url = format!("sqlite://{}", office.database.file().display());
-    let mut other = AnyConnection::connect(&url).await.unwrap();
-    let marked = "SELECT 1 FROM inbox WHERE handed_over = 1";
-    while query(marked).fetch_optional(&mut other).await.unwrap().is_none() {
+    while office.database.row("SELECT 1 FROM inbox WHERE handed_over = 1").is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    let locked = office.database.lock();
     office.until_sent(1).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    drop(locked);
     postman.send(StopSending).await.unwrap();
-    assert_eq!(office.row().await.0, "sent");
+    assert_eq!(office.row().0, "sent");
     assert_eq!(server.accepted().len(), 1);
     assert_eq!(office.metric("emails_uncertain_total{action=\"resent\"}"), 0);
 }
@@ -319,7 +320,7 @@ async fn a_paused_postman_begins_no_attempt_until_it_goes_on() {
     office.receive("ada@example.org").await;
     // Answered when the inbox has been looked at.
     postman.send(SendDueEmails).await.unwrap();
-    assert_eq!(office.row().await, ("queued".to_owned(), 0, String::new()));
+    assert_eq!(office.row(), ("queued".to_owned(), 0, String::new()));
     simulate(NO_TROUBLE).await;
     office.until_sent(1).await;
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::FutureExt;
-use payment_api::http::{NewPayment, Payment};
+use payment_api::http::{NewPayment, Payment, order_key};
 use payment_api::{Money, MoneyError};
 use service::simulation::{ChangeSimulation, ReadSimulation};
 use slog::{Logger, info, warn};
@@ -103,11 +103,23 @@ pub struct Ledger {
 
 /// Between two removals of old keys and events.
 const FORGET_PERIOD: Duration = Duration::from_secs(60);
+/// Between two measurements of the outbox.
+const MEASURE_PERIOD: Duration = Duration::from_secs(1);
 
 impl Actor for Ledger {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        // Here and not in the publisher: under load its passes never end.
+        context.run_interval(MEASURE_PERIOD, |ledger, _| {
+            let (store, metrics) = (ledger.store.clone(), ledger.metrics.clone());
+            actix::spawn(async move {
+                if let Ok(backlog) = store.backlog().await {
+                    metrics.waiting(backlog);
+                }
+                metrics.store_log_bytes.set(i64::try_from(store.log_bytes()).unwrap_or(i64::MAX));
+            });
+        });
         context.run_interval(FORGET_PERIOD, |ledger, _| {
             let (store, log) = (ledger.store.clone(), ledger.log.clone());
             actix::spawn(async move {
@@ -213,19 +225,35 @@ impl Ledger {
         let SettlePayment { payment: new, idempotency_key } = settle;
         let amount = Money::parse(&new.amount, new.currency)?;
         let fingerprint = fingerprint(&new)?;
-        if let Some(known) = self.store.find_by_key(&idempotency_key).await? {
+        // A key that the gateway made for this order is new, but for a retry: the transaction of that finds it.
+        if idempotency_key != order_key(new.order_id)
+            && let Some(known) = self.store.find_by_key(&idempotency_key).await?
+        {
             return repeat(known, &fingerprint);
         }
         let Some(_held) = self.keys.hold(&idempotency_key) else { return Err(SettleError::InProgress) };
         if self.store.pending() >= i64::from(self.rules.outbox_limit) {
-            return Err(SettleError::OutboxFull);
+            return self.known_or(SettleError::OutboxFull, &idempotency_key, &fingerprint).await;
         }
         tokio::time::sleep(self.rules.simulation.latency).await;
         if self.rules.fails() {
-            return Err(SettleError::Processor);
+            return self.known_or(SettleError::Processor, &idempotency_key, &fingerprint).await;
         }
         let decision = self.rules.decide(new.order_id, amount);
         self.commit(settlement(new, amount, decision, idempotency_key, fingerprint)?).await
+    }
+
+    /// The payment under this key, or the refusal: "nothing was charged" must be true.
+    async fn known_or(
+        &self,
+        refusal: SettleError,
+        key: &str,
+        fingerprint: &str,
+    ) -> Result<Payment, SettleError> {
+        match self.store.find_by_key(key).await? {
+            Some(known) => repeat(known, fingerprint),
+            None => Err(refusal),
+        }
     }
 
     async fn commit(&self, settlement: Settlement) -> Result<Payment, SettleError> {

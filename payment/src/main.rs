@@ -14,8 +14,8 @@ use secrecy::ExposeSecret;
 use service::amqp::Broker;
 use service::http::{Check, Probes, Server, healthcheck, serve};
 use service::lifecycle;
-use telemetry::Observability;
 use telemetry::http::Observer;
+use telemetry::{Chain, Observability};
 
 #[actix::main]
 async fn main() -> ExitCode {
@@ -42,9 +42,14 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let publisher = publisher.start();
     let ledger =
         Ledger::new(store.clone(), config.rules(), publisher.clone().recipient(), metrics, &log).start();
+    let health = store.clone();
     let probes = Probes::new(observability.clone())
         .actor("ledger", ledger.clone())
         .actor("publisher", publisher.clone())
+        .check("store", move || match health.check() {
+            Ok(()) => Check::Ok,
+            Err(error) => Check::Failed(Chain(&error).to_string()),
+        })
         .check(
             "broker",
             connection.check(Check::Degraded("not connected; events wait in the outbox".to_owned())),

@@ -16,6 +16,8 @@ pub struct Metrics {
     /// Events in the outbox that the broker has not confirmed.
     pub outbox_pending: IntGauge,
     outbox_oldest_age: Gauge,
+    /// Bytes of the write-ahead log of the database file.
+    pub store_log_bytes: IntGauge,
     /// 1 while there is a link to the broker, else 0.
     pub broker_connected: IntGauge,
     publish_duration: Durations<1>,
@@ -24,6 +26,8 @@ pub struct Metrics {
 const CONFIRMED: &str = "confirmed";
 
 const FAILED: &str = "failed";
+
+const SET_ASIDE: &str = "set_aside";
 
 impl Metrics {
     /// Registers all of them.
@@ -52,7 +56,7 @@ impl Metrics {
                 registry,
                 ("messaging_published_total", "Attempts to publish an event, by what the broker made of it."),
                 "outcome",
-                &[CONFIRMED, FAILED],
+                &[CONFIRMED, FAILED, SET_ASIDE],
             )?,
             outbox_pending: gauge(
                 registry,
@@ -65,6 +69,11 @@ impl Metrics {
                     "outbox_oldest_age_seconds",
                     "How long the oldest event in the outbox has waited for the broker; 0 while it is empty.",
                 )?,
+            )?,
+            store_log_bytes: gauge(
+                registry,
+                "store_log_bytes",
+                "Size of the write-ahead log of the database file; 0 with PostgreSQL.",
             )?,
             broker_connected: gauge(
                 registry,
@@ -83,6 +92,11 @@ impl Metrics {
     /// Counts an attempt to settle that failed.
     pub fn failed(&self) {
         self.payments.with_label_values(&[FAILED]).inc();
+    }
+
+    /// Counts an event that could not be read, and was set aside.
+    pub fn set_aside(&self) {
+        self.events.with_label_values(&[SET_ASIDE]).inc();
     }
 
     /// Measures the answer of the broker to an event; within its span.

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use lapin::options::ConfirmSelectOptions;
 use service::amqp::{Broker, Connection, Link};
-use slog::{Logger, debug, info, warn};
-use store::StoreError;
+use slog::{Logger, debug, error, info, warn};
+use store::{SetAside, StoreError};
 use telemetry::Chain;
 
 use self::unrouted::UnroutedError;
@@ -169,9 +169,7 @@ impl Shared {
             }
             None => Err(PassError::Disconnected),
         };
-        if let Ok(backlog) = self.store.backlog().await {
-            self.metrics.waiting(backlog);
-        }
+        self.metrics.outbox_pending.set(self.store.pending());
         outcome
     }
 
@@ -185,17 +183,25 @@ impl Shared {
         }
         loop {
             let window = self.store.claim(MAX_WINDOW, LEASE).await?;
-            if window.events.is_empty() {
+            for SetAside { key, reason } in &window.set_aside {
+                self.metrics.set_aside();
+                error!(self.log, "event set aside: it can't be read"; "event.id" => key, "error.message" => reason);
+            }
+            let claimed = window.items.len() + window.set_aside.len();
+            if !window.items.is_empty() {
+                self.relay_window(link, window).await?;
+            }
+            // The commit of each later event has sent a message to this actor.
+            if claimed < MAX_WINDOW as usize {
                 return Ok(());
             }
-            self.relay_window(link, window).await?;
         }
     }
 
     /// Publishes outside of any transaction, then marks the events that were confirmed.
     async fn relay_window(&self, link: &Link, window: Window) -> Result<(), PassError> {
         service::crash::point("payment.before_publish");
-        let unconfirmed = window::publish(link, &window.events, &self.metrics, &self.log).await;
+        let unconfirmed = window::publish(link, &window.items, &self.metrics, &self.log).await;
         service::crash::point("payment.after_confirm");
         let failed = unconfirmed.len();
         self.store.finish(window, unconfirmed).await?;

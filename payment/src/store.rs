@@ -6,13 +6,12 @@ mod rows;
 mod settle;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use payment_api::http::Payment;
 use secrecy::SecretString;
-use store::sqlx::{self, Row};
-use store::{Database, Migrations, Queue, StoreError};
+pub use store::Backlog;
+use store::{Database, Expiring, Migrations, Queue, Session, StoreError};
 use uuid::Uuid;
 
 pub use self::outbox::{OutboxEvent, Window};
@@ -21,31 +20,28 @@ pub use self::settle::{Known, Settlement};
 const MIGRATIONS: Migrations = Migrations {
     owner: "payment",
     sqlite: &[
-        ("payments and outbox", include_str!("../migrations/sqlite/0001_payments_and_outbox.sql")),
-        ("idempotency and fencing", include_str!("../migrations/sqlite/0002_idempotency_and_fencing.sql")),
+        ("payments_and_outbox", include_str!("../migrations/sqlite/0001_payments_and_outbox.sql")),
+        ("idempotency_and_fencing", include_str!("../migrations/sqlite/0002_idempotency_and_fencing.sql")),
+        ("set_aside", include_str!("../migrations/sqlite/0003_set_aside.sql")),
     ],
-    postgres: &[(
-        "payments, idempotency, outbox",
-        include_str!("../migrations/postgres/0001_payments_idempotency_outbox.sql"),
-    )],
+    postgres: &[
+        (
+            "payments_idempotency_outbox",
+            include_str!("../migrations/postgres/0001_payments_idempotency_outbox.sql"),
+        ),
+        ("set_aside", include_str!("../migrations/postgres/0002_set_aside.sql")),
+    ],
 };
+
+/// The time after which a key may be used for another order, and a published event is forgotten.
+const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The database; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     database: Database,
-    outbox: Arc<Queue>,
-    /// Events that wait for the broker: those of the last count, and those that were added since.
-    pending: Arc<AtomicI64>,
-}
-
-/// The events that wait for the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
-    /// Events that the broker has not confirmed.
-    pub pending: i64,
-    /// The age of the oldest of them; zero without one.
-    pub oldest_age: Duration,
+    outbox: Queue,
+    keys: Arc<Expiring>,
 }
 
 impl Store {
@@ -55,11 +51,9 @@ impl Store {
     /// When the database can't be opened or its schema can't be brought up to date; the service must not start then.
     pub async fn open(url: &SecretString) -> Result<Self, StoreError> {
         let database = Database::open(url, MIGRATIONS).await?;
-        let outbox = Arc::new(Queue::new(&outbox::TABLE));
-        let store = Self { database, outbox, pending: Arc::default() };
-        store.end_leases().await?;
-        store.count_pending().await?;
-        Ok(store)
+        let outbox = Queue::open(database.clone(), &outbox::TABLE).await?;
+        let keys = Arc::new(Expiring::new("idempotency", "key", "TRUE", "created_at"));
+        Ok(Self { database, outbox, keys })
     }
 
     /// Commits the payment, the key and the event of a settlement in one transaction. Returns the payment that was
@@ -68,9 +62,10 @@ impl Store {
     /// # Errors
     /// When the commit failed, or its outcome is unknown.
     pub async fn settle(&self, settlement: Settlement) -> Result<Option<Known>, StoreError> {
-        let known = self.database.write(settlement).await?;
+        let settle = async move |session: &Session<'_>| settlement.write(session).await;
+        let known = self.database.write(settle).await.inspect_err(|error| self.outbox.failed(error))?;
         if known.is_none() {
-            self.pending.fetch_add(1, Ordering::Relaxed);
+            self.outbox.added(1);
         }
         Ok(known)
     }
@@ -80,9 +75,8 @@ impl Store {
     /// # Errors
     /// When the database can't be read.
     pub async fn find_by_key(&self, key: &str) -> Result<Option<Known>, StoreError> {
-        let row = sqlx::query(settle::FIND_BY_KEY).bind(key).bind(settle::oldest_kept(rows::now()));
-        let row = row.fetch_optional(self.database.reader()).await?;
-        Ok(row.map(|row| rows::known(&row)).transpose()?)
+        let key = key.to_owned();
+        self.database.read(async move |session: &Session<'_>| settle::find_by_key(session, &key).await).await
     }
 
     /// The payment of an order.
@@ -90,37 +84,47 @@ impl Store {
     /// # Errors
     /// When the database can't be read.
     pub async fn find(&self, order_id: Uuid) -> Result<Option<Payment>, StoreError> {
-        let row = sqlx::query(rows::FIND).bind(order_id.to_string());
-        let row = row.fetch_optional(self.database.reader()).await?;
-        Ok(row.map(|row| rows::payment(&row)).transpose()?)
+        let find = async move |session: &Session<'_>| {
+            let mut rows = session.query(rows::FIND, &[order_id.to_string().into()]).await?;
+            rows.pop().map(|mut row| rows::payment(&mut row)).transpose()
+        };
+        self.database.read(find).await
     }
 
-    /// The number of events that the broker has not confirmed: those of the last count, and those added since.
+    /// The number of events that the broker has not confirmed, without a query.
     pub fn pending(&self) -> i64 {
-        self.pending.load(Ordering::Relaxed)
+        self.outbox.pending()
     }
 
-    /// Counts the events that the broker has not confirmed.
-    ///
-    /// # Errors
-    /// When the database can't be read.
-    pub async fn count_pending(&self) -> Result<i64, StoreError> {
-        Ok(self.backlog().await?.pending)
-    }
-
-    /// Counts the events that the broker has not confirmed, and finds the age of the oldest.
+    /// The events that the broker has not confirmed.
     ///
     /// # Errors
     /// When the database can't be read.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
-        let now = rows::now();
-        let query = "SELECT count(*), coalesce(min(created_at), $1) FROM outbox WHERE published_at IS NULL";
-        let row = sqlx::query(query).bind(now).fetch_one(self.database.reader()).await?;
-        let (pending, oldest): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        self.pending.store(pending, Ordering::Relaxed);
-        // The clock of the replica that wrote the row may be ahead.
-        let oldest_age = Duration::from_millis(u64::try_from(now - oldest).unwrap_or(0));
-        Ok(Backlog { pending, oldest_age })
+        self.outbox.backlog().await
+    }
+
+    /// Forgets keys, and events that were published, after 24 hours. The payments stay.
+    ///
+    /// # Errors
+    /// When the database can't be written; what is left is forgotten the next time.
+    pub async fn forget_old(&self) -> Result<(), StoreError> {
+        self.keys.forget(&self.database, RETENTION).await?;
+        // An event holds the customer's address.
+        self.outbox.forget(RETENTION).await
+    }
+
+    /// The reason why the database can't be used.
+    ///
+    /// # Errors
+    /// That reason.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.database.check()
+    }
+
+    /// The size of a file's write-ahead log in bytes; zero for a server.
+    pub fn log_bytes(&self) -> u64 {
+        self.database.log_bytes()
     }
 }
 

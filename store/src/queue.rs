@@ -1,179 +1,145 @@
 //! A leased work queue: rows that are claimed in one transaction, worked on outside of any, and finished in another.
 //!
 //! A claim gives its rows a lease. The lease ends at its deadline, and other workers may claim the rows then, under
-//! another token; a worker that was stopped for longer can finish nothing with its old token. A service describes its
-//! table as a [`Table`] and decodes the rows; the statements are the same for all.
+//! another token; a worker that was stopped for longer can finish nothing with its old token. A row that can't be
+//! decoded is set aside with the reason, and the others flow. A service describes its [`Table`] and decodes the rows.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, query};
-use uuid::Uuid;
+use crate::statements::Statements;
+use crate::work::{Backlog, Claim, Decode, Lease, Table};
+use crate::{Database, Dialect, Row, Session, StoreError};
 
-use crate::{Dialect, Session};
-
-/// Rows that are forgotten in one step: writes that arrive meanwhile wait for it.
-const MAX_FORGOTTEN: u32 = 500;
-
-/// A table of work. It has the columns `lease`, `leased_until` and `attempts`; the texts are SQL of both databases.
-#[derive(Clone, Copy, Debug)]
-pub struct Table {
-    /// Its name.
-    pub name: &'static str,
-    /// The column of its primary key, a text.
-    pub key: &'static str,
-    /// True for the rows that are work, as a partial index has it.
-    pub is_open: &'static str,
-    /// True for the rows that are due; `$3` is the time of the claim.
-    pub is_due: &'static str,
-    /// The column of the time by which rows are claimed, the oldest first.
-    pub order_by: &'static str,
-    /// Assigned at a claim beside the lease and the attempt, each with a comma in front.
-    pub on_claim: &'static str,
-    /// The columns that a claim returns.
-    pub columns: &'static str,
-    /// The column of the time at which a row was finished; null, or not true for `is_finished`, before that.
-    pub finished_at: &'static str,
-    /// True for the rows that are finished and may be forgotten, as a partial index has it.
-    pub is_finished: &'static str,
-}
-
-/// The fencing token of a claim: later statements about its rows must show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease(String);
-
-impl Lease {
-    /// The token as the column `lease` has it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The statements of a [`Table`].
-#[derive(Clone, Debug)]
+/// A [`Table`] of a database; cheap to clone.
+#[derive(Clone)]
 pub struct Queue {
-    claim: [String; 2],
-    end_leases: String,
-    finish: String,
-    release: String,
-    finished: Expiring,
+    database: Database,
+    statements: Arc<Statements>,
+    count: Arc<Count>,
+}
+
+/// The number of rows that are work, kept as they come and go.
+#[derive(Default)]
+struct Count {
+    rows: AtomicI64,
+    /// False until the rows were counted, and after a commit whose outcome is unknown.
+    is_exact: AtomicBool,
 }
 
 impl Queue {
-    /// The queue of a table.
-    pub fn new(table: &Table) -> Self {
-        let Table { name, key, is_open, is_due, order_by, on_claim, columns, finished_at, is_finished } =
-            table;
-        let claim = |lock: &str| {
-            // Materialized: PostgreSQL may run a plain subquery more than once, and claim more than was asked for.
-            format!(
-                "WITH due AS MATERIALIZED (SELECT {key} FROM {name} \
-                  WHERE {is_open} AND {is_due} AND leased_until <= $3 ORDER BY {order_by} LIMIT $4{lock}) \
-                 UPDATE {name} SET lease = $1, leased_until = $2, attempts = attempts + 1{on_claim} \
-                 WHERE {key} IN (SELECT {key} FROM due) AND {is_open} AND leased_until <= $3 RETURNING {columns}"
-            )
-        };
-        Self {
-            // Replicas step around each other's claims.
-            claim: [claim(""), claim(" FOR UPDATE SKIP LOCKED")],
-            end_leases: format!(
-                "UPDATE {name} SET lease = NULL, leased_until = 0 WHERE {is_open} AND leased_until > 0"
-            ),
-            finish: format!("UPDATE {name} SET {finished_at} = $1, lease = NULL WHERE lease = $2"),
-            release: format!(
-                "UPDATE {name} SET lease = NULL, leased_until = 0 WHERE {key} = $1 AND lease = $2"
-            ),
-            finished: Expiring::new(name, key, is_finished, finished_at),
-        }
-    }
-
-    /// Claims the oldest rows that are due, at most `limit`, for the time of `lease`. They come in no order.
+    /// The queue of a table. Ends the leases of the process that had the file before: a SQLite file has one process,
+    /// and that is this one. On PostgreSQL other replicas run on, and a lease ends at its deadline.
     ///
     /// # Errors
-    /// When the statement fails.
-    pub async fn claim(
+    /// When the database can't be used.
+    pub async fn open(database: Database, table: &Table) -> Result<Self, StoreError> {
+        let dialect = database.dialect();
+        let statements = Arc::new(Statements::new(table, dialect));
+        let queue = Self { database, statements, count: Arc::default() };
+        if dialect == Dialect::Sqlite {
+            let statements = queue.statements.clone();
+            let end = async move |session: &Session<'_>| {
+                session.execute(&statements.end_leases, &[session.now.into()]).await
+            };
+            queue.database.write(end).await?;
+        }
+        queue.backlog().await?;
+        Ok(queue)
+    }
+
+    /// Claims the oldest rows that are due, at most `limit`, for the time of `lease`.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub async fn claim<T: Send + 'static>(
         &self,
-        session: &mut Session<'_>,
         limit: u32,
         lease: Duration,
-    ) -> sqlx::Result<(Lease, Vec<AnyRow>)> {
-        let claim = match session.dialect {
-            Dialect::Sqlite => &self.claim[0],
-            Dialect::Postgres => &self.claim[1],
+        decode: Decode<T>,
+    ) -> Result<Claim<T>, StoreError> {
+        let statements = self.statements.clone();
+        let claim = async move |session: &Session<'_>| statements.claim(session, limit, lease, decode).await;
+        let claim = self.database.write(claim).await?;
+        self.removed(claim.set_aside.len() as u64);
+        Ok(claim)
+    }
+
+    /// Finishes the rows that are still held under `lease`, except for those with a key in `released`: they are due
+    /// again at once. Returns the number of finished rows.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub async fn finish(&self, lease: Lease, released: Vec<String>) -> Result<u64, StoreError> {
+        let statements = self.statements.clone();
+        let finish = async move |session: &Session<'_>| {
+            for key in &released {
+                session.execute(&statements.release, &[key.as_str().into(), lease.as_str().into()]).await?;
+            }
+            session.execute(&statements.finish, &[session.now.into(), lease.as_str().into()]).await
         };
-        let token = Uuid::new_v4().to_string();
-        let rows = query(AssertSqlSafe(claim.as_str()))
-            .bind(&token)
-            .bind(session.after(lease))
-            .bind(session.now)
-            .bind(i64::from(limit))
-            .fetch_all(&mut *session.connection)
-            .await?;
-        Ok((Lease(token), rows))
+        let finished = self.database.write(finish).await.inspect_err(|error| self.failed(error))?;
+        self.removed(finished);
+        Ok(finished)
     }
 
-    /// Gives one row back before its lease ends: it is due again at once.
+    /// Deletes rows that were finished `retention` ago or earlier.
     ///
     /// # Errors
-    /// When the statement fails.
-    pub async fn release(&self, session: &mut Session<'_>, lease: &Lease, key: &str) -> sqlx::Result<()> {
-        let release = query(AssertSqlSafe(self.release.as_str())).bind(key).bind(lease.as_str());
-        release.execute(&mut *session.connection).await?;
-        Ok(())
+    /// When the database can't be written; the rest is deleted the next time.
+    pub async fn forget(&self, retention: Duration) -> Result<(), StoreError> {
+        self.statements.finished.forget(&self.database, retention).await
     }
 
-    /// Finishes all rows that are still held under `lease`; returns their number.
-    ///
-    /// # Errors
-    /// When the statement fails.
-    pub async fn finish(&self, session: &mut Session<'_>, lease: &Lease) -> sqlx::Result<u64> {
-        let finish = query(AssertSqlSafe(self.finish.as_str())).bind(session.now).bind(lease.as_str());
-        Ok(finish.execute(&mut *session.connection).await?.rows_affected())
+    /// Counts rows that a write of the service has added and committed.
+    pub fn added(&self, rows: u64) {
+        self.count.rows.fetch_add(rows.cast_signed(), Ordering::Relaxed);
     }
 
-    /// Ends the leases of a process that has ended. For the start of a service: a SQLite file has one process, and
-    /// that is this one. On PostgreSQL other replicas run on, and a lease ends at its deadline.
-    ///
-    /// # Errors
-    /// When the statement fails.
-    pub async fn end_leases(&self, session: &mut Session<'_>) -> sqlx::Result<()> {
-        if session.dialect == Dialect::Sqlite {
-            query(AssertSqlSafe(self.end_leases.as_str())).execute(&mut *session.connection).await?;
+    /// Counts rows that a write of the service has finished and committed.
+    pub fn removed(&self, rows: u64) {
+        self.count.rows.fetch_sub(rows.cast_signed(), Ordering::Relaxed);
+    }
+
+    /// Counts again after a write of the service whose outcome is unknown.
+    pub fn failed(&self, error: &StoreError) {
+        if matches!(error, StoreError::Unknown(_)) {
+            self.count.is_exact.store(false, Ordering::Relaxed);
         }
-        Ok(())
     }
 
-    /// Deletes rows that were finished `retention` ago or earlier, a portion of them; true if there may be more.
+    /// The number of rows that are work, without a query. Exact on SQLite; on PostgreSQL it is the last
+    /// [`Queue::backlog`] and what this replica has done since.
+    pub fn pending(&self) -> i64 {
+        self.count.rows.load(Ordering::Relaxed).max(0)
+    }
+
+    /// The number of rows that are work, and the age of the oldest.
     ///
     /// # Errors
-    /// When the statement fails.
-    pub async fn forget(&self, session: &mut Session<'_>, retention: Duration) -> sqlx::Result<bool> {
-        self.finished.forget(session, retention).await
-    }
-}
-
-/// Rows that are deleted once they are old, in portions.
-#[derive(Clone, Debug)]
-pub struct Expiring(String);
-
-impl Expiring {
-    /// The rows of table `name` with this primary key for which `condition` is true, and whose time is in the column
-    /// `at`.
-    pub fn new(name: &str, key: &str, condition: &str, at: &str) -> Self {
-        Self(format!(
-            "DELETE FROM {name} WHERE {key} IN (SELECT {key} FROM {name} \
-             WHERE {condition} AND {at} <= $1 ORDER BY {at} LIMIT $2)"
-        ))
-    }
-
-    /// Deletes rows that are `retention` old or older, a portion of them; true if there may be more.
-    ///
-    /// # Errors
-    /// When the statement fails.
-    pub async fn forget(&self, session: &mut Session<'_>, retention: Duration) -> sqlx::Result<bool> {
-        let forget = query(AssertSqlSafe(self.0.as_str()));
-        let forget = forget.bind(session.before(retention)).bind(i64::from(MAX_FORGOTTEN));
-        let forgotten = forget.execute(&mut *session.connection).await?;
-        Ok(forgotten.rows_affected() == u64::from(MAX_FORGOTTEN))
+    /// When the database can't be read.
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        // Replicas on PostgreSQL know of each other's rows from the table alone.
+        let is_kept =
+            self.database.dialect() == Dialect::Sqlite && self.count.is_exact.load(Ordering::Relaxed);
+        let statements = self.statements.clone();
+        let measure = async move |session: &Session<'_>| {
+            let first = |mut rows: Vec<Row>| rows.pop().map(|mut row| row.take::<Option<i64>>()).transpose();
+            let count = match is_kept {
+                true => None,
+                false => first(session.query(&statements.count, &[]).await?)?.flatten(),
+            };
+            let oldest = first(session.query(&statements.oldest, &[]).await?)?.flatten();
+            Ok((count, oldest.map_or(0, |oldest| session.now - oldest)))
+        };
+        let (count, oldest_age) = self.database.read(measure).await?;
+        if let Some(count) = count {
+            self.count.rows.store(count, Ordering::Relaxed);
+            self.count.is_exact.store(true, Ordering::Relaxed);
+        }
+        // The clock of the replica that wrote the row may be ahead.
+        let oldest_age = Duration::from_millis(u64::try_from(oldest_age).unwrap_or(0));
+        Ok(Backlog { pending: self.pending(), oldest_age })
     }
 }

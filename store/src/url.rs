@@ -1,75 +1,116 @@
-//! Which database a URL names.
+//! The URL of a database.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::config::{Config, Host, SslMode};
 
 use crate::StoreError;
 
-/// The database behind a URL, where its SQL or its ways differ.
+/// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// A file: one service, one writer.
+    /// A file: one process, one writer.
     Sqlite,
-    /// A server: as many replicas of a service as wanted.
+    /// A server: any number of replicas of a service.
     Postgres,
 }
 
-/// A URL that was checked.
-#[derive(Clone)]
-pub(crate) struct DatabaseUrl {
-    pub(crate) dialect: Dialect,
-    url: SecretString,
+/// A parsed URL.
+pub(crate) enum Location {
+    Sqlite(PathBuf),
+    Postgres(Box<Server>),
 }
 
-/// Whether `url` names a database that [`Database::open`](crate::Database::open) can try to open.
+/// A PostgreSQL server, and the trust in its certificate.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) config: Config,
+    pub(crate) verify: Verify,
+    /// A file of certificates to trust instead of those of the system.
+    pub(crate) root_file: Option<PathBuf>,
+}
+
+/// The checks of a server's certificate, as libpq's `sslmode` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verify {
+    /// `prefer` and `require`: encrypted, and not checked.
+    Nothing,
+    /// `verify-ca`: the issuer.
+    Issuer,
+    /// `verify-full`: the issuer and the name of the host.
+    Full,
+}
+
+/// Checks that `url` names a database that [`Database::open`](crate::Database::open) can try to open.
 ///
 /// # Errors
 /// Says what was expected; never repeats the URL, for it may hold a password.
 pub fn check(url: &SecretString) -> Result<Dialect, StoreError> {
-    DatabaseUrl::parse(url).map(|url| url.dialect)
+    Ok(match parse(url)? {
+        Location::Sqlite(_) => Dialect::Sqlite,
+        Location::Postgres(_) => Dialect::Postgres,
+    })
 }
 
-impl DatabaseUrl {
-    pub(crate) fn parse(url: &SecretString) -> Result<Self, StoreError> {
-        let text = url.expose_secret();
-        let (scheme, rest) = text.split_once("://").ok_or(StoreError::Url)?;
-        // sqlx by itself takes any other scheme for the name of a file, and `:memory:` forgets.
-        let dialect = match scheme {
-            "sqlite" if !rest.is_empty() && !rest.starts_with([':', '?']) => Dialect::Sqlite,
-            "postgres" | "postgresql" if !rest.is_empty() => Dialect::Postgres,
-            _ => return Err(StoreError::Url),
-        };
-        text.parse::<sqlx::any::AnyConnectOptions>().map_err(|_| StoreError::Url)?;
-        Ok(Self { dialect, url: url.clone() })
+pub(crate) fn parse(url: &SecretString) -> Result<Location, StoreError> {
+    let url = url.expose_secret();
+    let (scheme, rest) = url.split_once("://").ok_or(StoreError::Url("it has no scheme"))?;
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let parameters = || query.split('&').filter(|parameter| !parameter.is_empty());
+    match scheme {
+        "sqlite" => file(rest, parameters()).map(Location::Sqlite),
+        "postgres" | "postgresql" if !rest.is_empty() => {
+            server(rest, parameters()).map(Box::new).map(Location::Postgres)
+        }
+        "postgres" | "postgresql" => Err(StoreError::Url("it names no host")),
+        _ => Err(StoreError::Url("the scheme is another one")),
     }
+}
 
-    /// The directory of the file, where there is one.
-    pub(crate) fn directory(&self) -> Option<PathBuf> {
-        let path = self.url.expose_secret().strip_prefix("sqlite://")?;
-        let file = path.split_once('?').map_or(path, |(file, _)| file);
-        Path::new(file).parent().filter(|path| *path != Path::new("")).map(Path::to_owned)
+fn file<'a>(path: &str, parameters: impl Iterator<Item = &'a str>) -> Result<PathBuf, StoreError> {
+    let path = decoded(path)?;
+    if path.is_empty() || path.starts_with(':') {
+        return Err(StoreError::Url("it names no file, and a database in memory would forget"));
     }
+    for parameter in parameters {
+        if parameter != "mode=rwc" {
+            return Err(StoreError::Url("a file takes no parameters"));
+        }
+    }
+    Ok(path.into())
+}
 
-    /// For the writer, who makes a file that is not there.
-    pub(crate) fn to_write(&self) -> Result<sqlx::any::AnyConnectOptions, StoreError> {
-        self.with_mode("rwc")
+fn server<'a>(rest: &str, parameters: impl Iterator<Item = &'a str>) -> Result<Server, StoreError> {
+    let (mut verify, mut root_file, mut kept) = (Verify::Nothing, None, Vec::new());
+    for parameter in parameters {
+        // The driver knows neither of them.
+        match parameter.split_once('=') {
+            Some(("sslmode", "verify-ca")) => verify = Verify::Issuer,
+            Some(("sslmode", "verify-full")) => verify = Verify::Full,
+            Some(("sslrootcert", path)) => root_file = Some(decoded(path)?.into()),
+            _ => kept.push(parameter),
+        }
     }
+    let url = format!("postgresql://{rest}?{}", kept.join("&"));
+    let mut config: Config =
+        url.parse().map_err(|_| StoreError::Url("the server's part of it cannot be read"))?;
+    if verify != Verify::Nothing {
+        config.ssl_mode(SslMode::Require);
+    }
+    if config.get_hosts().is_empty() {
+        config.host("localhost");
+    }
+    if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(host) if host.is_empty())) {
+        return Err(StoreError::Url("it names no host"));
+    }
+    Ok(Server { config, verify, root_file })
+}
 
-    /// For readers.
-    pub(crate) fn to_read(&self) -> Result<sqlx::any::AnyConnectOptions, StoreError> {
-        self.with_mode("ro")
-    }
-
-    fn with_mode(&self, mode: &str) -> Result<sqlx::any::AnyConnectOptions, StoreError> {
-        let url = self.url.expose_secret();
-        let parsed = match self.dialect {
-            Dialect::Postgres => url.parse(),
-            Dialect::Sqlite if url.contains('?') => format!("{url}&mode={mode}").parse(),
-            Dialect::Sqlite => format!("{url}?mode={mode}").parse(),
-        };
-        parsed.map_err(|_| StoreError::Url)
-    }
+fn decoded(text: &str) -> Result<String, StoreError> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| StoreError::Url("it is not UTF-8 once decoded"))
 }
 
 #[cfg(test)]
@@ -77,32 +118,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scheme_tells_the_database() {
+    fn a_scheme_tells_the_kind_of_database() {
         for (url, dialect) in [
             ("sqlite://var/payment.db", Dialect::Sqlite),
             ("sqlite:///var/lib/payment.db", Dialect::Sqlite),
+            ("sqlite://var/payment.db?mode=rwc", Dialect::Sqlite),
             ("postgres://payment@localhost/payment", Dialect::Postgres),
             ("postgresql://payment:secret@localhost:5433/payment?sslmode=verify-full", Dialect::Postgres),
+            ("postgresql://a@one:1,two:2/payment?target_session_attrs=read-write", Dialect::Postgres),
         ] {
             assert_eq!(check(&url.into()).unwrap(), dialect, "{url}");
         }
     }
 
     #[test]
-    fn what_names_no_database_is_refused_without_being_repeated() {
-        for url in
-            ["", "payment.db", "sqlite://", "sqlite://:memory:", "sqlite://?mode=rwc", "mysql://hunter2@h/d"]
-        {
+    fn a_url_without_a_database_is_refused_unrepeated() {
+        for url in [
+            "",
+            "payment.db",
+            "sqlite://",
+            "sqlite://:memory:",
+            "sqlite://%3Amemory:",
+            "sqlite://?mode=rwc",
+            "sqlite://x?mode=memory",
+            "sqlite://x?mode=rwc&cache=shared",
+            "mysql://hunter2@h/d",
+            "postgres://hunter2@h/d?sslmode=maybe",
+        ] {
             let error = check(&url.into()).unwrap_err().to_string();
             assert!(error.contains("sqlite://var/data.db") && !error.contains("hunter2"), "{url}: {error}");
         }
     }
 
     #[test]
-    fn the_directory_of_a_file_is_known_and_a_server_has_none() {
-        let directory = |url: &str| DatabaseUrl::parse(&url.into()).unwrap().directory();
-        assert_eq!(directory("sqlite://var/payment.db?cache=private"), Some("var".into()));
-        assert_eq!(directory("sqlite://payment.db"), None);
-        assert_eq!(directory("postgres://localhost/payment"), None);
+    fn an_encoded_path_is_decoded_once() {
+        for (url, path) in [
+            ("sqlite:///tmp/my%20data/p.db", "/tmp/my data/p.db"),
+            ("sqlite://100%2525.db", "100%25.db"),
+            ("sqlite://var/p.db", "var/p.db"),
+        ] {
+            let Location::Sqlite(parsed) = parse(&url.into()).unwrap() else { panic!("{url}") };
+            assert_eq!(parsed, PathBuf::from(path), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_verified_server_is_never_spoken_to_in_clear() {
+        let url = "postgresql://h/d?sslmode=verify-ca&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=3";
+        let Location::Postgres(server) = parse(&url.into()).unwrap() else { panic!("it is a server") };
+        assert_eq!((server.verify, server.config.get_ssl_mode()), (Verify::Issuer, SslMode::Require));
+        assert_eq!(server.root_file, Some("/etc/ca.pem".into()));
     }
 }

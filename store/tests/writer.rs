@@ -1,64 +1,59 @@
-//! The writer on both databases: what is answered is committed, in groups, and nobody suffers for a neighbour.
+//! The writer on both databases: an answered write is committed, in groups, and a failing write fails alone.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use store::sqlx::{self, Connection, Row, query};
 use store::testing::TestDatabase;
-use store::{Database, Dialect, Migrations, Session, StoreError, Write};
+use store::{Database, Dialect, Migrations, Session, StoreError};
 
 const NOTES: &str = "CREATE TABLE notes (id BIGINT PRIMARY KEY, text TEXT NOT NULL)";
 const MIGRATIONS: Migrations =
     Migrations { owner: "notes", sqlite: &[("notes", NOTES)], postgres: &[("notes", NOTES)] };
 
-/// Writes a note, and notes by itself which transaction that was.
-struct Note {
-    id: i64,
-    runs: Arc<AtomicUsize>,
+async fn open(test: &TestDatabase) -> Database {
+    Database::open(&test.url, MIGRATIONS).await.unwrap()
 }
 
-impl Write for Note {
-    type Output = i64;
-
-    async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<i64> {
-        self.runs.fetch_add(1, Ordering::SeqCst);
-        query("INSERT INTO notes (id, text) VALUES ($1, $2)")
-            .bind(self.id)
-            .bind(session.now.to_string())
-            .execute(&mut *session.connection)
-            .await?;
-        Ok(self.id)
-    }
+/// Writes a note with the time of its transaction, and counts its runs.
+async fn write(database: &Database, id: i64, runs: Arc<AtomicUsize>) -> Result<i64, StoreError> {
+    let note = async move |session: &Session<'_>| {
+        runs.fetch_add(1, Ordering::SeqCst);
+        let insert = "INSERT INTO notes (id, text) VALUES ($1, $2)";
+        session.execute(insert, &[id.into(), session.now.to_string().into()]).await?;
+        Ok(id)
+    };
+    database.write(note).await
 }
 
-fn note(id: i64) -> Note {
-    Note { id, runs: Arc::default() }
+async fn note(database: &Database, id: i64) -> Result<i64, StoreError> {
+    write(database, id, Arc::default()).await
 }
 
 async fn notes(database: &Database) -> Vec<(i64, String)> {
-    let rows = query("SELECT id, text FROM notes ORDER BY id").fetch_all(database.reader()).await.unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    let select = "SELECT id, text FROM notes ORDER BY id";
+    let rows = database.read(async move |session: &Session<'_>| session.query(select, &[]).await).await;
+    rows.unwrap().into_iter().map(|mut row| (row.take().unwrap(), row.take().unwrap())).collect()
 }
 
 #[tokio::test]
-async fn what_is_answered_can_be_read_by_everybody_and_after_a_restart() {
+async fn an_answered_write_is_read_and_survives_a_restart() {
     for test in TestDatabase::each().await {
-        let database = Database::open(&test.url, MIGRATIONS).await.unwrap();
-        assert_eq!(database.write(note(7)).await.unwrap(), 7);
+        let database = open(&test).await;
+        assert_eq!(note(&database, 7).await.unwrap(), 7);
         assert_eq!(notes(&database).await.len(), 1);
         drop(database);
-        let database = Database::open(&test.url, MIGRATIONS).await.unwrap();
+        let database = open(&test).await;
         assert_eq!(notes(&database).await.len(), 1, "{:?}", database.dialect());
     }
 }
 
 #[tokio::test]
-async fn what_waits_together_is_committed_together() {
+async fn waiting_writes_are_committed_together() {
     for test in TestDatabase::each().await {
-        let database = Database::open(&test.url, MIGRATIONS).await.unwrap();
-        futures_util::future::try_join_all((0..1000).map(|id| database.write(note(id)))).await.unwrap();
+        let database = open(&test).await;
+        futures_util::future::try_join_all((0..1000).map(|id| note(&database, id))).await.unwrap();
         let notes = notes(&database).await;
         let groups: std::collections::HashSet<&String> = notes.iter().map(|(_, group)| group).collect();
         assert_eq!(notes.len(), 1000);
@@ -69,9 +64,9 @@ async fn what_waits_together_is_committed_together() {
 #[tokio::test]
 async fn a_write_that_fails_fails_alone() {
     for test in TestDatabase::each().await {
-        let database = Database::open(&test.url, MIGRATIONS).await.unwrap();
-        database.write(note(3)).await.unwrap();
-        let writes = (0..10).map(|id| database.write(note(id)));
+        let database = open(&test).await;
+        note(&database, 3).await.unwrap();
+        let writes = (0..10).map(|id| note(&database, id));
         let answers = futures_util::future::join_all(writes).await;
         let failed: Vec<usize> = (0..10).filter(|id| answers[*id].is_err()).collect();
         assert_eq!(failed, [3], "{:?}", database.dialect());
@@ -81,90 +76,81 @@ async fn a_write_that_fails_fails_alone() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_does_not_undo_what_he_has_handed_in() {
+async fn a_caller_that_gives_up_does_not_undo_its_write() {
     for test in TestDatabase::each().await {
-        let database = Database::open(&test.url, MIGRATIONS).await.unwrap();
-        let write = note(1);
-        let runs = write.runs.clone();
-        let begun = tokio::time::timeout(Duration::ZERO, database.write(write)).await;
+        let database = open(&test).await;
+        let runs = Arc::<AtomicUsize>::default();
+        let begun = tokio::time::timeout(Duration::ZERO, write(&database, 1, runs.clone())).await;
         drop(begun);
         // In order: when the second is answered, the first is committed, if it was handed in at all.
-        database.write(note(2)).await.unwrap();
+        note(&database, 2).await.unwrap();
         assert_eq!(notes(&database).await.len(), 1 + runs.load(Ordering::SeqCst));
     }
 }
 
 #[tokio::test]
-async fn a_file_that_another_process_has_locked_is_refused_in_time_and_used_when_it_is_free() {
+async fn a_locked_file_refuses_in_time_and_is_used_once_free() {
     let test = TestDatabase::sqlite();
-    let database = Database::open(&test.url, MIGRATIONS).await.unwrap();
-    let mut other =
-        sqlx::AnyConnection::connect(&format!("sqlite://{}", test.file().display())).await.unwrap();
-    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    let database = open(&test).await;
+    let locked = test.lock();
     let begun = Instant::now();
-    let error = database.write(note(1)).await.unwrap_err();
+    let error = note(&database, 1).await.unwrap_err();
     assert!(matches!(error, StoreError::Refused(_)) && begun.elapsed() < Duration::from_secs(4), "{error:?}");
-    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    database.write(note(1)).await.unwrap();
+    drop(locked);
+    note(&database, 1).await.unwrap();
     assert_eq!(notes(&database).await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_file_that_can_grow_no_more_refuses_and_keeps_what_it_has() {
-    /// Writes a note that is large.
-    struct Large(i64);
-    impl Write for Large {
-        type Output = ();
-        async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<()> {
+async fn a_full_file_refuses_and_keeps_its_rows() {
+    async fn large(database: &Database, id: i64) -> Result<(), StoreError> {
+        let note = async move |session: &Session<'_>| {
             // The same error as of a full disk, and no disk has to be filled for it.
-            sqlx::raw_sql("PRAGMA max_page_count = 64").execute(&mut *session.connection).await?;
-            query("INSERT INTO notes (id, text) VALUES ($1, $2)")
-                .bind(self.0)
-                .bind("x".repeat(64 * 1024))
-                .execute(&mut *session.connection)
-                .await?;
+            session.query("PRAGMA max_page_count = 64", &[]).await?;
+            let text = "x".repeat(64 * 1024);
+            let insert = "INSERT INTO notes (id, text) VALUES ($1, $2)";
+            session.execute(insert, &[id.into(), text.as_str().into()]).await?;
             Ok(())
-        }
+        };
+        database.write(note).await
     }
     let test = TestDatabase::sqlite();
-    let database = Database::open(&test.url, MIGRATIONS).await.unwrap();
+    let database = open(&test).await;
     let mut kept = 0;
     let error = loop {
-        match database.write(Large(kept)).await {
+        match large(&database, kept).await {
             Ok(()) => kept += 1,
             Err(error) => break error,
         }
     };
     assert!(matches!(&error, StoreError::Refused(error) if error.to_string().contains("full")), "{error:?}");
     assert_eq!(notes(&database).await.len(), usize::try_from(kept).unwrap());
-    assert_eq!(database.write(note(1000)).await.unwrap(), 1000, "a small one still fits");
+    assert_eq!(note(&database, 1000).await.unwrap(), 1000, "a small one still fits");
 }
 
 #[tokio::test]
-async fn a_server_that_cuts_the_line_is_dialled_again() {
+async fn a_server_that_ends_sessions_is_connected_to_again() {
     let test = TestDatabase::postgres().await;
-    let database = Database::open(&test.url, MIGRATIONS).await.unwrap();
-    database.write(note(1)).await.unwrap();
-    query(
+    let database = open(&test).await;
+    note(&database, 1).await.unwrap();
+    test.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
-    .fetch_all(database.reader())
-    .await
-    .unwrap();
+    .await;
     // It ends soon, not at once: in between, a write may still be told.
-    let _ = database.write(note(2)).await;
-    while let Err(error) = database.write(note(3)).await {
+    let _ = note(&database, 2).await;
+    while let Err(error) = note(&database, 3).await {
         assert!(matches!(error, StoreError::Unknown(_) | StoreError::Refused(_)), "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn what_is_damaged_or_no_database_is_refused_with_what_to_do() {
+async fn a_damaged_file_is_refused_with_the_remedy() {
     let test = TestDatabase::sqlite();
-    let database = Database::open(&test.url, MIGRATIONS).await.unwrap();
+    let database = open(&test).await;
     for id in 0..2000 {
-        database.write(note(id)).await.unwrap();
+        note(&database, id).await.unwrap();
         if id == 0 {
             assert_eq!(database.dialect(), Dialect::Sqlite);
         }
@@ -180,7 +166,7 @@ async fn what_is_damaged_or_no_database_is_refused_with_what_to_do() {
     torn[middle..middle + 4096].fill(0xff);
     for (bytes, says) in [
         (torn.as_slice(), "damaged"),
-        (b"no database, but long enough for one".repeat(200).as_slice(), "can't open"),
+        (b"no database, but long enough for one".repeat(200).as_slice(), "cannot open"),
     ] {
         std::fs::write(test.file(), bytes).unwrap();
         let error = Database::open(&test.url, MIGRATIONS).await.err().unwrap().to_string();
@@ -188,18 +174,4 @@ async fn what_is_damaged_or_no_database_is_refused_with_what_to_do() {
     }
     std::fs::write(test.file(), whole).unwrap();
     assert!(Database::open(&test.url, MIGRATIONS).await.is_ok(), "and the whole file still opens");
-}
-
-#[tokio::test]
-async fn a_file_that_can_only_be_read_is_refused_at_the_start() {
-    let test = TestDatabase::sqlite();
-    drop(Database::open(&test.url, MIGRATIONS).await.unwrap());
-    let read_only = format!("sqlite://{}?mode=ro", test.file().display()).into();
-    const MORE: Migrations = Migrations {
-        owner: "notes",
-        sqlite: &[("notes", NOTES), ("more", "CREATE TABLE more (id BIGINT PRIMARY KEY)")],
-        postgres: &[],
-    };
-    let error = Database::open(&read_only, MORE).await.err().expect("it can't be written");
-    assert!(matches!(error, StoreError::Migrate(_) | StoreError::Open(_)), "{error:?}");
 }

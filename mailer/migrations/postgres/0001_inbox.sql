@@ -3,8 +3,8 @@
 -- One row for each event, however often the broker delivers it. `trace_context` is that of the delivery that came
 -- first: the e-mail is sent later, perhaps after a restart. `replay_context` is that of the request which put a dead
 -- letter back. `queued_at` is when its time began: when it was received, or put back last. `lease` is the token of the
--- claim. `handed_over` is 1 from just before its content goes to a mail server until the answer is known: whoever finds
--- it in a row that is due can't tell whether there is a copy already. `uncertain` is 1 once that has happened.
+-- claim. `handed_over` is 1 from just before its content goes to a mail server until the answer is known: a row that is
+-- due with it may have left a copy already. `uncertain` is 1 once that has happened.
 CREATE TABLE inbox (
     event_id       TEXT PRIMARY KEY,
     order_id       TEXT NOT NULL,

@@ -1,5 +1,5 @@
--- A claim gets a token: who was stopped for longer than his lease must not send what somebody else has claimed since.
--- `uncertain` is 1 once a mail server may have taken a copy without anybody hearing of it; it never goes back.
+-- A claim gets a token: a process that was stopped for longer than its lease must not send what another one has claimed
+-- since. `uncertain` is 1 once a mail server may have taken a copy without a known result; it stays 1.
 ALTER TABLE inbox ADD COLUMN lease TEXT;
 ALTER TABLE inbox ADD COLUMN uncertain INTEGER NOT NULL DEFAULT 0;
 

@@ -1,15 +1,12 @@
 //! Attempts to send: an event that is due is claimed, handed over, and gets an outcome. Each step after the claim shows
 //! its token.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use payment_api::event::PaymentEvent;
-use store::sqlx::{self, query};
-use store::{Lease, Queue, Session, StoreError, Table, Write};
+use store::{Claim, Lease, Param, Row, Session, StoreError, Table};
 use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{Store, rows};
 
@@ -61,110 +58,52 @@ pub enum Outcome {
     },
 }
 
+/// Longer than each delay between attempts.
+const MAX_DELAY: Duration = Duration::from_secs(20 * 60);
+
 pub(super) const TABLE: Table = Table {
     name: "inbox",
     key: "event_id",
     is_open: "state = 'queued'",
-    is_due: "due_at <= $3",
     order_by: "due_at",
-    // A row that is due and still handed over: its last attempt ended without a known result.
-    on_claim: ", uncertain = CASE WHEN handed_over = 1 THEN 1 ELSE uncertain END",
+    max_delay: Some(MAX_DELAY),
+    // A row that is claimed is not due: the index leads past it. A row that is due and still handed over: its last
+    // attempt ended without a known result.
+    on_claim: ", due_at = $2, uncertain = CASE WHEN handed_over = 1 THEN 1 ELSE uncertain END",
     columns: "payload, trace_context, replay_context, attempts, queued_at, handed_over, uncertain",
+    on_set_aside: "state = 'dead', error = $2",
     finished_at: "sent_at",
     is_finished: "state = 'sent'",
 };
 
-struct Claim {
-    queue: Arc<Queue>,
-    limit: u32,
-    lease: Duration,
-}
+const HAND_OVER: &str =
+    "UPDATE inbox SET handed_over = 1 WHERE event_id = $1 AND lease = $2 AND state = 'queued'";
 
-impl Write for Claim {
-    type Output = Vec<Due>;
+// Also when the claim was lost: the e-mail was sent, and the claim that holds it by now must not send it.
+const SENT: &str = "UPDATE inbox SET state = 'sent', sent_at = $3, error = NULL, handed_over = 0, lease = NULL \
+     WHERE event_id = $1 AND (lease = $2 OR state = 'queued')";
 
-    async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<Vec<Due>> {
-        let (lease, due) = self.queue.claim(session, self.limit, self.lease).await?;
-        due.iter().map(|row| rows::due(row, &lease)).collect()
-    }
-}
+const RETRY: &str = "UPDATE inbox SET due_at = $3, error = $4, uncertain = CASE WHEN $5 = 1 THEN 1 ELSE uncertain END, \
+     handed_over = 0, lease = NULL, leased_until = 0 WHERE event_id = $1 AND lease = $2";
 
-struct HandOver {
-    event: Uuid,
-    lease: Lease,
-}
+const DEAD: &str = "UPDATE inbox SET state = 'dead', error = $3, handed_over = 0, lease = NULL \
+     WHERE event_id = $1 AND lease = $2";
 
-impl Write for HandOver {
-    /// True if the claim still holds.
-    type Output = bool;
+const HELD: &str = "UPDATE inbox SET state = 'uncertain', attempts = $3, error = $4, uncertain = 1, lease = NULL \
+     WHERE event_id = $1 AND lease = $2";
 
-    async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<bool> {
-        let marked =
-            query("UPDATE inbox SET handed_over = 1 WHERE event_id = $1 AND lease = $2 AND state = 'queued'")
-                .bind(self.event.to_string())
-                .bind(self.lease.as_str())
-                .execute(&mut *session.connection)
-                .await?;
-        Ok(marked.rows_affected() == 1)
-    }
-}
-
-struct RecordOutcome {
-    event: Uuid,
-    lease: Lease,
-    outcome: Outcome,
-}
-
-impl Write for RecordOutcome {
-    type Output = ();
-
-    async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<()> {
-        let record = match &self.outcome {
-            // Also when the claim was lost: the e-mail was sent, and the claim that holds it by now must not send it.
-            Outcome::Sent => query(
-                "UPDATE inbox SET state = 'sent', sent_at = $3, error = NULL, handed_over = 0, lease = NULL \
-                 WHERE event_id = $1 AND (lease = $2 OR state = 'queued')",
-            )
-            .bind(self.event.to_string())
-            .bind(self.lease.as_str())
-            .bind(session.now),
-            Outcome::Retry { delay, error, uncertain } => query(
-                "UPDATE inbox SET due_at = $3, error = $4, uncertain = CASE WHEN $5 = 1 THEN 1 ELSE uncertain END, \
-                 handed_over = 0, lease = NULL, leased_until = 0 WHERE event_id = $1 AND lease = $2",
-            )
-            .bind(self.event.to_string())
-            .bind(self.lease.as_str())
-            .bind(session.after(*delay))
-            .bind(error)
-            .bind(i64::from(*uncertain)),
-            Outcome::Dead { error } => query(
-                "UPDATE inbox SET state = 'dead', error = $3, handed_over = 0, lease = NULL \
-                 WHERE event_id = $1 AND lease = $2",
-            )
-            .bind(self.event.to_string())
-            .bind(self.lease.as_str())
-            .bind(error),
-            Outcome::Held { attempts, error } => query(
-                "UPDATE inbox SET state = 'uncertain', attempts = $3, error = $4, uncertain = 1, lease = NULL \
-                 WHERE event_id = $1 AND lease = $2",
-            )
-            .bind(self.event.to_string())
-            .bind(self.lease.as_str())
-            .bind(i64::from(*attempts))
-            .bind(error),
+impl Outcome {
+    async fn record(&self, session: &Session<'_>, event: &str, lease: &Lease) -> Result<u64, StoreError> {
+        let (sql, rest): (_, Vec<Param<'_>>) = match self {
+            Self::Sent => (SENT, vec![session.now.into()]),
+            Self::Retry { delay, error, uncertain } => {
+                (RETRY, vec![session.after(*delay).into(), error.as_str().into(), (*uncertain).into()])
+            }
+            Self::Dead { error } => (DEAD, vec![error.as_str().into()]),
+            Self::Held { attempts, error } => (HELD, vec![(*attempts).into(), error.as_str().into()]),
         };
-        record.execute(&mut *session.connection).await?;
-        Ok(())
-    }
-}
-
-struct EndLeases(Arc<Queue>);
-
-impl Write for EndLeases {
-    type Output = ();
-
-    async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<()> {
-        self.0.end_leases(session).await
+        let params: Vec<_> = [event.into(), lease.as_str().into()].into_iter().chain(rest).collect();
+        session.execute(sql, &params).await
     }
 }
 
@@ -174,8 +113,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database can't be written.
-    pub async fn claim(&self, limit: u32, lease: Duration) -> Result<Vec<Due>, StoreError> {
-        self.database.write(Claim { queue: self.queue.clone(), limit, lease }).await
+    pub async fn claim(&self, limit: u32, lease: Duration) -> Result<Claim<Due>, StoreError> {
+        self.inbox.claim(limit, lease, decode).await
     }
 
     /// Records that the content of this e-mail is about to go to the mail server. `false` when the claim was lost:
@@ -184,7 +123,11 @@ impl Store {
     /// # Errors
     /// When the record is not committed; the content must not go then.
     pub async fn hand_over(&self, due: &Due) -> Result<bool, StoreError> {
-        self.database.write(HandOver { event: due.event.id, lease: due.lease.clone() }).await
+        let (event, lease) = (due.event.id.to_string(), due.lease.clone());
+        let hand_over = async move |session: &Session<'_>| {
+            session.execute(HAND_OVER, &[event.as_str().into(), lease.as_str().into()]).await
+        };
+        Ok(self.database.write(hand_over).await? == 1)
     }
 
     /// Records the outcome of an attempt; nothing if the claim was lost, except that an e-mail was sent.
@@ -192,12 +135,26 @@ impl Store {
     /// # Errors
     /// When the database can't be written; recording it again is harmless.
     pub async fn record_outcome(&self, due: &Due, outcome: Outcome) -> Result<(), StoreError> {
-        self.database.write(RecordOutcome { event: due.event.id, lease: due.lease.clone(), outcome }).await
+        let (event, lease) = (due.event.id.to_string(), due.lease.clone());
+        let is_finished = !matches!(outcome, Outcome::Retry { .. });
+        let record = async move |session: &Session<'_>| outcome.record(session, &event, &lease).await;
+        let recorded = self.database.write(record).await.inspect_err(|error| self.inbox.failed(error))?;
+        if is_finished {
+            self.inbox.removed(recorded);
+        }
+        Ok(())
     }
+}
 
-    /// Ends the leases of the process that had the file before; see [`Queue::end_leases`]. Rows that it had handed
-    /// over stay marked.
-    pub(super) async fn end_leases(&self) -> Result<(), StoreError> {
-        self.database.write(EndLeases(self.queue.clone())).await
-    }
+fn decode(_: &str, mut row: Row, lease: &Lease) -> Result<Due, StoreError> {
+    Ok(Due {
+        event: serde_json::from_slice(&row.take::<Vec<u8>>()?).map_err(rows::undecodable)?,
+        trace_context: rows::context(&row.take::<String>()?)?,
+        replay_context: row.take::<Option<String>>()?.as_deref().map(rows::context).transpose()?,
+        attempt: rows::number(&mut row)?,
+        queued_at: rows::timestamp(&mut row)?,
+        handed_over: row.take::<i64>()? != 0,
+        uncertain: row.take::<i64>()? != 0,
+        lease: lease.clone(),
+    })
 }

@@ -1,8 +1,8 @@
 //! Deliveries: committed to the inbox before they are acknowledged.
 
+use futures_util::future::try_join_all;
 use payment_api::event::PaymentEvent;
-use store::sqlx::{self, query};
-use store::{Session, StoreError, Write};
+use store::{Session, StoreError};
 use telemetry::propagation::TraceContext;
 
 use super::{Store, rows};
@@ -16,31 +16,8 @@ pub struct Arrival {
     pub context: TraceContext,
 }
 
-struct Receive(Vec<Arrival>);
-
-impl Write for Receive {
-    /// For each arrival, true if it is new.
-    type Output = Vec<bool>;
-
-    async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<Vec<bool>> {
-        let mut new = Vec::with_capacity(self.0.len());
-        for Arrival { event, context } in &self.0 {
-            let inserted = query(
-                "INSERT INTO inbox (event_id, order_id, payload, trace_context, received_at, queued_at, due_at) \
-                 VALUES ($1, $2, $3, $4, $5, $5, $5) ON CONFLICT (event_id) DO NOTHING",
-            )
-            .bind(event.id.to_string())
-            .bind(event.data.order_id.to_string())
-            .bind(serde_json::to_vec(event).map_err(rows::decode)?)
-            .bind(serde_json::to_string(context).map_err(rows::decode)?)
-            .bind(session.now)
-            .execute(&mut *session.connection)
-            .await?;
-            new.push(inserted.rows_affected() == 1);
-        }
-        Ok(new)
-    }
-}
+const INSERT: &str = "INSERT INTO inbox (event_id, order_id, payload, trace_context, received_at, queued_at, due_at) \
+     VALUES ($1, $2, $3, $4, $5, $5, $5) ON CONFLICT (event_id) DO NOTHING";
 
 impl Store {
     /// Puts events into the inbox, all of them or none; returns for each if it is new.
@@ -48,6 +25,26 @@ impl Store {
     /// # Errors
     /// When the commit failed, or its outcome is unknown: receiving the events again is harmless.
     pub async fn receive(&self, arrivals: Vec<Arrival>) -> Result<Vec<bool>, StoreError> {
-        self.database.write(Receive(arrivals)).await
+        let receive = async move |session: &Session<'_>| {
+            // The statements of all travel together.
+            try_join_all(arrivals.iter().map(|arrival| arrival.insert(session))).await
+        };
+        let new = self.database.write(receive).await.inspect_err(|error| self.inbox.failed(error))?;
+        self.inbox.added(new.iter().filter(|is_new| **is_new).count() as u64);
+        Ok(new)
+    }
+}
+
+impl Arrival {
+    async fn insert(&self, session: &Session<'_>) -> Result<bool, StoreError> {
+        let Self { event, context } = self;
+        let row = [
+            event.id.to_string().into(),
+            event.data.order_id.to_string().into(),
+            serde_json::to_vec(event).map_err(rows::undecodable)?.into(),
+            serde_json::to_string(context).map_err(rows::undecodable)?.into(),
+            session.now.into(),
+        ];
+        Ok(session.execute(INSERT, &row).await? == 1)
     }
 }

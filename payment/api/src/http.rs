@@ -22,6 +22,11 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Characters of an [`IDEMPOTENCY_KEY`].
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 
+/// The key of an order whose client sent none: only a retry of the gateway can bring it again.
+pub fn order_key(order_id: Uuid) -> String {
+    format!("order-{order_id}")
+}
+
 /// The body of [`PROCESS_PAYMENT`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

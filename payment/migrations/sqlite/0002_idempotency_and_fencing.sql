@@ -1,5 +1,5 @@
--- Keys get a table of their own, for they are kept for a day and payments for ever. A claim gets a token: who was
--- stopped for longer than his lease must not mark what somebody else has claimed since.
+-- Keys get a table of their own: they are kept for a day, and payments for ever. A claim gets a token: a process that
+-- was stopped for longer than its lease must not mark rows that another one has claimed since.
 
 CREATE TABLE idempotency (
     key         TEXT PRIMARY KEY,

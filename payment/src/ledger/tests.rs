@@ -81,7 +81,7 @@ async fn a_settled_payment_is_told_to_the_publisher() {
     assert_eq!(payment.outcome, Outcome::Succeeded);
     assert_eq!(fixture.told.load(Ordering::SeqCst), 1);
     let window = fixture.store.claim(1, Duration::ZERO).await.unwrap();
-    let event = &window.events[0];
+    let event = &window.items[0];
     assert_eq!(event.routing_key, "payment.succeeded");
     let event: PaymentEvent = serde_json::from_slice(&event.payload).unwrap();
     assert_eq!((event.data.order_id, event.data.amount.as_str()), (payment.order_id, "5.00"));
@@ -129,8 +129,22 @@ async fn a_full_outbox_refuses_new_payments_and_repeats_old_ones() {
     assert!(fixture.settle(first, "a").await.is_ok());
     let window = fixture.store.claim(1, Duration::from_secs(60)).await.unwrap();
     fixture.store.finish(window, Vec::new()).await.unwrap();
-    fixture.store.count_pending().await.unwrap();
     assert!(fixture.settle(new_payment("5.00"), "c").await.is_ok(), "there is room again");
+}
+
+#[actix_rt::test]
+async fn a_retry_of_the_gateway_is_repeated_where_others_are_refused() {
+    let fixture = fixture(Rules { outbox_limit: 1, ..rules() }).await;
+    let new = new_payment("5.00");
+    let key = order_key(new.order_id);
+    let first = fixture.settle(new.clone(), &key).await.unwrap();
+    let again = fixture.settle(new.clone(), &key).await.unwrap();
+    assert_eq!(again.order_id, first.order_id, "while the outbox is full");
+    let broken = Simulation { failure_rate: 1.0, ..PERFECT };
+    fixture.ledger.send(Traced::new(ChangeSimulation(broken))).await.unwrap();
+    let again = fixture.settle(new, &key).await.unwrap();
+    assert_eq!(again.order_id, first.order_id, "while the processor fails");
+    assert_eq!((fixture.counted("succeeded"), fixture.store.pending()), (1.0, 1));
 }
 
 #[actix_rt::test]
@@ -148,7 +162,7 @@ async fn a_declined_payment_is_settled_and_announced() {
     assert_eq!(payment.outcome, Outcome::Declined);
     assert!(payment.reason.is_some());
     let window = fixture.store.claim(1, Duration::ZERO).await.unwrap();
-    let event = &window.events[0];
+    let event = &window.items[0];
     assert_eq!((event.routing_key.as_str(), fixture.counted("declined")), ("payment.declined", 1.0));
 }
 

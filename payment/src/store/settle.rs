@@ -1,18 +1,12 @@
 //! The transaction of a settlement: payment, key and event.
 
-use std::sync::Arc;
-use std::time::Duration;
-
+use futures_util::future::try_join;
 use payment_api::Money;
 use payment_api::http::Payment;
-use store::sqlx::{self, query};
-use store::{Expiring, Queue, Session, StoreError, Write};
+use store::{Session, StoreError};
 
-use super::rows::{self, decode, milliseconds, payment_columns};
-use super::{OutboxEvent, Store};
-
-/// The time after which a key may be used for another order, and a published event is forgotten.
-const KEY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+use super::rows::{self, milliseconds, payment_columns, undecodable};
+use super::{OutboxEvent, RETENTION};
 
 /// A decided payment and its event, not yet committed.
 #[derive(Clone)]
@@ -37,113 +31,68 @@ pub struct Known {
     pub fingerprint: String,
 }
 
-pub(super) const FIND_BY_KEY: &str = concat!(
+const FIND_BY_KEY: &str = concat!(
     "SELECT i.fingerprint, ",
     payment_columns!(),
     " FROM idempotency i JOIN payments p ON p.order_id = i.order_id \
      LEFT JOIN outbox o ON o.order_id = p.order_id WHERE i.key = $1 AND i.created_at > $2"
 );
 
-/// The time before which keys have expired, at `now`; both in milliseconds since the Unix epoch.
-pub(super) fn oldest_kept(now: i64) -> i64 {
-    now.saturating_sub(i64::try_from(KEY_RETENTION.as_millis()).unwrap_or(i64::MAX))
-}
+/// Changes no row where the key is known and has not expired. Of two replicas with one key at once, the second waits
+/// here for the commit of the first.
+const TAKE_KEY: &str = "INSERT INTO idempotency (key, fingerprint, order_id, created_at) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, order_id = excluded.order_id, \
+     created_at = excluded.created_at WHERE idempotency.created_at <= $5";
 
-impl Write for Settlement {
-    /// The payment that was settled under the same key before, if there is one.
-    type Output = Option<Known>;
+const INSERT_PAYMENT: &str = "INSERT INTO payments (order_id, outcome, reason, amount_minor, currency, trace_id, settled_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
-    async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<Option<Known>> {
-        let key = &self.idempotency_key;
-        let oldest = oldest_kept(session.now);
-        let known =
-            query(FIND_BY_KEY).bind(key).bind(oldest).fetch_optional(&mut *session.connection).await?;
-        if let Some(row) = known {
-            return rows::known(&row).map(Some);
-        }
-        self.insert_payment(session).await?;
-        // Of two replicas with one key at once, the second fails here; run again, it finds the key of the first.
-        query("DELETE FROM idempotency WHERE key = $1 AND created_at <= $2")
-            .bind(key)
-            .bind(oldest)
-            .execute(&mut *session.connection)
-            .await?;
-        query("INSERT INTO idempotency (key, fingerprint, order_id, created_at) VALUES ($1, $2, $3, $4)")
-            .bind(key)
-            .bind(&self.fingerprint)
-            .bind(self.payment.order_id.to_string())
-            .bind(session.now)
-            .execute(&mut *session.connection)
-            .await?;
-        self.event.insert(session, milliseconds(self.payment.settled_at)).await?;
-        service::crash::point("payment.in_commit");
-        Ok(None)
-    }
+const INSERT_EVENT: &str = "INSERT INTO outbox (event_id, order_id, routing_key, payload, trace_context, created_at) \
+     VALUES ($1, $2, $3, $4, $5, $6)";
+
+pub(super) async fn find_by_key(session: &Session<'_>, key: &str) -> Result<Option<Known>, StoreError> {
+    let mut rows = session.query(FIND_BY_KEY, &[key.into(), session.before(RETENTION).into()]).await?;
+    rows.pop().map(rows::known).transpose()
 }
 
 impl Settlement {
-    async fn insert_payment(&self, session: &mut Session<'_>) -> sqlx::Result<()> {
-        let Self { payment, amount, .. } = self;
-        query(
-            "INSERT INTO payments (order_id, outcome, reason, amount_minor, currency, trace_id, settled_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(payment.order_id.to_string())
-        .bind(payment.outcome.as_str())
-        .bind(payment.reason.as_deref())
-        .bind(amount.minor())
-        .bind(amount.currency().code())
-        .bind(payment.trace_id.as_deref())
-        .bind(milliseconds(payment.settled_at))
-        .execute(&mut *session.connection)
-        .await?;
-        Ok(())
-    }
-}
-
-impl OutboxEvent {
-    pub(super) async fn insert(&self, session: &mut Session<'_>, created_at: i64) -> sqlx::Result<()> {
-        query(
-            "INSERT INTO outbox (event_id, order_id, routing_key, payload, trace_context, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(self.id.to_string())
-        .bind(self.order_id.to_string())
-        .bind(&self.routing_key)
-        .bind(&self.payload)
-        .bind(serde_json::to_string(&self.trace_context).map_err(decode)?)
-        .bind(created_at)
-        .execute(&mut *session.connection)
-        .await?;
-        Ok(())
-    }
-}
-
-/// Forgets a portion of the expired keys and of the published events. The payments stay.
-struct Forget {
-    keys: Arc<Expiring>,
-    outbox: Arc<Queue>,
-}
-
-impl Write for Forget {
-    /// True if there may be more.
-    type Output = bool;
-
-    async fn write(&self, session: &mut Session<'_>) -> sqlx::Result<bool> {
-        let more_keys = self.keys.forget(session, KEY_RETENTION).await?;
-        // An event holds the customer's address.
-        Ok(self.outbox.forget(session, KEY_RETENTION).await? || more_keys)
-    }
-}
-
-impl Store {
-    /// Forgets keys, and events that were published, after 24 hours.
-    ///
-    /// # Errors
-    /// When the database can't be written; what is left is forgotten the next time.
-    pub async fn forget_old(&self) -> Result<(), StoreError> {
-        let keys = Arc::new(Expiring::new("idempotency", "key", "TRUE", "created_at"));
-        while self.database.write(Forget { keys: keys.clone(), outbox: self.outbox.clone() }).await? {}
-        Ok(())
+    /// Writes all of it, or returns what was settled under the same key before.
+    pub(super) async fn write(&self, session: &Session<'_>) -> Result<Option<Known>, StoreError> {
+        let Self { payment, amount, event, .. } = self;
+        let order_id = payment.order_id.to_string();
+        let settled_at = milliseconds(payment.settled_at);
+        let key = [
+            self.idempotency_key.as_str().into(),
+            self.fingerprint.as_str().into(),
+            order_id.as_str().into(),
+            session.now.into(),
+            session.before(RETENTION).into(),
+        ];
+        if session.execute(TAKE_KEY, &key).await? == 0 {
+            return find_by_key(session, &self.idempotency_key).await?.map(Some).ok_or_else(|| {
+                StoreError::Undecodable("the key names an order without a payment".to_owned())
+            });
+        }
+        let payment = [
+            order_id.as_str().into(),
+            payment.outcome.as_str().into(),
+            payment.reason.as_deref().into(),
+            amount.minor().into(),
+            amount.currency().code().into(),
+            payment.trace_id.as_deref().into(),
+            settled_at.into(),
+        ];
+        let event = [
+            event.id.to_string().into(),
+            order_id.as_str().into(),
+            event.routing_key.as_str().into(),
+            event.payload.as_slice().into(),
+            serde_json::to_string(&event.trace_context).map_err(undecodable)?.into(),
+            settled_at.into(),
+        ];
+        // One round trip for both; the payment is the first to arrive.
+        try_join(session.execute(INSERT_PAYMENT, &payment), session.execute(INSERT_EVENT, &event)).await?;
+        service::crash::point("payment.in_commit");
+        Ok(None)
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use payment_api::http::{EventState, Outcome};
 use payment_api::{Currency, Money};
-use store::sqlx::{Connection, raw_sql};
 use store::testing::TestDatabase;
 use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
@@ -71,12 +70,12 @@ async fn one_key_has_one_payment_and_one_event() {
         assert_eq!(known.payment, first.payment);
         assert_eq!(known.fingerprint, "f1");
         assert_eq!(store.find(second.payment.order_id).await.unwrap(), None);
-        assert_eq!((store.pending(), store.count_pending().await.unwrap()), (1, 1));
+        assert_eq!((store.pending(), store.backlog().await.unwrap().pending), (1, 1));
     }
 }
 
 #[actix_rt::test]
-async fn an_event_that_cant_be_stored_takes_its_payment_with_it() {
+async fn an_event_that_fails_to_commit_rolls_its_payment_back() {
     for (store, _database) in each().await {
         let first = settlement("k1");
         store.settle(first.clone()).await.unwrap();
@@ -89,17 +88,17 @@ async fn an_event_that_cant_be_stored_takes_its_payment_with_it() {
 }
 
 #[actix_rt::test]
-async fn a_claimed_event_is_nobody_elses_until_its_lease_ends() {
+async fn a_claimed_event_is_claimed_again_after_its_lease() {
     for (store, _database) in each().await {
         let settlement = settlement("k");
         store.settle(settlement.clone()).await.unwrap();
         let claimed = store.claim(10, LEASE).await.unwrap();
-        assert_eq!((claimed.events.len(), claimed.events[0].id), (1, settlement.event.id));
-        assert_eq!(store.claim(10, LEASE).await.unwrap().events.len(), 0);
+        assert_eq!((claimed.items.len(), claimed.items[0].id), (1, settlement.event.id));
+        assert_eq!(store.claim(10, LEASE).await.unwrap().items.len(), 0);
 
         store.finish(claimed, vec![settlement.event.id]).await.unwrap();
-        assert_eq!(store.claim(10, Duration::ZERO).await.unwrap().events.len(), 1);
-        assert_eq!(store.claim(10, LEASE).await.unwrap().events.len(), 1);
+        assert_eq!(store.claim(10, Duration::ZERO).await.unwrap().items.len(), 1);
+        assert_eq!(store.claim(10, LEASE).await.unwrap().items.len(), 1);
     }
 }
 
@@ -114,20 +113,20 @@ async fn events_are_claimed_oldest_first() {
             store.settle(settlement).await.unwrap();
         }
         let claimed = store.claim(3, LEASE).await.unwrap();
-        let claimed: Vec<Uuid> = claimed.events.iter().map(|event| event.id).collect();
+        let claimed: Vec<Uuid> = claimed.items.iter().map(|event| event.id).collect();
         assert_eq!(claimed, ids[..3]);
     }
 }
 
 #[actix_rt::test]
-async fn a_published_event_is_done() {
+async fn a_published_event_is_not_claimed_again() {
     for (store, _database) in each().await {
         let settlement = settlement("k");
         store.settle(settlement.clone()).await.unwrap();
         let window = store.claim(10, LEASE).await.unwrap();
         assert_eq!(store.finish(window, Vec::new()).await.unwrap(), 1);
-        assert_eq!(store.claim(10, LEASE).await.unwrap().events.len(), 0);
-        assert_eq!(store.count_pending().await.unwrap(), 0);
+        assert_eq!(store.claim(10, LEASE).await.unwrap().items.len(), 0);
+        assert_eq!(store.backlog().await.unwrap().pending, 0);
         let payment = store.find(settlement.payment.order_id).await.unwrap().unwrap();
         assert_eq!(payment.event, EventState::Published);
     }
@@ -149,19 +148,19 @@ async fn the_backlog_is_as_old_as_its_oldest_event() {
 }
 
 #[actix_rt::test]
-async fn who_slept_past_his_lease_does_not_mark_what_is_somebody_elses_by_now() {
+async fn an_expired_lease_marks_nothing() {
     for (store, _database) in each().await {
         store.settle(settlement("k")).await.unwrap();
         let slept = store.claim(10, Duration::ZERO).await.unwrap();
         let awake = store.claim(10, LEASE).await.unwrap();
         assert_eq!(store.finish(slept, Vec::new()).await.unwrap(), 0);
-        assert_eq!(store.count_pending().await.unwrap(), 1);
+        assert_eq!(store.backlog().await.unwrap().pending, 1);
         assert_eq!(store.finish(awake, Vec::new()).await.unwrap(), 1);
     }
 }
 
 #[actix_rt::test]
-async fn replicas_share_one_outbox_without_claiming_anything_twice() {
+async fn replicas_claim_each_event_once() {
     let database = TestDatabase::postgres().await;
     let replicas = [Store::open(&database.url).await.unwrap(), Store::open(&database.url).await.unwrap()];
     for number in 0..60 {
@@ -169,7 +168,7 @@ async fn replicas_share_one_outbox_without_claiming_anything_twice() {
     }
     let claims = (0..20).map(|number| replicas[number % 2].claim(5, LEASE));
     let windows = futures_util::future::try_join_all(claims).await.unwrap();
-    let ids: Vec<Uuid> = windows.iter().flat_map(|window| &window.events).map(|event| event.id).collect();
+    let ids: Vec<Uuid> = windows.iter().flat_map(|window| &window.items).map(|event| event.id).collect();
     let distinct: std::collections::HashSet<&Uuid> = ids.iter().collect();
     assert_eq!((ids.len(), distinct.len()), (60, 60));
 }
@@ -185,11 +184,11 @@ async fn two_replicas_with_one_key_at_once_settle_one_payment() {
         let answers = futures_util::future::try_join_all(both).await.unwrap();
         assert_eq!(answers.iter().filter(|known| known.is_none()).count(), 1, "in round {round}");
     }
-    assert_eq!(replicas[0].count_pending().await.unwrap(), 10);
+    assert_eq!(replicas[0].backlog().await.unwrap().pending, 10);
 }
 
 #[actix_rt::test]
-async fn a_key_is_kept_for_a_day_and_a_published_event_too() {
+async fn keys_and_published_events_are_kept_for_a_day() {
     for (store, database) in each().await {
         let (published, pending) = (settlement("k1"), settlement("k2"));
         store.settle(published.clone()).await.unwrap();
@@ -199,14 +198,13 @@ async fn a_key_is_kept_for_a_day_and_a_published_event_too() {
         store.forget_old().await.unwrap();
         assert!(store.find_by_key("k1").await.unwrap().is_some(), "it is not old yet");
 
-        let mut connection = store::sqlx::AnyConnection::connect(url_of(&database)).await.unwrap();
         let day = 24 * 60 * 60 * 1000;
-        for aged in [
-            format!("UPDATE idempotency SET created_at = created_at - {day}"),
-            format!("UPDATE outbox SET published_at = published_at - {day}, created_at = created_at - {day}"),
-        ] {
-            raw_sql(store::sqlx::AssertSqlSafe(aged)).execute(&mut connection).await.unwrap();
-        }
+        database
+            .execute(&format!(
+                "UPDATE idempotency SET created_at = created_at - {day}; \
+                 UPDATE outbox SET published_at = published_at - {day}, created_at = created_at - {day}"
+            ))
+            .await;
         assert!(store.find_by_key("k1").await.unwrap().is_none(), "too old to count, if not yet gone");
         assert!(store.settle(settlement("k1")).await.unwrap().is_none(), "the key is free again");
         store.forget_old().await.unwrap();
@@ -218,17 +216,103 @@ async fn a_key_is_kept_for_a_day_and_a_published_event_too() {
     }
 }
 
-fn url_of(database: &TestDatabase) -> &str {
-    secrecy::ExposeSecret::expose_secret(&database.url)
-}
-
 #[actix_rt::test]
-async fn a_restart_ends_the_lease_of_the_dead() {
+async fn a_restart_on_a_file_ends_the_leases() {
     let database = TestDatabase::sqlite();
     let store = Store::open(&database.url).await.unwrap();
     store.settle(settlement("k")).await.unwrap();
     store.claim(10, LEASE).await.unwrap();
     drop(store);
     let store = Store::open(&database.url).await.unwrap();
-    assert_eq!(store.claim(10, LEASE).await.unwrap().events.len(), 1);
+    assert_eq!(store.claim(10, LEASE).await.unwrap().items.len(), 1);
+}
+
+#[actix_rt::test]
+async fn an_undecodable_event_is_set_aside_and_the_others_flow() {
+    for (store, database) in each().await {
+        let (bad, good) = (settlement("k1"), settlement("k2"));
+        store.settle(bad.clone()).await.unwrap();
+        store.settle(good.clone()).await.unwrap();
+        let broken = format!("UPDATE outbox SET trace_context = '{{' WHERE event_id = '{}'", bad.event.id);
+        database.execute(&broken).await;
+        let window = store.claim(10, LEASE).await.unwrap();
+        let ids: Vec<Uuid> = window.items.iter().map(|event| event.id).collect();
+        assert_eq!((ids, store.pending()), (vec![good.event.id], 1));
+        assert_eq!(window.set_aside[0].key, bad.event.id.to_string());
+        assert!(window.set_aside[0].reason.contains("EOF"), "{:?}", window.set_aside);
+        store.finish(window, Vec::new()).await.unwrap();
+        assert_eq!(store.claim(10, LEASE).await.unwrap().set_aside.len(), 0);
+        assert_eq!(store.backlog().await.unwrap().pending, 0);
+    }
+}
+
+#[actix_rt::test]
+async fn the_number_of_pending_events_is_kept_without_a_query() {
+    for (store, _database) in each().await {
+        for number in 0..5 {
+            store.settle(settlement(&format!("k{number}"))).await.unwrap();
+        }
+        store.settle(settlement("k0")).await.unwrap();
+        assert_eq!(store.pending(), 5);
+        let window = store.claim(3, LEASE).await.unwrap();
+        let unconfirmed = vec![window.items[0].id];
+        store.finish(window, unconfirmed).await.unwrap();
+        assert_eq!((store.pending(), store.backlog().await.unwrap().pending), (3, 3));
+    }
+}
+
+#[actix_rt::test]
+async fn a_lease_that_a_clock_step_left_in_the_future_ends() {
+    let database = TestDatabase::sqlite();
+    let store = Store::open(&database.url).await.unwrap();
+    store.settle(settlement("k")).await.unwrap();
+    store.claim(10, LEASE).await.unwrap();
+    // As if the clock had been set back by three hours since.
+    database.execute("UPDATE outbox SET leased_until = leased_until + 3 * 60 * 60 * 1000").await;
+    assert_eq!(store.claim(10, LEASE).await.unwrap().items.len(), 1);
+    assert_eq!(store.claim(10, LEASE).await.unwrap().items.len(), 0);
+}
+
+/// The schema and a row of version 0.1, which sqlx migrated.
+fn earlier(sqlite: bool) -> String {
+    let id = "01890000-0000-7000-8000-000000000001";
+    let table = |name: &str, time: &str, bytes: &str| {
+        format!(
+            "CREATE TABLE {name} (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+             installed_on {time} NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
+             checksum {bytes} NOT NULL, execution_time BIGINT NOT NULL);"
+        )
+    };
+    let rows = format!(
+        "INSERT INTO payments VALUES ('{id}', 'succeeded', NULL, 1234, 'EUR', NULL, 1790000000000); \
+         INSERT INTO idempotency VALUES ('k', 'f1', '{id}', 4102444800000); \
+         INSERT INTO outbox VALUES ('{id}', '{id}', 'payment.succeeded', '{{}}', '{{}}', 1790000000000, 1, 'l', 7, NULL);"
+    );
+    if sqlite {
+        let steps = MIGRATIONS.sqlite[..2].iter().map(|(_, sql)| *sql).collect::<String>();
+        let done = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (1, 'payments and outbox', 1, x'00', 1), (2, 'idempotency and fencing', 1, x'00', 1);";
+        let rows = rows.replace("'{}', '{}'", "x'7b7d', '{}'");
+        table("_sqlx_migrations", "TIMESTAMP", "BLOB") + &steps + done + &rows
+    } else {
+        let done = "INSERT INTO payment_migrations (version, description, success, checksum, execution_time) \
+             VALUES (1, 'payments, idempotency, outbox', true, '\\x00', 1);";
+        table("payment_migrations", "TIMESTAMPTZ", "BYTEA") + MIGRATIONS.postgres[0].1 + done + &rows
+    }
+}
+
+#[actix_rt::test]
+async fn a_database_of_version_0_1_opens_with_its_rows() {
+    for (database, is_sqlite) in [(TestDatabase::sqlite(), true), (TestDatabase::postgres().await, false)] {
+        database.execute(&earlier(is_sqlite)).await;
+        let store = Store::open(&database.url).await.unwrap();
+        let known = store.find_by_key("k").await.unwrap().expect("the key is kept");
+        assert_eq!((known.fingerprint.as_str(), known.payment.amount.as_str()), ("f1", "12.34"));
+        assert_eq!((known.payment.event, store.pending()), (EventState::Pending, 1));
+        let window = store.claim(10, LEASE).await.unwrap();
+        assert_eq!(window.items[0].payload, b"{}");
+        store.settle(settlement("k2")).await.unwrap();
+        drop(store);
+        assert_eq!(Store::open(&database.url).await.unwrap().pending(), 2, "and again");
+    }
 }

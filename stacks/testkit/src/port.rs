@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-const BACKLOG: i32 = 64;
+const BACKLOG: i32 = 1024;
 
 /// A reserved port: connections are refused unless a listener is open.
 pub(crate) struct Port {

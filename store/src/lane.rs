@@ -1,0 +1,140 @@
+//! The thread that owns a connection: takes the jobs that have arrived, runs them as one group, answers each.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Cause;
+use crate::health::Health;
+use crate::job::{Answer, Job, job};
+use crate::{Session, StoreError};
+
+/// Jobs in one group; with more, the first would wait long for the last.
+pub(crate) const MAX_GROUP: usize = 256;
+/// Jobs that may wait; more wait outside of the queue, and their senders have bounds of their own.
+const MAX_WAITING: usize = 4096;
+/// For one group. A server that does not answer for so long is given up, and connected to again.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
+/// Groups in a row that may be divided because they were late: a server that hangs is given up then.
+const MAX_LATE: usize = 3;
+
+/// A connection to a database.
+pub(crate) trait Driver {
+    /// True if the connection needs the I/O and the timers of the runtime.
+    const IS_REMOTE: bool;
+
+    /// Runs the jobs. A writer commits all of them or none; a reader answers those that fail.
+    async fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure>;
+}
+
+/// The reason why a group did not run.
+pub(crate) enum Failure {
+    /// One of the writes failed: without it the others may succeed.
+    OfOne(StoreError),
+    /// The group took too long, and nothing of it was committed.
+    Late(StoreError),
+    /// It would be the same for each of the writes.
+    OfAll(StoreError),
+}
+
+/// The queue of a lane; cheap to clone. The thread ends with the last of them.
+#[derive(Clone)]
+pub(crate) struct Lane(mpsc::Sender<Box<dyn Job>>);
+
+impl Lane {
+    /// Starts the thread, and returns once `open` has.
+    pub(crate) async fn start<D: Driver>(
+        name: &str,
+        health: Health,
+        open: impl AsyncFnOnce() -> Result<D, StoreError> + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let cannot_start = |error| StoreError::Open(Cause::Thread(Arc::new(error)));
+        let (sender, jobs) = mpsc::channel(MAX_WAITING);
+        let (ready, opened) = oneshot::channel();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        if D::IS_REMOTE {
+            runtime.enable_all();
+        }
+        let runtime = runtime.build().map_err(cannot_start)?;
+        let work = async move || match open().await {
+            Ok(driver) => {
+                // The opener may have given up; then the queue is closed, too.
+                let _ = ready.send(Ok(()));
+                let worker = Worker { driver, health, limit: MAX_GROUP };
+                worker.work(jobs).await;
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || runtime.block_on(work())).map_err(cannot_start)?;
+        opened.await.map_err(|_| StoreError::Closed)??;
+        Ok(Self(sender))
+    }
+
+    /// Queues a job and waits for its answer.
+    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: AsyncFn(&Session<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (job, answer): (_, Answer<T>) = job(work);
+        self.0.send(job).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+struct Worker<D> {
+    driver: D,
+    health: Health,
+    /// The size of the next group: smaller after a group that was late.
+    limit: usize,
+}
+
+impl<D: Driver> Worker<D> {
+    async fn work(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+        let mut group = Vec::with_capacity(MAX_GROUP);
+        while jobs.recv_many(&mut group, self.limit).await > 0 {
+            self.run(&mut group).await;
+            group.clear();
+        }
+    }
+
+    /// Runs a group. A group that fails because of one write, or is late, is halved until the write is alone.
+    async fn run(&mut self, group: &mut [Box<dyn Job>]) {
+        let (mut parts, mut late) = (vec![group], 0);
+        while let Some(part) = parts.pop() {
+            let begun = Instant::now();
+            let outcome = match self.health.damage() {
+                Some(error) => Err(Failure::OfAll(error)),
+                None => self.driver.run(part).await,
+            };
+            if let Err(Failure::Late(_)) = outcome {
+                late += 1;
+                self.limit = (part.len() / 2).max(1);
+            }
+            match outcome {
+                Ok(()) => {
+                    self.health.set(None);
+                    if begun.elapsed() < DEADLINE / 4 {
+                        self.limit = (self.limit + self.limit / 4 + 1).min(MAX_GROUP);
+                    }
+                    part.iter_mut().for_each(|job| job.succeed());
+                }
+                Err(Failure::OfOne(_) | Failure::Late(_)) if part.len() > 1 && late <= MAX_LATE => {
+                    let (first, second) = part.split_at_mut(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                Err(Failure::OfOne(error)) => part.iter_mut().for_each(|job| job.fail(error.clone())),
+                Err(Failure::Late(error) | Failure::OfAll(error)) => {
+                    self.health.set(Some(error.clone()));
+                    for job in parts.drain(..).chain([part]).flatten() {
+                        job.fail(error.clone());
+                    }
+                }
+            }
+        }
+    }
+}
