@@ -1,5 +1,4 @@
 //! A SQLite file that is shared, damaged, large, or written by an earlier version.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::{Duration, Instant};
 

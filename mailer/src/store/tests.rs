@@ -103,9 +103,9 @@ async fn an_expired_lease_records_only_that_it_was_sent() {
         let awake = inbox.claim(1, LEASE).await.unwrap().items.remove(0);
         assert!(!inbox.hand_over(&slept).await.unwrap());
         inbox.record_outcome(&slept, Outcome::Dead { error: "550".into() }).await.unwrap();
-        assert_eq!(inbox.backlog().await.unwrap().pending, 1, "it is not his to give up");
+        assert_eq!(inbox.backlog().await.unwrap().pending, 1, "a lost claim gives nothing up");
         assert!(inbox.hand_over(&awake).await.unwrap());
-        // He had sent it before he fell asleep: then nobody must send it any more.
+        // It had sent the e-mail before its lease expired: the other claim must not send it again.
         inbox.record_outcome(&slept, Outcome::Sent).await.unwrap();
         assert_eq!(inbox.backlog().await.unwrap().pending, 0);
         assert!(!inbox.hand_over(&awake).await.unwrap());
