@@ -72,7 +72,7 @@ impl Config {
     /// Checks the secrets, which clap would print.
     ///
     /// # Errors
-    /// Names the variable and says what to do.
+    /// When a setting is not valid; the text names the variable and the remedy.
     pub fn check(&self) -> Result<(), String> {
         Token::check("PAYMENT_TOKEN", &self.payment_token)?;
         self.alerts_token.as_ref().map_or(Ok(()), |token| Token::check("ALERTS_TOKEN", token))

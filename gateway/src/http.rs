@@ -93,7 +93,7 @@ async fn create_order(
     };
     let request = RequestPayment { payment, idempotency_key };
     let payment = shared.payments.send(Traced::new(request)).await.map_err(gone)??;
-    // A payment of another order is that of an earlier request with the same key.
+    // The payment of another order answers an earlier request with the same key.
     let is_new = payment.order_id == order_id;
     annotate("order.id", payment.order_id.to_string());
     if payment.outcome == Outcome::Declined {

@@ -49,7 +49,7 @@ impl Metrics {
             orders_created: counter(
                 registry,
                 "orders_created_total",
-                "Orders placed and paid; a repeated answer is not counted again.",
+                "Orders placed and paid; a repeated response is not counted again.",
             )?,
             circuit_breaker_open: gauge(
                 registry,

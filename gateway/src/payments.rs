@@ -188,7 +188,7 @@ impl Payments {
         }
     }
 
-    /// One attempt, which the breaker is told about.
+    /// One attempt, whose result the breaker records.
     async fn attempt(
         &self,
         request: RequestBuilder,

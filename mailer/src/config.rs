@@ -90,7 +90,7 @@ impl Config {
     /// Checks the secrets, which clap would print, and the URLs.
     ///
     /// # Errors
-    /// Names the variable and says what to do.
+    /// When a setting is not valid; the text names the variable and the remedy.
     pub fn check(&self) -> Result<(), String> {
         Token::check("MAILER_TOKEN", &self.mailer_token)?;
         let smtp = self.smtp_url.as_ref().map(Transport::smtp).transpose();

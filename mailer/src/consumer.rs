@@ -39,7 +39,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// A consumer that writes into the inbox in `store` and tells `postman`, connected to `broker` from now on.
+    /// A consumer that writes into the inbox in `store` and sends `postman` a message about new events, connected to `broker`
+    /// from now on.
     pub fn new(
         broker: Arc<Broker>,
         store: Store,

@@ -71,10 +71,10 @@ impl Metrics {
     /// # Errors
     /// When a name is taken.
     pub fn register(registry: &Registry) -> Result<Self, telemetry::Error> {
-        let wait = "Time from publishing an event until the mailer takes it up.";
+        let wait = "Time from publishing an event until the mailer begins to handle it.";
         let queue_wait = Durations::register(registry, ("messaging_queue_wait_seconds", wait), [])?;
         queue_wait.expect([]);
-        let process = "Time from taking up a delivery until it is answered, by what became of it.";
+        let process = "Time from the begin of handling a delivery until it is answered, by outcome.";
         let process_duration = Durations::register(
             registry,
             ("messaging_process_duration_seconds", process),
@@ -92,16 +92,13 @@ impl Metrics {
             )?,
             deliveries: counters(
                 registry,
-                ("messaging_received_total", "Deliveries from the broker, by what became of them."),
+                ("messaging_received_total", "Deliveries from the broker, by outcome."),
                 "outcome",
                 &DELIVERED,
             )?,
             uncertain: counters(
                 registry,
-                (
-                    "emails_uncertain_total",
-                    "E-mails that the mail server may have or not, by what is done about it.",
-                ),
+                ("emails_uncertain_total", "E-mails that the mail server may have or not, by action."),
                 "action",
                 &["resent", "held"],
             )?,

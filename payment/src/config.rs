@@ -74,7 +74,7 @@ impl Config {
     /// Checks the secrets, which clap would print, and the URLs.
     ///
     /// # Errors
-    /// Names the variable and says what to do.
+    /// When a setting is not valid; the text names the variable and the remedy.
     pub fn check(&self) -> Result<(), String> {
         Token::check("PAYMENT_TOKEN", &self.payment_token)?;
         store::check(&self.payment_database_url).map_err(|error| format!("PAYMENT_DATABASE_URL: {error}"))?;

@@ -188,7 +188,7 @@ impl Handler<Traced<ChangeSimulation<Simulation>>> for Ledger {
 }
 
 impl Ledger {
-    /// A ledger over `store` that tells `publisher` about commits.
+    /// A ledger over `store` that sends `publisher` a message after each commit.
     pub fn new(
         store: Store,
         rules: Rules,

@@ -39,7 +39,7 @@ impl Metrics {
             registry,
             (
                 "messaging_publish_duration_seconds",
-                "Time from handing an event to the broker until it is confirmed or given up, by outcome.",
+                "Time from publishing an event until it is confirmed or given up, by outcome.",
             ),
             [Label::closed("outcome", &[CONFIRMED, FAILED])],
         )?;
@@ -48,13 +48,13 @@ impl Metrics {
         Ok(Self {
             payments: counters(
                 registry,
-                ("payment_processed_total", "Payments by outcome; repeated answers are not counted again."),
+                ("payment_processed_total", "Payments by outcome; repeated responses are not counted again."),
                 "outcome",
                 &[Outcome::Succeeded.as_str(), Outcome::Declined.as_str(), FAILED],
             )?,
             events: counters(
                 registry,
-                ("messaging_published_total", "Attempts to publish an event, by what the broker made of it."),
+                ("messaging_published_total", "Attempts to publish an event, by outcome."),
                 "outcome",
                 &[CONFIRMED, FAILED, SET_ASIDE],
             )?,
@@ -67,7 +67,7 @@ impl Metrics {
                 registry,
                 Gauge::new(
                     "outbox_oldest_age_seconds",
-                    "How long the oldest event in the outbox has waited for the broker; 0 while it is empty.",
+                    "Age of the oldest event in the outbox in seconds; 0 while it is empty.",
                 )?,
             )?,
             store_log_bytes: gauge(

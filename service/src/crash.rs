@@ -33,7 +33,7 @@ mod armed {
         Some(Crash { point: point.to_owned(), passes: AtomicU32::new(passes.parse().unwrap_or(1)) })
     });
 
-    /// A point named `<service>.<where>`: the process ends here when `CRASH_POINTS` says so.
+    /// A point named `<service>.<where>`: the process ends here when `CRASH_POINTS` names it.
     pub fn point(name: &str) {
         if let Some(crash) = &*CRASH
             && crash.point == name

@@ -56,7 +56,7 @@ proptest! {
             prop_assert!(!problem.errors.is_empty());
             for error in &problem.errors {
                 prop_assert!(error.pointer.is_empty() || error.pointer.starts_with('/'), "{}", error.pointer);
-                // What is there can be pointed at; what is missing or unknown has no value to point at.
+                // A missing or unknown field has no value that a pointer could lead to.
                 let is_named = matches!(error.code.as_ref(), "missing" | "unknown");
                 prop_assert!(is_named || value.pointer(&error.pointer).is_some(), "{}", error.pointer);
             }

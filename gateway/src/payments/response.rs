@@ -42,7 +42,7 @@ impl CallError {
         matches!(self, Self::Unavailable(Some(_)) | Self::OutcomeUnknown(_))
     }
 
-    /// The same error where an earlier attempt may have been decided: a refusal now says nothing about that attempt.
+    /// The error of the call where an earlier attempt may have been decided: a refusal now does not undo that attempt.
     pub(super) fn after_unknown(self) -> Self {
         match self {
             Self::Unavailable(cause) => Self::OutcomeUnknown(cause),

@@ -10,7 +10,7 @@ const MAX_LENGTH: usize = 254;
 
 /// An e-mail address. `Debug` and `Display` redact it; only [`Email::reveal`] and serialisation do not.
 ///
-/// Deserialisation takes any text, for a reader must be able to say what is wrong with a message;
+/// Deserialisation accepts any text, so that a reader can name the field that is wrong;
 /// [`NewPayment::flaws`](crate::http::NewPayment::flaws) applies the rule of [`Email::parse`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

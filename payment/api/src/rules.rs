@@ -3,10 +3,10 @@
 
 use crate::{Currency, Customer, Email, Item, Money, MoneyError, NotAnAddress};
 
-/// A value that breaks a rule.
+/// A value that breaks a rule of the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
-    /// A JSON Pointer (RFC 6901) into what is paid for.
+    /// A JSON Pointer (RFC 6901) into the payment.
     pub pointer: String,
     /// The rule; never a word of the value itself, which may be personal.
     pub reason: String,
@@ -19,19 +19,19 @@ pub const MAX_SKU: usize = 64;
 /// Characters of a text that is printed in one line.
 const MAX_LINE: usize = 256;
 
-/// The rules for the texts in what is paid for.
+/// The rules for the texts of a payment.
 pub(crate) struct Rules {
     is_address: fn(&Email) -> bool,
     check_sku: fn(&str) -> Result<(), String>,
 }
 
-/// For what payment is asked to do.
+/// For requests.
 pub(crate) const REQUEST: Rules = Rules {
     is_address: |email| Email::parse(email.reveal()).is_ok(),
     check_sku: |sku| check_sku(sku).map_err(|error| error.to_string()),
 };
 
-/// For events, whose reader accepts all that an e-mail can be written about: a later payment may accept more.
+/// For events, whose reader accepts every address that an e-mail can be sent to: a later release of payment may accept more.
 pub(crate) const EVENT: Rules = Rules {
     is_address: Email::is_one_recipient,
     check_sku: |sku| match is_line(sku) {
@@ -41,7 +41,7 @@ pub(crate) const EVENT: Rules = Rules {
 };
 
 impl Rules {
-    /// The flaws of what is paid for; none if it can be paid, announced and written about.
+    /// The flaws of a payment.
     pub(crate) fn flaws(
         &self,
         customer: &Customer,

@@ -21,10 +21,10 @@ use crate::http::Check;
 const PAUSE: Duration = Duration::from_secs(1);
 const PREPARE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How a connection stands.
+/// The state of a connection.
 #[derive(Clone)]
 enum State<T> {
-    /// An attempt to connect is under way.
+    /// An attempt to connect is in progress.
     Connecting,
     /// The link, and what it was prepared with.
     Up(Arc<Link>, T),
@@ -57,7 +57,7 @@ impl<T: Clone + 'static> Connection<T> {
         Self { state, closing: Arc::new(closing) }
     }
 
-    /// The link, if there is one; waits for an attempt that is under way.
+    /// The link, if there is one; waits for an attempt that is in progress.
     pub async fn link(&self) -> Option<Arc<Link>> {
         let mut state = self.state.clone();
         match &*state.wait_for(|state| !matches!(state, State::Connecting)).await.ok()? {

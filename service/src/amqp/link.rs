@@ -34,7 +34,7 @@ impl Link {
         self.definitions.declare(&self.channel).await
     }
 
-    /// Says that the link is not to be used any more.
+    /// Ends the use of the link; the supervisor closes it and connects again.
     pub fn give_up(&self) {
         self.is_given_up.send_replace(true);
     }
@@ -53,14 +53,14 @@ impl Link {
         }
     }
 
-    /// Whether connection and channel are open, as far as lapin knows.
+    /// Whether connection and channel are open, according to lapin.
     fn is_open(&self) -> bool {
         self.connection.status().connected() && self.channel.status().connected()
     }
 
     /// Closes the connection, but does not wait for ever: a blocked broker never answers.
     pub async fn close(&self) {
-        // Closed, refused and too late come to the same: the link is gone.
+        // Closed, refused and too late have the same result: the link is closed.
         let _ = timeout(CLOSE_DEADLINE, self.connection.close(200, "goodbye".into())).await;
     }
 }
