@@ -40,7 +40,7 @@ impl Store {
     /// When the database can't be opened or its schema can't be brought up to date; the service must not start then.
     pub async fn open(url: &SecretString) -> Result<Self, StoreError> {
         let database = Database::open(url, MIGRATIONS).await?;
-        let inbox = Queue::open(database.clone(), &attempts::TABLE).await?;
+        let inbox = Queue::open(database.clone(), &rows::INBOX).await?;
         Ok(Self { database, inbox })
     }
 

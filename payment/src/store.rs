@@ -15,7 +15,8 @@ use store::{Database, Expiring, Migrations, Queue, Session, StoreError};
 use uuid::Uuid;
 
 pub use self::outbox::{OutboxEvent, Window};
-pub use self::settle::{Known, Settlement};
+pub use self::rows::Known;
+pub use self::settle::Settlement;
 
 const MIGRATIONS: Migrations = Migrations {
     owner: "payment",
@@ -51,7 +52,7 @@ impl Store {
     /// When the database can't be opened or its schema can't be brought up to date; the service must not start then.
     pub async fn open(url: &SecretString) -> Result<Self, StoreError> {
         let database = Database::open(url, MIGRATIONS).await?;
-        let outbox = Queue::open(database.clone(), &outbox::TABLE).await?;
+        let outbox = Queue::open(database.clone(), &rows::OUTBOX).await?;
         let keys = Arc::new(Expiring::new("idempotency", "key", "TRUE", "created_at"));
         Ok(Self { database, outbox, keys })
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use payment_api::event::PaymentEvent;
-use store::{Claim, Lease, Param, Row, Session, StoreError, Table};
+use store::{Claim, Lease, Param, Row, Session, StoreError};
 use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
 
@@ -57,24 +57,6 @@ pub enum Outcome {
         error: String,
     },
 }
-
-/// Longer than each delay between attempts.
-const MAX_DELAY: Duration = Duration::from_secs(20 * 60);
-
-pub(super) const TABLE: Table = Table {
-    name: "inbox",
-    key: "event_id",
-    is_open: "state = 'queued'",
-    order_by: "due_at",
-    max_delay: Some(MAX_DELAY),
-    // A row that is claimed is not due: the index leads past it. A row that is due and still handed over: its last
-    // attempt ended without a known result.
-    on_claim: ", due_at = $2, uncertain = CASE WHEN handed_over = 1 THEN 1 ELSE uncertain END",
-    columns: "payload, trace_context, replay_context, attempts, queued_at, handed_over, uncertain",
-    on_set_aside: "state = 'dead', error = $2",
-    finished_at: "sent_at",
-    is_finished: "state = 'sent'",
-};
 
 const HAND_OVER: &str =
     "UPDATE inbox SET handed_over = 1 WHERE event_id = $1 AND lease = $2 AND state = 'queued'";

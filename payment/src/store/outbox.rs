@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{Claim, Lease, Row, StoreError, Table};
+use store::{Claim, Lease, Row, StoreError};
 use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
@@ -25,20 +25,6 @@ pub struct OutboxEvent {
 
 /// Events that were claimed together, the oldest first, and rows that were set aside.
 pub type Window = Claim<OutboxEvent>;
-
-pub(super) const TABLE: Table = Table {
-    name: "outbox",
-    key: "event_id",
-    is_open: "published_at IS NULL AND error IS NULL",
-    order_by: "created_at",
-    // The clock of the replica that wrote the row may be ahead: `created_at` says nothing but the order.
-    max_delay: None,
-    on_claim: "",
-    columns: "order_id, routing_key, payload, trace_context",
-    on_set_aside: "error = $2",
-    finished_at: "published_at",
-    is_finished: "published_at IS NOT NULL",
-};
 
 impl Store {
     /// Claims the oldest pending events: no other claim returns them for the time of `lease`.

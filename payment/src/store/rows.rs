@@ -1,14 +1,34 @@
-//! The decoding of rows.
+//! The outbox as a table of work, and the decoding of rows.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use payment_api::Money;
 use payment_api::http::{EventState, Outcome, Payment};
-use store::{Row, StoreError};
+use store::{Row, StoreError, Table};
 use time::OffsetDateTime;
 
-use super::Known;
+pub(super) const OUTBOX: Table = Table {
+    name: "outbox",
+    key: "event_id",
+    is_open: "published_at IS NULL AND error IS NULL",
+    order_by: "created_at",
+    // The clock of the replica that wrote the row may be ahead: `created_at` says nothing but the order.
+    max_delay: None,
+    on_claim: "",
+    columns: "order_id, routing_key, payload, trace_context",
+    on_set_aside: "error = $2",
+    finished_at: "published_at",
+    is_finished: "published_at IS NOT NULL",
+};
+
+/// A payment that was settled before, with the fingerprint of its request.
+pub struct Known {
+    /// The payment.
+    pub payment: Payment,
+    /// The fingerprint of its request, see [`Settlement`](super::Settlement).
+    pub fingerprint: String,
+}
 
 /// The columns of a payment. Without a row in the outbox its event was published and forgotten.
 macro_rules! payment_columns {

@@ -5,7 +5,7 @@ use payment_api::Money;
 use payment_api::http::Payment;
 use store::{Session, StoreError};
 
-use super::rows::{self, milliseconds, payment_columns, undecodable};
+use super::rows::{self, Known, milliseconds, payment_columns, undecodable};
 use super::{OutboxEvent, RETENTION};
 
 /// A decided payment and its event, not yet committed.
@@ -21,14 +21,6 @@ pub struct Settlement {
     pub fingerprint: String,
     /// The event.
     pub event: OutboxEvent,
-}
-
-/// A payment that was settled before, with the fingerprint of its request.
-pub struct Known {
-    /// The payment.
-    pub payment: Payment,
-    /// See [`Settlement::fingerprint`].
-    pub fingerprint: String,
 }
 
 const FIND_BY_KEY: &str = concat!(
