@@ -81,6 +81,24 @@ fn links_lead_to_files_and_headings() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Folders of the repository whose files the documents name.
+const FOLDERS: [&str; 9] =
+    ["docs/", "fuzz/", "gateway/", "mailer/", "payment/", "service/", "stacks/", "store/", "telemetry/"];
+
+#[test]
+fn named_files_exist() {
+    let mut missing = Vec::new();
+    for document in documents() {
+        let text = prose(&fs::read_to_string(&document).unwrap());
+        let quoted = text.split('`').skip(1).step_by(2);
+        let is_path = |name: &&str| {
+            FOLDERS.iter().any(|folder| name.starts_with(folder)) && !name.contains([' ', '<', '*', '{'])
+        };
+        missing.extend(quoted.filter(is_path).filter(|name| !root().join(name).exists()).map(str::to_owned));
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 #[test]
 fn the_readme_and_the_rules_stay_short() {
     for (document, limit) in [("README.md", 100), ("CONTRIBUTING.md", 50)] {
