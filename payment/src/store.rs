@@ -6,7 +6,6 @@ mod rows;
 mod settle;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use payment_api::http::Payment;
 use secrecy::SecretString;
@@ -14,8 +13,9 @@ pub use store::Backlog;
 use store::{Database, Expiring, Migrations, Queue, Session, StoreError};
 use uuid::Uuid;
 
-pub use self::outbox::{OutboxEvent, Window};
-pub use self::rows::Known;
+pub use self::outbox::Window;
+use self::rows::RETENTION;
+pub use self::rows::{Known, OutboxEvent};
 pub use self::settle::Settlement;
 
 const MIGRATIONS: Migrations = Migrations {
@@ -33,9 +33,6 @@ const MIGRATIONS: Migrations = Migrations {
         ("set_aside", include_str!("../migrations/postgres/0002_set_aside.sql")),
     ],
 };
-
-/// The time after which a key may be used for another order, and a published event is forgotten.
-const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The database; cheap to clone.
 #[derive(Clone)]

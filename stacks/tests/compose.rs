@@ -70,6 +70,7 @@ fn service_containers_get_every_setting_that_is_not_fixed() {
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "OTEL_EXPORTER_OTLP_HEADERS",
         "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "OTEL_SERVICE_NAME",
         "OTEL_TRACES_EXPORTER",
         "PAYMENT_DATABASE_URL",
         "PAYMENT_TOKEN",

@@ -3,25 +3,10 @@
 use std::time::Duration;
 
 use store::{Claim, Lease, Row, StoreError};
-use telemetry::propagation::TraceContext;
 use uuid::Uuid;
 
-use super::{Store, rows};
-
-/// An event on its way to the broker.
-#[derive(Clone, Debug)]
-pub struct OutboxEvent {
-    /// Also the AMQP message id.
-    pub id: Uuid,
-    /// The order of its payment.
-    pub order_id: Uuid,
-    /// The routing key.
-    pub routing_key: String,
-    /// The body.
-    pub payload: Vec<u8>,
-    /// The trace context of the decision.
-    pub trace_context: TraceContext,
-}
+use super::Store;
+use super::rows::{self, OutboxEvent};
 
 /// Events that were claimed together, the oldest first, and rows that were set aside.
 pub type Window = Claim<OutboxEvent>;

@@ -1,12 +1,33 @@
-//! The outbox as a table of work, and the decoding of rows.
+//! The rows of payments, keys and events, and the outbox as a table of work.
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use payment_api::Money;
 use payment_api::http::{EventState, Outcome, Payment};
 use store::{Row, StoreError, Table};
+use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// The time after which a key may be used for another order, and a published event is forgotten.
+pub(super) const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An event on its way to the broker.
+#[derive(Clone, Debug)]
+pub struct OutboxEvent {
+    /// Also the AMQP message id.
+    pub id: Uuid,
+    /// The order of its payment.
+    pub order_id: Uuid,
+    /// The routing key.
+    pub routing_key: String,
+    /// The body.
+    pub payload: Vec<u8>,
+    /// The trace context of the decision.
+    pub trace_context: TraceContext,
+}
 
 pub(super) const OUTBOX: Table = Table {
     name: "outbox",

@@ -5,8 +5,7 @@ use payment_api::Money;
 use payment_api::http::Payment;
 use store::{Session, StoreError};
 
-use super::rows::{self, Known, milliseconds, payment_columns, undecodable};
-use super::{OutboxEvent, RETENTION};
+use super::rows::{self, Known, OutboxEvent, RETENTION, milliseconds, payment_columns, undecodable};
 
 /// A decided payment and its event, not yet committed.
 #[derive(Clone)]
