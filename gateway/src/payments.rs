@@ -211,7 +211,7 @@ impl Payments {
         }
         match request.bearer_auth(self.token.expose_secret()).send().await {
             Ok(answer) => {
-                span.record("http.response.status_code", answer.status().as_u16());
+                span.record("http.response.status_code", i64::from(answer.status().as_u16()));
                 response::read(answer).await
             }
             // Without a connection nothing can have been decided.
@@ -232,7 +232,7 @@ fn client_span(method: &Method, template: &'static str, url: &Url, resends: u32)
         http.request.resend_count = (resends > 0).then_some(resends),
         http.response.status_code = Empty,
         server.address = url.host_str(),
-        server.port = url.port_or_known_default(),
+        server.port = url.port_or_known_default().map(i64::from),
         url.full = url.as_str(),
         url.template = template,
         error.type = Empty,

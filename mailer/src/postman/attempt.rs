@@ -68,7 +68,7 @@ impl Shared {
             otel.kind = "client",
             otel.status_code = Empty,
             email.transport = self.transport.name(),
-            email.attempt = due.attempt,
+            email.attempt = i64::from(due.attempt),
             messaging.message.id = %due.event.id,
             order.id = %due.event.data.order_id,
             error.type = Empty,

@@ -29,8 +29,10 @@ impl Email {
     pub fn parse(text: &str) -> Result<Self, NotAnAddress> {
         let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
         let is_plain = text.len() <= MAX_LENGTH && text.is_ascii() && !text.contains('"');
-        if is_plain && EmailAddress::parse_with_options(text, options).is_ok() {
-            Ok(Self(text.to_owned()))
+        let address = Self(text.to_owned());
+        // The mailer parks an event whose address is not one recipient.
+        if is_plain && EmailAddress::parse_with_options(text, options).is_ok() && address.is_one_recipient() {
+            Ok(address)
         } else {
             Err(NotAnAddress)
         }
@@ -74,6 +76,16 @@ mod tests {
         let email = Email::parse("ada@example.com").unwrap();
         assert_eq!(format!("{email} {email:?}"), "[redacted] Email([redacted])");
         assert_eq!(email.reveal(), "ada@example.com");
+    }
+
+    #[test]
+    fn an_accepted_address_is_one_recipient() {
+        for byte in 0..=127_u8 {
+            let character = char::from(byte);
+            for text in [format!("a{character}b@example.com"), format!("ab@exa{character}mple.com")] {
+                assert!(Email::parse(&text).is_err() || Email(text.clone()).is_one_recipient(), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -169,7 +169,7 @@ async fn a_stop_past_its_one_deadline_exits_with_code_3() {
     let logged = |service, text: &str| system.log(service).iter().any(|line| line.contains(text));
     for service in ["order-gateway", "payment-service"] {
         assert!(logged(service, "requests were still in flight"), "{service}: {:?}", system.log(service));
-        assert!(logged(service, "spans were not taken in time"), "{service}: {:?}", system.log(service));
+        assert!(logged(service, "items not delivered in time"), "{service}: {:?}", system.log(service));
     }
     assert!(
         logged("payment-service", "events are left in the outbox"),

@@ -169,7 +169,7 @@ async fn a_database_with_an_untrusted_certificate_is_refused() {
     let env: Vec<(&str, &str)> = env.iter().map(|(key, value)| (&**key, &**value)).collect();
     let refused = Program::start("payment", &[], system.dir(), &env).ended().await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("can't open the database"), "{refused:?}");
+    assert!(refused.stderr.contains("cannot open the database"), "{refused:?}");
     assert!(!refused.stderr.contains(database.password().unwrap()), "{refused:?}");
     assert_eq!(front.accepted(), accepted);
 }
