@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
+/// More connections than a test opens at once: the kernel drops those beyond it, and a client repeats them after seconds.
 const BACKLOG: i32 = 1024;
 
 /// A reserved port: connections are refused unless a listener is open.
