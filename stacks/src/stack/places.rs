@@ -26,7 +26,7 @@ pub(super) const TEMPO: Place = ("TEMPO_LISTEN", 3200);
 
 /// The servers of the stack in one directory.
 pub struct Places {
-    /// The local stack: whatever the stack, the services listen where its layout says.
+    /// The local stack: in every stack, the services listen where its layout says.
     pub local: LocalStack,
     /// A client for all servers.
     pub client: Client,
