@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use reqwest::{RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -17,8 +17,13 @@ use crate::http;
 pub struct Order {
     /// The id of the order.
     pub order_id: String,
-    /// The id of its trace.
+    /// The id of its trace; empty if the services record no traces.
+    #[serde(deserialize_with = "or_empty")]
     pub trace_id: String,
+}
+
+fn or_empty<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(text)?.unwrap_or_default())
 }
 
 /// One order and its answer.
@@ -135,4 +140,16 @@ async fn judge(sort: Sort, response: Response) -> Result<Option<Order>, String> 
     serde_json::from_slice(&body)
         .map(Some)
         .map_err(|_| format!("{status}, without the ids of order and trace"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_without_traces_has_an_empty_trace_id() {
+        let order: Order = serde_json::from_str(r#"{"orderId": "o-1", "traceId": null}"#).unwrap();
+        assert_eq!(order, Order { order_id: "o-1".to_owned(), trace_id: String::new() });
+        assert!(serde_json::from_str::<Order>(r#"{"orderId": "o-1"}"#).is_err());
+    }
 }
