@@ -49,7 +49,7 @@ async fn setting(database: &Database, name: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn a_session_of_a_stopped_process_ends_and_holds_up_nothing_for_long() {
+async fn a_session_of_a_stopped_process_ends_within_bounds() {
     let test = TestDatabase::postgres().await;
     let database = open(test.url.expose_secret()).await;
     assert_eq!(setting(&database, "lock_timeout").await, "1s");

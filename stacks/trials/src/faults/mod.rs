@@ -46,7 +46,7 @@ use crate::{directory::Directory, report::write, seed};
 /// Orders that are accepted during each fault, and during each of the quick ones.
 const ORDERS: (usize, usize) = (250, 60);
 /// How long the system may take to finish what it has accepted.
-const PATIENCE: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// Which faults are asked for.
 #[derive(Clone, Debug, clap::Args)]
@@ -105,7 +105,7 @@ async fn inflict(
     let system = System::start(dir, options.binaries.clone(), &options.env).await?;
     progress.done("three services, RabbitMQ, a mail server");
     let orders = args.orders.unwrap_or(if args.quick { ORDERS.1 } else { ORDERS.0 });
-    let mut campaign = Campaign::new(system, seed, orders, PATIENCE);
+    let mut campaign = Campaign::new(system, seed, orders, MAX_WAIT);
     let mut rows = Vec::new();
     for named in faults {
         if matches!(named.1, Fault::DiskFull) && !rustix::process::geteuid().is_root() {

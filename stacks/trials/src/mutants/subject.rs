@@ -23,7 +23,7 @@ use crate::faults::{campaign::Campaign, system::System};
 /// Orders that are accepted while a fault is there.
 const ORDERS: usize = 60;
 /// How long the system may take to finish what it has accepted: a mutant may never get there.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The system, and where its binaries come from.
 pub(super) struct Subject<'a> {
@@ -48,7 +48,7 @@ impl<'a> Subject<'a> {
             link(&originals, &links, service.name())?;
         }
         let system = System::start(&system, links.clone(), &options.env).await?;
-        let campaign = Campaign::new(system, seed, ORDERS, PATIENCE);
+        let campaign = Campaign::new(system, seed, ORDERS, MAX_WAIT);
         Ok(Self { campaign, dir, links, originals, env: bare(&options.env) })
     }
 
