@@ -58,7 +58,7 @@ pub struct Settings {
     #[cfg_attr(feature = "clap", arg(long, env, default_value = ENVIRONMENT))]
     pub deployment_environment: String,
 
-    /// Least severe log level, for all or by module: `info`, or `info,payment=debug,sqlx=warn`.
+    /// Least severe log level, for all or by module: `info`, or `info,payment=debug,lapin=warn`.
     ///
     /// A level without a module holds for all modules that are not named.
     #[cfg_attr(feature = "clap", arg(long, env, default_value = LEVELS, value_parser = levels))]
