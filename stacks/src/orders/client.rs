@@ -103,11 +103,15 @@ impl Client {
     }
 
     fn request(&self, sort: Sort) -> RequestBuilder {
-        let request = self.http.post(format!("{}/create-order", self.gateway));
         match sort.body() {
-            Some(body) => request.json(&body),
-            None => request,
+            Some(body) => self.post().json(&body),
+            None => self.post(),
         }
+    }
+
+    /// A request for an order, without a body yet.
+    pub fn post(&self) -> RequestBuilder {
+        self.http.post(format!("{}/create-order", self.gateway))
     }
 
     async fn answer(&self, sort: Sort, request: RequestBuilder) -> Result<Option<Order>, String> {

@@ -34,25 +34,29 @@ pub struct Schedule {
     pub count: Option<u64>,
 }
 
-impl Client {
+impl Schedule {
     /// Places orders until the schedule is through or `stop` completes, and waits for those that are under way. Returns
     /// the time from the first order to the last one placed.
     ///
-    /// `sort` says what the next order is, `seen` gets each answer. Dropping the future abandons what is under way.
-    pub async fn run(
-        &self,
-        schedule: Schedule,
-        mut sort: impl FnMut() -> Sort,
+    /// `place` gets the time at which the order is due and the number of those under way; `seen` gets what it returns.
+    /// Dropping the future abandons what is under way.
+    pub async fn run<P, T>(
+        self,
+        mut place: impl FnMut(Instant, usize) -> P,
         stop: impl Future<Output = ()>,
-        mut seen: impl FnMut(Answered),
-    ) -> Duration {
+        mut seen: impl FnMut(T),
+    ) -> Duration
+    where
+        P: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
         let begun = Instant::now();
         let mut stop = pin!(stop);
         let mut took = Duration::ZERO;
-        let mut under_way: JoinSet<Answered> = JoinSet::new();
-        let (mut placed, mut last) = (0, schedule.count.unwrap_or(u64::MAX));
+        let mut under_way = JoinSet::new();
+        let (mut placed, mut last) = (0, self.count.unwrap_or(u64::MAX));
         while placed < last || !under_way.is_empty() {
-            let (due, has_room) = match schedule.pace {
+            let (due, has_room) = match self.pace {
                 Pace::Rate(rate) => (begun + Duration::from_secs_f64(placed as f64 / f64::from(rate)), true),
                 Pace::Clients(clients) => (Instant::now(), under_way.len() < clients),
             };
@@ -67,18 +71,34 @@ impl Client {
                 () = sleep_until(due.into()), if placed < last && has_room => {
                     placed += 1;
                     took = begun.elapsed();
-                    let sort = sort();
-                    if under_way.len() < MAX_UNDER_WAY {
-                        let client = self.clone();
-                        under_way.spawn(async move { client.place(sort, due).await });
-                    } else {
-                        let outcome = Err(format!("not sent: {MAX_UNDER_WAY} orders are unanswered"));
-                        seen(Answered { sort, latency: due.elapsed(), at: Instant::now(), outcome });
-                    }
+                    under_way.spawn(place(due, under_way.len()));
                 }
             }
         }
         took
+    }
+}
+
+impl Client {
+    /// Places an order of the sort that `sort` returns at each turn of the schedule, see [`Schedule::run`].
+    pub async fn run(
+        &self,
+        schedule: Schedule,
+        mut sort: impl FnMut() -> Sort,
+        stop: impl Future<Output = ()>,
+        seen: impl FnMut(Answered),
+    ) -> Duration {
+        let place = |due: Instant, under_way| {
+            let (client, sort) = (self.clone(), sort());
+            async move {
+                if under_way < MAX_UNDER_WAY {
+                    return client.place(sort, due).await;
+                }
+                let outcome = Err(format!("not sent: {MAX_UNDER_WAY} orders are unanswered"));
+                Answered { sort, latency: due.elapsed(), at: Instant::now(), outcome }
+            }
+        };
+        schedule.run(place, stop, seen).await
     }
 }
 

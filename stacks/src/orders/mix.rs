@@ -83,8 +83,8 @@ impl Sort {
     pub fn body(self) -> Option<Value> {
         match self {
             Self::Sample => None,
-            Self::Good | Self::Repeated => Some(order("BOOK-1", "49.99")),
-            Self::Declined => Some(order("YACHT", "450000.00")),
+            Self::Good | Self::Repeated => Some(body("load@example.com", ("BOOK-1", 2), "49.99", "USD")),
+            Self::Declined => Some(body("load@example.com", ("YACHT", 2), "450000.00", "USD")),
             Self::Invalid => {
                 Some(json!({"customer": {"email": "no address"}, "items": [], "currency": "usd"}))
             }
@@ -101,11 +101,12 @@ impl Sort {
     }
 }
 
-fn order(sku: &str, price: &str) -> Value {
+/// The body of a request for one item: a SKU and its quantity, the price of each in this currency.
+pub fn body(email: &str, (sku, quantity): (&str, u32), price: &str, currency: &str) -> Value {
     json!({
-        "customer": {"email": "load@example.com"},
-        "items": [{"sku": sku, "quantity": 2, "unitPrice": price}],
-        "currency": "USD",
+        "customer": {"email": email},
+        "items": [{"sku": sku, "quantity": quantity, "unitPrice": price}],
+        "currency": currency,
     })
 }
 

@@ -10,5 +10,5 @@ mod mix;
 pub use self::{
     client::{Answered, Client, Order},
     generator::{MAX_UNDER_WAY, Pace, Schedule},
-    mix::{Mix, Sort},
+    mix::{Mix, Sort, body},
 };

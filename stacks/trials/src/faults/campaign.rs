@@ -106,7 +106,7 @@ impl Campaign {
         while load.accepted() < self.orders && healed.elapsed() < MAX_LOAD {
             sleep(PAUSE).await;
         }
-        let mut drafts = load.stop().await;
+        let mut drafts = load.stop().await?;
         clients.resolve(&mut drafts, MAX_ANSWER).await;
         for draft in drafts.iter_mut().filter(|draft| draft.operation.settled().is_some()).take(REPEATS) {
             clients.ask(draft).await;

@@ -9,9 +9,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use serde_json::Value;
-use tokio::{task::JoinSet, time::sleep};
+use stacks::orders::{Client, Pace, Schedule};
+use tokio::{sync::Notify, task::JoinSet, time::sleep};
 
 use super::{
     history::{Answer, Attempt, Operation, Outcome},
@@ -19,7 +20,7 @@ use super::{
 };
 
 const CLIENTS: usize = 16;
-/// Between two orders of one client.
+/// Between two orders of one client, on average.
 const PACE: Duration = Duration::from_millis(160);
 /// Before a client repeats a request, or places its next order after a refusal.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -30,68 +31,66 @@ const MAX_ATTEMPTS: usize = 4;
 
 /// The clients of one gateway.
 #[derive(Clone)]
-pub(crate) struct Clients {
-    http: Client,
-    url: String,
-}
+pub(crate) struct Clients(Client);
 
 /// The clients at work.
 pub(crate) struct Load {
-    work: JoinSet<()>,
+    work: JoinSet<Vec<Draft>>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     plan: Mutex<Plan>,
-    done: Mutex<Vec<Draft>>,
     accepted: AtomicUsize,
     holding: AtomicBool,
     stopping: AtomicBool,
+    stop: Notify,
 }
 
 impl Clients {
     /// Clients of the gateway at this URL.
     pub(crate) fn new(gateway: &str) -> Result<Self> {
-        let http = Client::builder().no_proxy().timeout(TIMEOUT).build();
-        Ok(Self { http: http.context("cannot make an HTTP client")?, url: format!("{gateway}/create-order") })
+        Client::new(gateway, "faults").map(Self)
     }
 
     /// Starts to place the orders of a plan.
     pub(crate) fn start(&self, plan: Plan) -> Load {
         let shared = Arc::new(Shared {
             plan: Mutex::new(plan),
-            done: Mutex::default(),
             accepted: AtomicUsize::new(0),
             holding: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            stop: Notify::new(),
         });
+        let (clients, this) = (self.clone(), shared.clone());
+        // A set of one task: it ends when the load is dropped after an error.
         let mut work = JoinSet::new();
-        for number in 0..CLIENTS {
-            let (clients, shared) = (self.clone(), shared.clone());
-            work.spawn(async move {
-                // Spreads the first orders over one pace.
-                sleep(PACE * u32::try_from(number).unwrap_or(0) / CLIENTS as u32).await;
-                clients.work(&shared).await;
-            });
-        }
+        work.spawn(async move {
+            let schedule = Schedule { pace: Pace::Clients(CLIENTS), count: None };
+            let place = |_, _| clients.clone().take_turn(this.clone());
+            let mut done = Vec::new();
+            schedule.run(place, this.stop.notified(), |drafts| done.extend(drafts)).await;
+            done
+        });
         Load { work, shared }
     }
 
-    async fn work(&self, shared: &Shared) {
-        while !shared.stopping.load(Ordering::Relaxed) {
-            if shared.holding.load(Ordering::Relaxed) {
-                sleep(PACE).await;
-                continue;
-            }
-            let drafts = lock(&shared.plan).draw();
-            for mut draft in drafts {
-                self.place(&mut draft, &shared.stopping).await;
-                let settled = draft.operation.settled().is_some();
-                shared.accepted.fetch_add(usize::from(settled), Ordering::Relaxed);
-                lock(&shared.done).push(draft);
-                sleep(if settled { PACE } else { PAUSE }).await;
+    /// Waits a while, then places the next order of the plan, or two that share a key.
+    async fn take_turn(self, shared: Arc<Shared>) -> Vec<Draft> {
+        // At random: clients that act together would leave the services idle in between.
+        sleep(PACE.mul_f64(2.0 * fastrand::f64())).await;
+        if shared.holding.load(Ordering::Relaxed) || shared.stopping.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let mut drafts = lock(&shared.plan).draw();
+        for draft in &mut drafts {
+            self.place(draft, &shared.stopping).await;
+            match draft.operation.settled() {
+                Some(_) => _ = shared.accepted.fetch_add(1, Ordering::Relaxed),
+                None => sleep(PAUSE).await,
             }
         }
+        drafts
     }
 
     async fn place(&self, draft: &mut Draft, stopping: &AtomicBool) {
@@ -141,7 +140,7 @@ impl Clients {
     }
 
     async fn post(&self, draft: &Draft, body: &Value) -> (Answer, Instant) {
-        let mut request = self.http.post(&self.url).header("idempotency-key", &draft.key).json(body);
+        let mut request = self.0.post().timeout(TIMEOUT).header("idempotency-key", &draft.key).json(body);
         if let Some(client) = draft.client {
             request = request.header("authorization", client);
         }
@@ -168,10 +167,14 @@ impl Load {
     }
 
     /// Waits until the clients have finished their current orders, and returns all orders.
-    pub(crate) async fn stop(mut self) -> Vec<Draft> {
+    ///
+    /// # Errors
+    /// When a client panicked.
+    pub(crate) async fn stop(mut self) -> Result<Vec<Draft>> {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        while self.work.join_next().await.is_some() {}
-        std::mem::take(&mut *lock(&self.shared.done))
+        self.shared.stop.notify_one();
+        let done = self.work.join_next().await.context("cannot collect the orders of the clients")?;
+        Ok(done?)
     }
 }
 

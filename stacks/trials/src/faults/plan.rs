@@ -2,7 +2,8 @@
 
 use std::iter;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use stacks::orders;
 
 use super::history::{Operation, Outcome};
 
@@ -53,11 +54,7 @@ impl Draft {
 }
 
 fn body(email: &str, operation: &Operation) -> Value {
-    json!({
-        "customer": {"email": email},
-        "items": [{"sku": "BOOK-1", "quantity": 1, "unitPrice": operation.amount}],
-        "currency": operation.currency,
-    })
+    orders::body(email, ("BOOK-1", 1), &operation.amount, operation.currency)
 }
 
 /// The twists of twenty orders.
