@@ -9,6 +9,9 @@
 //!     .wrap(telemetry::http::server_spans());
 //! # }
 //! ```
+//!
+//! A server with `h1_allow_half_closed(false)` notices every client that disconnects before its answer, which is recorded
+//! with status 499; by default actix-web notices a reset of the connection alone.
 
 mod observe;
 mod observer;

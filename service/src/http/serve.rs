@@ -50,6 +50,8 @@ pub async fn serve(
     }
     let http = http
         .on_connect(guard_connection)
+        // By default actix takes a client that has closed its connection for one that still reads, and works on in vain.
+        .h1_allow_half_closed(false)
         // actix's own handling of signals stops the System together with the server, and with it the arbiter of
         // Observability before the last spans have left.
         .disable_signals()

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::order::place;
+use super::order::{next, place};
 use crate::{
     address::link,
     local::{LocalStack, rabbitmq},
@@ -63,10 +63,10 @@ fn links(stack: &LocalStack, order: Option<&Order>) -> String {
     let mut row = |name: &str, what: &str| text.push_str(&format!("  {name:<10} {what}\n"));
     row("gateway", &link(layout.gateway));
     if let Some(traces) = layout.traces {
-        let page = order.map_or_else(
-            || "/search?service=order-gateway&limit=20".into(),
-            |order| format!("/trace/{}", order.trace_id),
-        );
+        let page = match order.map_or("", |order| &order.trace_id) {
+            "" => "/search?service=order-gateway&limit=20".to_owned(),
+            trace => format!("/trace/{trace}"),
+        };
         row("trace", &(link(traces.ui) + &page));
     }
     if let Some(ports) = layout.broker {
@@ -84,10 +84,11 @@ fn links(stack: &LocalStack, order: Option<&Order>) -> String {
         Some(dir) => row("e-mails", &dir.display().to_string()),
         None => row("e-mails", "sent over SMTP to SMTP_URL"),
     }
-    let id = order.map_or("<id>", |order| &order.order_id);
+    let any = Order { order_id: "<id>".into(), trace_id: "<id>".into() };
+    let more = next(order.unwrap_or(&any)).join("\n  ");
     let gateway = link(layout.gateway);
     text.push_str(&format!(
-        "\nnext:\n  curl -X POST {gateway}/create-order\n  make status\n  make logs ORDER={id}\n  make trace ORDER={id}\n  make down\n"
+        "\nnext:\n  curl -X POST {gateway}/create-order\n  make status\n  {more}\n  make down\n"
     ));
     text
 }

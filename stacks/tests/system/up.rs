@@ -144,6 +144,28 @@ async fn an_order_is_found_with_a_given_broker_and_after_a_restart() {
 }
 
 #[tokio::test]
+async fn up_works_and_says_so_where_no_traces_are_recorded() {
+    let (root, vhost) = (Root::new(), VirtualHost::create().await);
+    let amqp = vhost.amqp_url();
+    let settings = [("AMQP_URL", amqp.as_str()), ("OTEL_TRACES_EXPORTER", "none")];
+    let up = root.stacks(&["up", "--free-ports"], &settings).await;
+    assert_well(&up);
+    assert!(up.stderr.contains("the gateway records no traces"), "{}", up.stderr);
+    assert!(up.stdout.contains("order placed") && up.stdout.contains("event received"), "{}", up.stdout);
+    assert!(up.stdout.contains("make logs ORDER=") && !up.stdout.contains("make trace"), "{}", up.stdout);
+}
+
+#[tokio::test]
+async fn up_shows_the_trace_of_services_that_compress() {
+    let (root, vhost) = (Root::new(), VirtualHost::create().await);
+    let amqp = vhost.amqp_url();
+    let settings = [("AMQP_URL", amqp.as_str()), ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")];
+    let up = root.stacks(&["up", "--free-ports"], &settings).await;
+    assert_well(&up);
+    assert!(up.stdout.contains("7 spans · 3 services"), "{}", up.stdout);
+}
+
+#[tokio::test]
 async fn a_busy_port_is_named_before_anything_is_started() {
     let (root, vhost) = (Root::new(), VirtualHost::create().await);
     let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -18,7 +18,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::mem;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use prost::bytes::Bytes;
 
@@ -90,8 +90,7 @@ impl Spool {
             let _ = fs::remove_file(path);
             return;
         };
-        let written = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(first.written));
-        let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
+        let age = clock::now().saturating_sub(Duration::from_millis(first.written));
         let items = count(&records);
         self.metrics.recover(items);
         self.weigh(|total| total + bytes.len() as u64);

@@ -10,9 +10,12 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prometheus::Registry;
 use prost::Message as _;
+use prost::bytes::Bytes;
 use testkit::otlp::{Answer, OtlpSink as Sink};
 
 use super::*;
+use crate::Variables;
+use crate::settings::Otel;
 
 mod disk;
 mod refusals;
@@ -27,6 +30,7 @@ struct Bench {
 
 /// The settings that a test may change.
 struct Options {
+    queue: usize,
     spool_bytes: usize,
     spool_age: Duration,
     has_gzip: bool,
@@ -36,7 +40,7 @@ struct Options {
 impl Default for Options {
     fn default() -> Self {
         let spool_age = Duration::from_secs(24 * 3600);
-        Self { spool_bytes: 256 << 20, spool_age, has_gzip: false, headers: HeaderMap::new() }
+        Self { queue: QUEUE, spool_bytes: 256 << 20, spool_age, has_gzip: false, headers: HeaderMap::new() }
     }
 }
 
@@ -58,7 +62,7 @@ impl Bench {
             headers: options.headers,
             has_gzip: options.has_gzip,
             timeout: Duration::from_millis(300),
-            queue: QUEUE,
+            queue: options.queue,
             batch: 10,
             // A request leaves when it is full, or flushed.
             delay: Duration::from_secs(600),
@@ -240,5 +244,21 @@ fn requests_are_compressed_and_have_their_headers() {
         ("content-type", "application/x-protobuf"),
     ] {
         assert!(sent.contains(&(name.to_owned(), value.to_owned())), "{name}: {sent:?}");
+    }
+}
+
+#[test]
+fn the_size_of_the_queue_is_a_number_of_items() {
+    let directory = tempfile::tempdir().unwrap();
+    let sink = Sink::start();
+    let settings = Variables { otel_bsp_max_queue_size: Some("100".to_owned()), ..Variables::default() };
+    let queue = Otel::read(&settings, std::iter::empty()).traces.unwrap().queue;
+    let options = Options { queue, ..Options::default() };
+    let (bench, _not_started) = Bench::build(directory.path(), &[&sink], options);
+    let body = Bytes::from(vec![0; 20_000]);
+    for number in 1..=103 {
+        bench.intake.as_ref().unwrap().push(Encoded { body: body.clone(), items: 1 });
+        let dropped = bench.sum("telemetry_dropped_total", 1);
+        assert_eq!(dropped, f64::from((number - 100).max(0)), "after {number} large items");
     }
 }

@@ -54,7 +54,8 @@ fn serve(bench: &Bench) -> String {
                     .wrap(server_spans())
             });
             // One worker: a later request is served by the thread that has served the one before.
-            let server = server.workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
+            let server = server.workers(1).disable_signals().h1_allow_half_closed(false);
+            let server = server.bind("127.0.0.1:0").unwrap();
             ready.send(format!("http://{}", server.addrs()[0])).unwrap();
             server.run().await.unwrap();
         });

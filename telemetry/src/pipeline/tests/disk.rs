@@ -226,7 +226,29 @@ fn a_start_leaves_alone_what_is_no_file_of_it() {
 }
 
 #[test]
-fn the_age_of_an_earlier_process_counts_and_ours_is_monotonic() {
+fn a_clock_that_steps_ages_no_request_of_this_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let age = Duration::from_secs(3600);
+    let limits = Limits { batch: 10, memory: 10, bytes: 1 << 20, age };
+    let open = || {
+        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
+        Spool::open(directory.path().to_owned(), limits, metrics.destinations[0].clone()).unwrap()
+    };
+    let has_expired = |spool: &mut Spool| {
+        let Next::Now(segment) = spool.take(Duration::ZERO) else { panic!("an empty spool") };
+        spool.has_expired(&segment)
+    };
+    let mut spool = open();
+    spool.append(&Bytes::from_static(b"request"), 1);
+    crate::clock::step::forward(2 * age);
+    assert!(!has_expired(&mut spool), "the system's clock is asked");
+    drop(spool);
+    // What an earlier process has written has the age of the system's clock, for want of another.
+    assert!(has_expired(&mut open()));
+}
+
+#[test]
+fn the_age_of_an_earlier_process_counts() {
     let (directory, sink) = (tempfile::tempdir().unwrap(), Sink::start());
     let hour = Duration::from_secs(3600);
     let Encoded { body, items } = encode(1);
