@@ -1,7 +1,7 @@
 //! Pipelines: from the threads that end a span or write a line to the receivers of OTLP, one thread for each signal.
 //!
 //! ```text
-//!  Intake ──► queue ──► every 10 ms a batch ──► Encoder ──► SpoolClient ──┬─► Spool ──► Delivery
+//!  Intake ──► queue ──► every 5 ms a batch ──► Encoder ──► SpoolClient ──┬─► Spool ──► Delivery
 //!                                                                       └─► Spool ──► Delivery
 //! ```
 //!
@@ -45,8 +45,9 @@ use self::spool::{Limits, Spool};
 use crate::Error;
 use crate::settings::Export;
 
-/// Items that come within this time are encoded and written together. A killed process loses them.
-pub(crate) const GROUP: Duration = Duration::from_millis(10);
+/// Items that come within this time are encoded and written together. With the time for that, a killed process loses what
+/// ended in its last 10 ms.
+pub(crate) const GROUP: Duration = Duration::from_millis(5);
 
 /// Where the spools of all signals are, and how much may wait in each.
 #[derive(Clone, Debug)]

@@ -1,19 +1,25 @@
-//! A `kill -9` in the middle of work: the next process delivers all that had ended some 10 ms before.
+//! A `kill -9` in the middle of work: the next process delivers all that had ended 10 ms before.
 //!
 //! The process that dies and the one that comes after it are this program again, with `CRASH_DIRECTORY` in its environment.
+//! The first one kills itself, and measures by a clock that stands still while the machine does not let it run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on must stop")]
 
 mod support;
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::mem;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use rustix::process::{Signal, getpid, kill_process};
 use support::{SERVICE, endpoint, lines, settings};
 use telemetry::{Flush, Observability, slog};
 use testkit::otlp::{OtlpSink, attribute};
@@ -22,8 +28,10 @@ use testkit::wait::within;
 const KILLS: usize = 5;
 /// Between two steps: a load, and no test of what the machine can bear.
 const PACE: Duration = Duration::from_micros(300);
-/// Items that come within 10 ms are written together; the rest is for a machine that is busy.
-const WINDOW: Duration = Duration::from_millis(10 + 40);
+/// Threads of telemetry: for spans, records and lines, and for what is due at a certain time.
+const WRITERS: usize = 4;
+/// What a kill may take.
+const WINDOW: Duration = Duration::from_millis(10);
 
 #[test]
 fn a_kill_takes_what_ended_in_the_last_milliseconds() {
@@ -50,20 +58,62 @@ fn a_kill_takes_what_ended_in_the_last_milliseconds() {
     }
 }
 
-/// The numbers of the steps that were reported, and the time from the report to the kill.
+/// The numbers of the steps that were reported, and the time from their end to the kill.
 fn work_until_killed(directory: &Path, steps: usize) -> HashMap<u64, Duration> {
     let nowhere = "--otel-exporter-otlp-endpoint=http://127.0.0.1:9";
-    let mut worker =
-        program("the_process_that_is_killed", directory, nowhere).stdout(Stdio::piped()).spawn().unwrap();
-    let mut output = BufReader::new(worker.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let step = |line: String| Some((line.strip_prefix("step ")?.parse().ok()?, Instant::now()));
-    let mut told: HashMap<_, _> = output.by_ref().filter_map(step).take(steps).collect();
-    let killed = Instant::now();
-    worker.kill().unwrap();
-    worker.wait().unwrap();
-    told.extend(output.filter_map(step));
-    assert!(told.len() >= steps, "it ended by itself");
-    told.into_iter().map(|(number, at)| (number, killed.saturating_duration_since(at))).collect()
+    let mut worker = program("the_process_that_is_killed", directory, nowhere);
+    let mut worker = worker.env("CRASH_STEPS", steps.to_string()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut ended, mut killed) = (HashMap::new(), None);
+    for line in BufReader::new(worker.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        let at = |text: &str| Duration::from_micros(text.parse().unwrap());
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["step", number, time] => drop(ended.insert(number.parse().unwrap(), at(time))),
+            ["kill", time] => killed = Some(at(time)),
+            _ => {}
+        }
+    }
+    assert_eq!((worker.wait().unwrap().code(), ended.len()), (None, steps), "it was not killed");
+    let killed = killed.unwrap();
+    ended.into_iter().map(|(number, at)| (number, killed - at)).collect()
+}
+
+/// The time in microseconds in which this process could run: a thread advances it each millisecond, by two at most, unless
+/// a thread of the telemetry is ready and gets no processor.
+fn running_time() -> Arc<AtomicU64> {
+    let (micros, tick) = (Arc::new(AtomicU64::new(0)), Duration::from_millis(1));
+    let clock = micros.clone();
+    let is_writer = |task: &PathBuf| {
+        let name = fs::read_to_string(task.join("comm")).unwrap();
+        name.starts_with("telemetry-") || name.starts_with("log-")
+    };
+    let mut threads = Vec::new();
+    // A thread that has just started has not named itself.
+    while threads.len() < WRITERS {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+        threads = tasks.filter(is_writer).collect();
+    }
+    thread::spawn(move || {
+        let (mut last, mut used) =
+            (Instant::now(), threads.iter().map(|_| String::new()).collect::<Vec<_>>());
+        loop {
+            thread::park_timeout(tick);
+            let passed = last.elapsed();
+            last += passed;
+            let waiting: Vec<_> =
+                threads.iter().zip(&mut used).map(|(task, used)| is_waiting(task, used)).collect();
+            if !waiting.contains(&true) {
+                clock.fetch_add(passed.min(2 * tick).as_micros() as u64, Ordering::Relaxed);
+            }
+        }
+    });
+    micros
+}
+
+/// True if a thread is ready and has not run since the last call; `used` is its time on a processor then.
+fn is_waiting(task: &Path, used: &mut String) -> bool {
+    let [state, times] = ["stat", "schedstat"].map(|name| fs::read_to_string(task.join(name)).unwrap());
+    let before = mem::replace(used, times.split(' ').next().unwrap().to_owned());
+    state.rsplit(") ").next().unwrap().starts_with('R') && before == *used
 }
 
 fn program(test: &str, directory: &Path, endpoint: &str) -> Command {
@@ -73,8 +123,11 @@ fn program(test: &str, directory: &Path, endpoint: &str) -> Command {
     command
 }
 
+fn variable(name: &str) -> String {
+    std::env::var_os(name).expect("started by the other test").into_string().unwrap()
+}
+
 fn observability() -> Observability {
-    let variable = |name| std::env::var_os(name).expect("started by the other test").into_string().unwrap();
     let (directory, endpoint) = (variable("CRASH_DIRECTORY"), variable("CRASH_ENDPOINT"));
     let [spool, logs] = [("telemetry-spool-dir", "spool"), ("log-dir", "logs")]
         .map(|(name, place)| format!("--{name}={directory}/{place}"));
@@ -85,13 +138,16 @@ fn observability() -> Observability {
 #[ignore = "the other test starts and kills it"]
 fn the_process_that_is_killed() {
     let observability = observability();
-    let log = observability.log();
+    let (log, clock) = (observability.log(), running_time());
+    let steps: u64 = variable("CRASH_STEPS").parse().unwrap();
     let mut output = std::io::stdout();
-    for number in 0_u64.. {
+    for number in 0..steps {
         tracing::info_span!("step", number).in_scope(|| slog::info!(log, "step"; "number" => number));
-        writeln!(output, "step {number}").unwrap();
+        writeln!(output, "step {number} {}", clock.load(Ordering::Relaxed)).unwrap();
         thread::park_timeout(PACE);
     }
+    writeln!(output, "kill {}", clock.load(Ordering::Relaxed)).unwrap();
+    kill_process(getpid(), Signal::KILL).unwrap();
 }
 
 #[actix_rt::test]
@@ -113,7 +169,7 @@ fn records(sink: &OtlpSink) -> HashSet<u64> {
 }
 
 fn lines_of_file(directory: &Path) -> HashSet<u64> {
-    let text = std::fs::read_to_string(directory.join("logs/test-service.log")).unwrap();
+    let text = fs::read_to_string(directory.join("logs/test-service.log")).unwrap();
     // The last one may have been torn by the kill.
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
     lines::parse(whole).iter().filter_map(|line| line.get("number").as_u64()).collect()
