@@ -11,25 +11,13 @@ use serde_json::Value;
 /// # Errors
 /// When no client can be made.
 pub fn client() -> Result<Client> {
-    client_with_timeout(Duration::from_secs(5))
-}
-
-/// A client for RabbitMQ's management API: a node that was just killed, or moves dead letters, pauses for seconds.
-///
-/// # Errors
-/// When no client can be made.
-pub fn patient_client() -> Result<Client> {
-    client_with_timeout(Duration::from_secs(30))
+    build(Client::builder().timeout(Duration::from_secs(5)))
 }
 
 /// A client whose user agent marks its requests as synthetic, and names the command.
 pub(crate) fn synthetic_client(command: &str) -> Result<Client> {
     let agent = format!("omnitrace-{command}/{} (synthetic)", env!("CARGO_PKG_VERSION"));
     build(Client::builder().timeout(Duration::from_secs(15)).user_agent(agent))
-}
-
-fn client_with_timeout(timeout: Duration) -> Result<Client> {
-    build(Client::builder().timeout(timeout))
 }
 
 fn build(client: ClientBuilder) -> Result<Client> {

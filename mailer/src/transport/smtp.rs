@@ -3,6 +3,8 @@
 //! lettre's pool can't tell, and it puts a connection back whose future was dropped in mid-transaction: the next e-mail would
 //! read the answers of the one before.
 
+mod helo;
+mod reply;
 mod server;
 
 use std::sync::Arc;
@@ -14,9 +16,10 @@ use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 
-use self::server::Server;
+use self::reply::{Step, is_final, redacted};
+use self::server::{Server, is_lost};
 use super::fate::NotMarked;
 
 /// For the connection: TCP, TLS, greeting, login.
@@ -32,8 +35,6 @@ pub const MAX_ATTEMPT: Duration = CONNECT_DEADLINE
     .saturating_add(ENVELOPE_DEADLINE)
     .saturating_add(CONTENT_DEADLINE)
     .saturating_add(ABORT_DEADLINE);
-/// Characters of a text of the server in an error.
-const MAX_TEXT: usize = 300;
 
 /// Why an e-mail did not get the server's 250.
 #[derive(Debug, thiserror::Error)]
@@ -41,10 +42,10 @@ pub enum SmtpError {
     /// There was no transaction: the server has not seen this e-mail.
     #[error("the mail server can't be used: {0}")]
     Unreachable(String),
-    /// A reply of 4xx.
+    /// A reply of 4xx, or one of 5xx that concerns the session or the sender.
     #[error("the mail server does not take the e-mail now: {0}")]
     Deferred(String),
-    /// A reply of 5xx.
+    /// A reply of 5xx that concerns the e-mail.
     #[error("the mail server refused the e-mail: {0}")]
     Refused(String),
     /// The connection was lost before the content was sent.
@@ -92,68 +93,91 @@ impl Smtp {
         email: &Message,
         mark: impl Future<Output = Result<(), NotMarked>>,
     ) -> Result<(), SmtpError> {
-        let connected = timeout(CONNECT_DEADLINE, self.server.connection()).await;
-        let mut connection = connected
-            .map_err(|_| late(CONNECT_DEADLINE))
-            .and_then(|connected| connected.map_err(|error| redacted(&error, email.envelope())))
-            .map_err(SmtpError::Unreachable)?;
         let content = email.formatted();
-
-        let offered = timeout(self.envelope_deadline, offer(&mut connection, email, &content)).await;
-        if let Err(error) = judge(offered, self.envelope_deadline, email.envelope(), SmtpError::Interrupted) {
-            return Err(abort(connection, error).await);
-        }
+        let mut connection = self.offer(email, &content).await?;
         mark.await?;
         service::crash::point("mailer.before_content");
         let answered = timeout(self.content_deadline, connection.message(&content)).await;
-        let answered = answered.map(|answered| answered.map(drop));
-        match judge(answered, self.content_deadline, email.envelope(), SmtpError::Uncertain) {
-            Ok(()) => {
+        let failure = match answered {
+            Ok(Ok(_)) => {
                 self.server.keep(connection);
-                Ok(())
+                return Ok(());
             }
-            Err(error) => Err(abort(connection, error).await),
+            Ok(Err(error)) => judge(Step::Content, &error, email.envelope(), SmtpError::Uncertain),
+            Err(_) => SmtpError::Uncertain(late(self.content_deadline)),
+        };
+        Err(abort(connection, failure).await)
+    }
+
+    /// A connection on which the server waits for the content.
+    async fn offer(&self, email: &Message, content: &[u8]) -> Result<AsyncSmtpConnection, SmtpError> {
+        if let Some(mut connection) = self.server.idle_connection().await {
+            match timeout(self.envelope_deadline, offer(&mut connection, email, content)).await {
+                Ok(Ok(())) => return Ok(connection),
+                // The server has closed the session, some do after a number of e-mails: the next one may be taken.
+                Ok(Err((_, error))) if is_lost(&error) => connection.abort().await,
+                other => return self.offered(connection, other, email.envelope()).await,
+            }
         }
+        let connected = timeout(CONNECT_DEADLINE, self.server.connect()).await;
+        let mut connection = connected
+            .map_err(|_| late(CONNECT_DEADLINE))
+            .and_then(|connected| connected.map_err(|error| redacted(&error.to_string(), email.envelope())))
+            .map_err(SmtpError::Unreachable)?;
+        let offered = timeout(self.envelope_deadline, offer(&mut connection, email, content)).await;
+        self.offered(connection, offered, email.envelope()).await
+    }
+
+    async fn offered(
+        &self,
+        connection: AsyncSmtpConnection,
+        offered: Result<Result<(), (Step, Error)>, Elapsed>,
+        envelope: &Envelope,
+    ) -> Result<AsyncSmtpConnection, SmtpError> {
+        let failure = match offered {
+            Ok(Ok(())) => return Ok(connection),
+            Ok(Err((step, error))) => judge(step, &error, envelope, SmtpError::Interrupted),
+            Err(_) => SmtpError::Interrupted(late(self.envelope_deadline)),
+        };
+        Err(abort(connection, failure).await)
     }
 }
 
 /// Sends the envelope and asks for permission to send the content.
-async fn offer(connection: &mut AsyncSmtpConnection, email: &Message, content: &[u8]) -> Result<(), Error> {
+async fn offer(
+    connection: &mut AsyncSmtpConnection,
+    email: &Message,
+    content: &[u8],
+) -> Result<(), (Step, Error)> {
     let envelope = email.envelope();
-    let mut parameters = Vec::new();
+    let (mut parameters, mut step) = (Vec::new(), Step::Sender);
     // A server without this extension refuses the parameter, and could not deliver to the address either.
     if !envelope.from().into_iter().chain(envelope.to()).all(|address| address.to_string().is_ascii()) {
         parameters.push(MailParameter::SmtpUtfEight);
+        step = Step::Recipient;
     }
     if !content.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime) {
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
-    connection.command(Mail::new(envelope.from().cloned(), parameters)).await?;
+    let mail = Mail::new(envelope.from().cloned(), parameters);
+    connection.command(mail).await.map_err(|error| (step, error))?;
     for recipient in envelope.to() {
-        connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
+        let recipient = Rcpt::new(recipient.clone(), Vec::new());
+        connection.command(recipient).await.map_err(|error| (Step::Recipient, error))?;
     }
-    connection.command(Data).await?;
+    connection.command(Data).await.map_err(|error| (Step::Recipient, error))?;
     Ok(())
 }
 
-/// The result of a phase: a reply means the same in each; `lost` makes the error of a phase without one.
-fn judge(
-    answered: Result<Result<(), Error>, tokio::time::error::Elapsed>,
-    deadline: Duration,
-    envelope: &Envelope,
-    lost: fn(String) -> SmtpError,
-) -> Result<(), SmtpError> {
-    match answered {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            let text = redacted(&error, envelope);
-            Err(match (error.is_transient(), error.is_permanent()) {
-                (true, _) => SmtpError::Deferred(text),
-                (_, true) => SmtpError::Refused(text),
-                _ => lost(text),
-            })
-        }
-        Err(_) => Err(lost(late(deadline))),
+/// The meaning of a failed step; `lost` makes the error of one without a reply.
+fn judge(step: Step, error: &Error, envelope: &Envelope, lost: fn(String) -> SmtpError) -> SmtpError {
+    let text = redacted(&error.to_string(), envelope);
+    if error.is_permanent() && is_final(step, error) {
+        SmtpError::Refused(text)
+    } else if error.is_permanent() || error.is_transient() {
+        SmtpError::Deferred(text)
+    } else {
+        lost(text)
     }
 }
 
@@ -167,15 +191,4 @@ async fn abort(mut connection: AsyncSmtpConnection, error: SmtpError) -> SmtpErr
 
 fn late(deadline: Duration) -> String {
     format!("no answer within {} s", deadline.as_secs_f64())
-}
-
-/// The text of an error without addresses, which servers repeat, whole or up to the @.
-fn redacted(error: &Error, envelope: &Envelope) -> String {
-    let is_private = |word: &str| {
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        word.contains('@') || envelope.to().iter().any(|to| bare.eq_ignore_ascii_case(to.user()))
-    };
-    let text = error.to_string();
-    let words = text.split_whitespace().map(|word| if is_private(word) { "[redacted]" } else { word });
-    words.collect::<Vec<_>>().join(" ").chars().take(MAX_TEXT).collect()
 }

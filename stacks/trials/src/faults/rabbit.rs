@@ -1,10 +1,10 @@
 //! The operator's access to the broker: the management API.
 
-use anyhow::{Context as _, Result, bail};
-use reqwest::{Client, Method};
+use anyhow::{Result, bail};
+use reqwest::Method;
 use serde_json::{Value, json};
-
-use stacks::{http, local::rabbitmq::Node};
+use stacks::local::rabbitmq::Node;
+use testkit::rabbitmq::Management;
 
 /// The exchange that payment publishes to.
 pub(crate) const EXCHANGE: &str = "checkout";
@@ -19,12 +19,9 @@ const BINDING: &str = "payment.*";
 /// Messages to take by one request.
 const MAX_MESSAGES: u32 = 2_000;
 
-/// The management API of a node; cheap to clone.
+/// The default virtual host of a node; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Rabbit {
-    client: Client,
-    api: String,
-}
+pub(crate) struct Rabbit(Management);
 
 /// A message in a queue.
 #[derive(Clone, Debug)]
@@ -36,9 +33,9 @@ pub(crate) struct Message {
 }
 
 impl Rabbit {
-    /// The management API of this node.
+    /// The default virtual host of this node.
     pub(crate) fn new(node: &Node) -> Result<Self> {
-        Ok(Self { client: http::patient_client()?, api: format!("{}/api", node.management_url()) })
+        Management::new(&node.management_url()).map(Self)
     }
 
     /// The number of messages in a queue, with the unacknowledged ones.
@@ -108,18 +105,7 @@ impl Rabbit {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
-        let mut request = self.client.request(method.clone(), format!("{}/{path}", self.api));
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let failed = || format!("RabbitMQ's management API failed at {method} {path}");
-        let answer = request.send().await.map_err(reqwest::Error::without_url).with_context(failed)?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(reqwest::Error::without_url).with_context(failed)?;
-        if !status.is_success() {
-            bail!("RabbitMQ's management API answered {status} to {method} {path}: {text}");
-        }
-        Ok(serde_json::from_str(&text).unwrap_or_default())
+        self.0.call(method, path, body.as_ref()).await
     }
 }
 
