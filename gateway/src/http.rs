@@ -127,11 +127,13 @@ async fn find_order(
 ) -> Result<HttpResponse, Problem> {
     let unknown = |_| Problem::not_found("There is no order with this id.");
     let order_id: Uuid = order_id.parse().map_err(unknown)?;
-    let found = shared.payments.send(Traced::new(FindPayment(order_id))).await.map_err(gone)?;
+    let stopped = |_| Problem::unavailable("The client of payment has stopped. Restart the service.");
+    let found = shared.payments.send(Traced::new(FindPayment(order_id))).await.map_err(stopped)?;
     let payment = found.map_err(|error| match error {
-        CallError::Unavailable(_) | CallError::CircuitOpen | CallError::OutcomeUnknown(_) => {
-            Problem::unavailable("Payment is not available. Repeat the request.")
-        }
+        CallError::Unavailable(_)
+        | CallError::CircuitOpen
+        | CallError::OutcomeUnknown(_)
+        | CallError::Failed(_) => Problem::unavailable("Payment is not available. Repeat the request."),
         error => error.into(),
     })?;
     Ok(HttpResponse::Ok().json(json!({
@@ -152,8 +154,9 @@ fn declined(payment: &Payment) -> Problem {
     Problem::new(StatusCode::PAYMENT_REQUIRED, "payment-declined", "Payment declined", detail)
 }
 
+/// A client of payment that stopped may have sent the request before.
 fn gone(_: MailboxError) -> Problem {
-    Problem::unavailable("The client of payment has stopped. Restart the service.")
+    Problem::outcome_unknown("The client of payment has stopped: restart the service.")
 }
 
 impl From<CallError> for Problem {
@@ -169,12 +172,8 @@ impl From<CallError> for Problem {
             CallError::Unavailable(_) | CallError::CircuitOpen => {
                 Self::unavailable("Payment is not available. Nothing was charged. Repeat the request.")
             }
-            CallError::OutcomeUnknown(_) => Self::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "outcome-unknown",
-                "Outcome unknown",
-                "Payment did not answer in time. Repeat the request with the same Idempotency-Key to learn the outcome.",
-            ),
+            CallError::OutcomeUnknown(_) => Self::outcome_unknown("Payment did not answer in time."),
+            CallError::Failed(_) => Self::outcome_unknown("Payment failed."),
             CallError::Contract(_) => Self::internal(),
         }
     }

@@ -173,7 +173,7 @@ impl Payments {
                 Err(CallError::CircuitOpen)
             };
             let Err(error) = answer else { return answer };
-            may_be_decided |= matches!(error, CallError::OutcomeUnknown(_));
+            may_be_decided |= error.may_be_decided();
             // An earlier attempt of this call may be at work, or has been: its outcome is worth waiting for.
             let is_ours =
                 may_be_decided && matches!(error, CallError::InProgress(_) | CallError::CircuitOpen);

@@ -68,7 +68,8 @@ async fn find(
 ) -> Result<web::Json<Payment>, Problem> {
     let unknown = || Problem::not_found("There is no payment for this order.");
     let order_id: Uuid = order_id.parse().map_err(|_| unknown())?;
-    let found = ledger.send(Traced::new(FindPayment(order_id))).await.map_err(gone)?.map_err(unusable)?;
+    let stopped = |_| Problem::unavailable("The ledger has stopped. Restart the service.");
+    let found = ledger.send(Traced::new(FindPayment(order_id))).await.map_err(stopped)?.map_err(unusable)?;
     found.map(web::Json).ok_or_else(unknown)
 }
 
@@ -98,8 +99,9 @@ fn check(payment: &NewPayment) -> Result<(), Problem> {
     Err(Problem::validation(flaws.into_iter().map(error).collect()))
 }
 
+/// A ledger that stopped may have settled the payment before.
 fn gone(_: MailboxError) -> Problem {
-    Problem::unavailable("The ledger has stopped. Restart the service.")
+    Problem::outcome_unknown("The ledger has stopped: restart the service.")
 }
 
 impl From<SettleError> for Problem {
@@ -145,12 +147,7 @@ impl From<SettleError> for Problem {
 
 fn unusable(error: StoreError) -> Problem {
     match error {
-        StoreError::Unknown(_) => Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "outcome-unknown",
-            "Outcome unknown",
-            "The database was lost during the commit. Repeat the request with the same Idempotency-Key to learn the outcome.",
-        ),
+        StoreError::Unknown(_) => Problem::outcome_unknown("The database was lost during the commit."),
         _ => Problem::unavailable("The database of payments is not available. Repeat the request."),
     }
 }

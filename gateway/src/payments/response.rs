@@ -26,6 +26,9 @@ pub enum CallError {
     /// The request was sent and no response came: it may have been decided.
     #[error("payment did not answer")]
     OutcomeUnknown(#[source] Option<reqwest::Error>),
+    /// Payment, or a proxy before it, failed at the request: it may have been decided.
+    #[error("payment or a proxy failed with {0}")]
+    Failed(StatusCode),
     /// The response of payment is not in the contract.
     #[error("payment answered {0}, which is not in the contract")]
     Contract(StatusCode),
@@ -34,7 +37,12 @@ pub enum CallError {
 impl CallError {
     /// Whether the same request may succeed soon.
     pub(super) fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::OutcomeUnknown(_))
+        matches!(self, Self::Unavailable(_)) || self.may_be_decided()
+    }
+
+    /// Whether payment may have done what the request asks for.
+    pub(super) fn may_be_decided(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown(_) | Self::Failed(_))
     }
 
     /// Whether there was no response at all.
@@ -59,7 +67,7 @@ impl CallError {
         match self {
             Self::Refused(_) => "refused",
             Self::InProgress(_) => "in_progress",
-            Self::Contract(_) => "contract",
+            Self::Failed(_) | Self::Contract(_) => "contract",
             Self::Busy | Self::CircuitOpen | Self::Unavailable(None) => "unavailable",
             Self::Unavailable(Some(_)) => "connect",
             Self::OutcomeUnknown(_) => "timeout",
@@ -72,7 +80,7 @@ impl CallError {
             Self::Busy => "busy".to_owned(),
             Self::CircuitOpen => "circuit_open".to_owned(),
             Self::Refused(problem) | Self::InProgress(problem) => problem.status.to_string(),
-            Self::Contract(status) => status.as_str().to_owned(),
+            Self::Failed(status) | Self::Contract(status) => status.as_str().to_owned(),
             Self::Unavailable(None) => StatusCode::SERVICE_UNAVAILABLE.as_str().to_owned(),
             Self::Unavailable(Some(_)) => "connect".to_owned(),
             Self::OutcomeUnknown(_) => "timeout".to_owned(),
@@ -89,7 +97,8 @@ pub(super) async fn read(response: reqwest::Response) -> Result<Payment, CallErr
         StatusCode::GATEWAY_TIMEOUT => Err(CallError::OutcomeUnknown(None)),
         StatusCode::SERVICE_UNAVAILABLE => Err(match problem(response).await {
             Some(problem) if problem.kind != "/problems/unavailable" => CallError::Refused(problem),
-            _ => CallError::Unavailable(None),
+            Some(_) => CallError::Unavailable(None),
+            None => CallError::Failed(status),
         }),
         StatusCode::CONFLICT => {
             Err(problem(response).await.map_or(CallError::Contract(status), CallError::InProgress))
@@ -97,6 +106,7 @@ pub(super) async fn read(response: reqwest::Response) -> Result<Payment, CallErr
         StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
             Err(problem(response).await.map_or(CallError::Contract(status), CallError::Refused))
         }
+        failed if failed.is_server_error() => Err(CallError::Failed(failed)),
         _ => Err(CallError::Contract(status)),
     }
 }

@@ -65,11 +65,14 @@ async fn a_payment_that_never_answers_ends_at_the_deadline() {
 }
 
 /// A payment that sends these responses, one on each connection, and then none.
-async fn answering(answers: &'static [&'static str]) -> Addr<Payments> {
+async fn answering(answers: impl IntoIterator<Item = &'static str> + 'static) -> Addr<Payments> {
     answering_before(&Capture::start(), answers).await
 }
 
-async fn answering_before(seen: &Capture, answers: &'static [&'static str]) -> Addr<Payments> {
+async fn answering_before(
+    seen: &Capture,
+    answers: impl IntoIterator<Item = &'static str> + 'static,
+) -> Addr<Payments> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let payments = observed(listener.local_addr().unwrap().port(), seen);
     actix_rt::spawn(async move {
@@ -94,6 +97,11 @@ const OUTBOX_FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close
     {\"type\":\"/problems/outbox-full\",\"title\":\"t\",\"status\":503,\"detail\":\"d\"}";
 const UNKNOWN: &str = "HTTP/1.1 504 Gateway Timeout\r\nconnection: close\r\n\r\n\
     {\"type\":\"/problems/outcome-unknown\",\"title\":\"t\",\"status\":504,\"detail\":\"d\"}";
+const PANICKED: &str = "HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\n\r\n\
+    {\"type\":\"/problems/internal\",\"title\":\"t\",\"status\":500,\"detail\":\"d\"}";
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n<h1>Bad Gateway</h1>";
+const NO_UPSTREAM: &str =
+    "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\nupstream connect error";
 const PAID: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n\
     {\"orderId\":\"01890000-0000-7000-8000-000000000001\",\"outcome\":\"succeeded\",\"amount\":\"5.00\",\
     \"currency\":\"USD\",\"settledAt\":\"2026-01-01T00:00:00Z\",\"event\":\"pending\"}";
@@ -105,7 +113,7 @@ fn retry_after(problem: &Problem) -> String {
 
 #[actix_rt::test]
 async fn a_request_in_progress_of_another_client_is_passed_on() {
-    let answer = pay(&answering(&[IN_PROGRESS]).await).await;
+    let answer = pay(&answering([IN_PROGRESS]).await).await;
     let Err(CallError::InProgress(problem)) = answer else { panic!("{answer:?}") };
     assert_eq!(
         (problem.kind.as_ref(), retry_after(&problem)),
@@ -115,36 +123,48 @@ async fn a_request_in_progress_of_another_client_is_passed_on() {
 
 #[actix_rt::test]
 async fn a_request_in_progress_of_this_call_is_waited_for() {
-    let answers = &[NOTHING, IN_PROGRESS, IN_PROGRESS, IN_PROGRESS, PAID];
+    let answers = [NOTHING, IN_PROGRESS, IN_PROGRESS, IN_PROGRESS, PAID];
     let answer = pay(&answering(answers).await).await;
     assert!(answer.is_ok(), "{answer:?}");
 }
 
 #[actix_rt::test]
 async fn a_request_in_progress_for_too_long_has_no_known_outcome() {
-    let answer = pay(&answering(&[NOTHING, IN_PROGRESS]).await).await;
+    let answer = pay(&answering([NOTHING, IN_PROGRESS]).await).await;
     assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{answer:?}");
 }
 
 #[actix_rt::test]
 async fn a_refusal_with_a_reason_is_passed_on_unchanged() {
-    let answer = pay(&answering(&[OUTBOX_FULL]).await).await;
+    let answer = pay(&answering([OUTBOX_FULL]).await).await;
     let Err(CallError::Refused(problem)) = answer else { panic!("{answer:?}") };
     assert_eq!((problem.kind.as_ref(), retry_after(&problem)), ("/problems/outbox-full", "7".into()));
 }
 
 #[actix_rt::test]
 async fn a_refusal_does_not_undo_an_earlier_attempt() {
-    let answer = pay(&answering(&[NOTHING, OUTBOX_FULL]).await).await;
+    let answer = pay(&answering([NOTHING, OUTBOX_FULL]).await).await;
     assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{answer:?}");
 }
 
 #[actix_rt::test]
 async fn an_unknown_outcome_of_payment_is_asked_for_again() {
-    let answer = pay(&answering(&[UNKNOWN, PAID]).await).await;
+    let answer = pay(&answering([UNKNOWN, PAID]).await).await;
     assert!(answer.is_ok(), "{answer:?}");
-    let answer = pay(&answering(&[UNKNOWN, OUTBOX_FULL]).await).await;
+    let answer = pay(&answering([UNKNOWN, OUTBOX_FULL]).await).await;
     assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{answer:?}");
+}
+
+#[actix_rt::test]
+async fn a_failure_of_payment_or_a_proxy_is_asked_again() {
+    for failure in [PANICKED, BAD_GATEWAY, NO_UPSTREAM] {
+        let answer = pay(&answering(vec![failure, PAID]).await).await;
+        assert!(answer.is_ok(), "{failure}: {answer:?}");
+        let answer = pay(&answering(vec![failure; 3]).await).await;
+        assert!(matches!(answer, Err(CallError::Failed(_))), "{failure}: {answer:?}");
+        let answer = pay(&answering(vec![failure, OUTBOX_FULL]).await).await;
+        assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{failure}: {answer:?}");
+    }
 }
 
 #[actix_rt::test]
@@ -171,7 +191,7 @@ async fn the_breaker_opens_while_payment_is_away_and_closes_after() {
 #[actix_rt::test]
 async fn every_attempt_has_a_span_and_a_duration_by_outcome() {
     let seen = Capture::start();
-    let answer = pay(&answering_before(&seen, &[NOTHING, UNKNOWN, PAID]).await).await;
+    let answer = pay(&answering_before(&seen, [NOTHING, UNKNOWN, PAID]).await).await;
     assert!(answer.is_ok(), "{answer:?}");
     for (outcome, number) in [("answered", 1.0), ("timeout", 2.0), ("connect", 0.0), ("refused", 0.0)] {
         let labels = format!("method=\"POST\",outcome=\"{outcome}\",route=\"/process-payment\"");
@@ -185,7 +205,7 @@ async fn every_attempt_has_a_span_and_a_duration_by_outcome() {
 
 #[actix_rt::test]
 async fn an_open_breaker_lets_a_call_learn_its_own_outcome() {
-    let payments = answering(&[NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, PAID]).await;
+    let payments = answering([NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, PAID]).await;
     let answers = tokio::join!(pay(&payments), pay(&payments));
     assert!(answers.0.is_ok() || answers.1.is_ok(), "{answers:?}");
 }
