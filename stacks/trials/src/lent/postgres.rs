@@ -82,7 +82,8 @@ impl Postgres {
     async fn start_with(durability: &str) -> Result<Self> {
         let programs = programs()?;
         let password = Uuid::new_v4().simple().to_string();
-        let data = std::env::temp_dir().join(format!("omnitrace-postgres-{password}"));
+        // Its name is not the password: everyone may list the directory above.
+        let data = std::env::temp_dir().join(format!("omnitrace-postgres-{}", Uuid::new_v4().simple()));
         let mut server = Self { data, port: address::free()?.port(), password, process: None };
         server.initialise(&programs)?;
         let log = server.data.join("server.out");
