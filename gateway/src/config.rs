@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use reqwest::Url;
 use secrecy::SecretString;
-use service::lifecycle::duration;
+use service::lifecycle::{StopTimes, duration};
 use service::token::Token;
 use telemetry::http::Incoming;
 
@@ -55,7 +55,11 @@ pub struct Config {
     #[arg(long, env, default_value = "http://localhost:16686/trace/{traceId}")]
     pub trace_url: String,
 
-    /// Longest time to stop after a signal; the exit code is 3 where work is left unfinished.
+    /// Time between a signal and the end of the listener, in which the service is not ready but serves on.
+    #[arg(long, env, default_value = "0s", value_parser = duration)]
+    pub shutdown_drain_delay: Duration,
+
+    /// Longest time to stop after a signal and the drain delay; the exit code is 3 where work is left unfinished.
     #[arg(long, env, default_value = "15s", value_parser = duration)]
     pub shutdown_deadline: Duration,
 
@@ -69,13 +73,29 @@ pub struct Config {
 }
 
 impl Config {
+    /// How long a stop takes.
+    pub fn stop_times(&self) -> StopTimes {
+        StopTimes { drain_delay: self.shutdown_drain_delay, deadline: self.shutdown_deadline }
+    }
+
     /// Checks the secrets, which clap would print.
     ///
     /// # Errors
     /// When a setting is not valid; the text names the variable and the remedy.
     pub fn check(&self) -> Result<(), String> {
         Token::check("PAYMENT_TOKEN", &self.payment_token)?;
-        self.alerts_token.as_ref().map_or(Ok(()), |token| Token::check("ALERTS_TOKEN", token))
+        self.alerts_token.as_ref().map_or(Ok(()), |token| Token::check("ALERTS_TOKEN", token))?;
+        let url = &self.payment_url;
+        let is_base = url.username().is_empty() && url.password().is_none() && url.path() == "/";
+        match is_base && url.query().is_none() && url.fragment().is_none() {
+            true => Ok(()),
+            // Spans have the URL: it must not contain a password.
+            false => {
+                Err("cannot use PAYMENT_URL: it has more than a scheme, a host and a port; write it like \
+                http://127.0.0.1:3001"
+                    .to_owned())
+            }
+        }
     }
 }
 

@@ -45,7 +45,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         listen: config.gateway_listen,
         setting: "GATEWAY_LISTEN",
         workers: None,
-        shutdown_deadline: config.shutdown_deadline,
+        stop: config.stop_times(),
         observer,
         probes,
     };

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 use service::amqp::Broker;
-use service::lifecycle::duration;
+use service::lifecycle::{StopTimes, duration};
 use service::token::Token;
 
 use crate::simulation::Simulation;
@@ -59,7 +59,11 @@ pub struct Config {
     #[arg(long, env, default_value = "resend")]
     pub mail_uncertain: Policy,
 
-    /// Longest time to stop after a signal; the exit code is 3 where work is left unfinished.
+    /// Time between a signal and the end of the listener, in which the service is not ready but serves on.
+    #[arg(long, env, default_value = "0s", value_parser = duration)]
+    pub shutdown_drain_delay: Duration,
+
+    /// Longest time to stop after a signal and the drain delay; the exit code is 3 where work is left unfinished.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub shutdown_deadline: Duration,
 
@@ -82,6 +86,11 @@ pub enum Policy {
 }
 
 impl Config {
+    /// How long a stop takes.
+    pub fn stop_times(&self) -> StopTimes {
+        StopTimes { drain_delay: self.shutdown_drain_delay, deadline: self.shutdown_deadline }
+    }
+
     /// The simulation that the mailer starts with: latency alone.
     pub fn simulation(&self) -> Simulation {
         Simulation { latency: self.mail_latency, paused: false, failure_rate: 0.0 }

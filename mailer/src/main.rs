@@ -63,7 +63,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         listen: config.mailer_listen,
         setting: "MAILER_LISTEN",
         workers: Some(1),
-        shutdown_deadline: config.shutdown_deadline,
+        stop: config.stop_times(),
         observer,
         probes,
     };

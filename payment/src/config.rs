@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use secrecy::{ExposeSecret, SecretString};
 use service::amqp::Broker;
-use service::lifecycle::duration;
+use service::lifecycle::{StopTimes, duration};
 use service::token::Token;
 
 use crate::decision::Rules;
@@ -57,7 +57,11 @@ pub struct Config {
     #[arg(long, env, default_value = "10000")]
     pub payment_limit: u32,
 
-    /// Longest time to stop after a signal; the exit code is 3 where work is left unfinished.
+    /// Time between a signal and the end of the listener, in which the service is not ready but serves on.
+    #[arg(long, env, default_value = "0s", value_parser = duration)]
+    pub shutdown_drain_delay: Duration,
+
+    /// Longest time to stop after a signal and the drain delay; the exit code is 3 where work is left unfinished.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub shutdown_deadline: Duration,
 
@@ -71,6 +75,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// How long a stop takes.
+    pub fn stop_times(&self) -> StopTimes {
+        StopTimes { drain_delay: self.shutdown_drain_delay, deadline: self.shutdown_deadline }
+    }
+
     /// Checks the secrets, which clap would print, and the URLs.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         listen: config.payment_listen,
         setting: "PAYMENT_LISTEN",
         workers: None,
-        shutdown_deadline: config.shutdown_deadline,
+        stop: config.stop_times(),
         observer,
         probes,
     };

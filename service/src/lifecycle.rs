@@ -19,19 +19,25 @@ use slog::Logger;
 use telemetry::http::Observer;
 use telemetry::{Chain, Observability, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// The exit code for work that was abandoned.
 const ABANDONED: u8 = 3;
 /// Beyond the deadline, for the answer of an actor that keeps the same deadline.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Reads the settings of a service from `.env`, the environment and the command line, each over the one before.
+/// Reads the settings of a service from `.env` in the working directory, the environment and the command line, each over the one before.
 ///
 /// `check` checks values against each other, and secrets, which clap would print. A bad or missing value is reported with
 /// the name of its variable and ends the process with code 2, `--help` with code 0, before anything has been started.
 pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
-    if let Err(error) = dotenvy::dotenv()
+    // That of a directory above may belong to another program.
+    let read = dotenvy::from_path(".env");
+    let parsed = S::try_parse();
+    // `--help` and `--version` are answered in any case.
+    let needs_settings = parsed.as_ref().err().is_none_or(clap::Error::use_stderr);
+    if let Err(error) = read
+        && needs_settings
         && !error.not_found()
     {
         match error {
@@ -41,7 +47,7 @@ pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
         }
         std::process::exit(2);
     }
-    let settings = S::parse();
+    let settings = parsed.unwrap_or_else(|error| error.exit());
     if let Err(reason) = check(&settings) {
         S::command().error(ErrorKind::ValueValidation, reason).exit();
     }
@@ -57,28 +63,49 @@ pub fn duration(value: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}: expected a duration such as 500ms or 10s"))
 }
 
-/// SIGTERM and SIGINT, so that both drain the service.
+/// How long a service takes to stop after a signal.
+#[derive(Clone, Copy, Debug)]
+pub struct StopTimes {
+    /// Before the listener closes: the service is not ready and serves on, until load balancers have seen it.
+    pub drain_delay: Duration,
+    /// After that, for all that the service does before it ends.
+    pub deadline: Duration,
+}
+
+/// SIGTERM, SIGINT and SIGHUP, so that each of them drains the service.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            // The end of a terminal: its default is to end the process in the middle of a request.
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }
 
-/// Runs `server` until SIGTERM or SIGINT, then finishes the requests that are in flight. From the signal on, the service
-/// has `deadline` for all that it does before it ends; a second signal ends that time at once.
-pub(crate) async fn run(server: Server, observer: &Observer, deadline: Duration) -> io::Result<Stopping> {
+/// Runs `server` until SIGTERM, SIGINT or SIGHUP, then finishes the requests that are in flight. `announce` makes the
+/// service not ready. A second signal ends the times at once.
+pub(crate) async fn run(
+    server: Server,
+    observer: &Observer,
+    times: StopTimes,
+    announce: impl FnOnce(),
+) -> io::Result<Stopping> {
     let (mut signals, handle) = (Signals::listen()?, server.handle());
     let mut server = actix::spawn(server);
     tokio::select! {
@@ -89,6 +116,11 @@ pub(crate) async fn run(server: Server, observer: &Observer, deadline: Duration)
         () = signals.next() => {}
     }
     slog::info!(observer.log(), "stopping");
+    announce();
+    let deadline = tokio::select! {
+        () = sleep(times.drain_delay) => times.deadline,
+        () = signals.next() => Duration::ZERO,
+    };
     let now = Instant::now();
     let mut stopping = Stopping {
         signals,

@@ -14,6 +14,9 @@ use telemetry::propagation::current_trace_id;
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// Bytes of the errors in one document; the rest is counted alone.
+const MAX_ERRORS: usize = 8 * 1024;
+
 /// One problem document.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,12 +107,21 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "malformed-json", "Malformed JSON", detail)
     }
 
-    /// 422: JSON with other contents than expected; every field that is wrong is named.
-    pub fn validation(errors: Vec<FieldError>) -> Self {
+    /// 422: JSON with other contents than expected. The fields that are wrong are named, up to some 8 KiB of them: a
+    /// response must not be much larger than its request.
+    pub fn validation(mut errors: Vec<FieldError>) -> Self {
+        let (found, mut bytes) = (errors.len(), 0);
+        errors.retain(|error| {
+            // A control character takes six bytes in JSON.
+            bytes += 6 * error.pointer.len() + error.code.len() + error.detail.len();
+            bytes <= MAX_ERRORS
+        });
         let detail = match errors.as_slice() {
-            [one] if one.pointer.is_empty() => format!("The body {}.", one.detail),
-            [one] => format!("{} {}.", one.pointer, one.detail),
-            several => format!("{} fields are not acceptable; see errors.", several.len()),
+            [one] if found == 1 && one.pointer.is_empty() => format!("The body {}.", one.detail),
+            [one] if found == 1 => format!("{} {}.", one.pointer, one.detail),
+            [] if found == 1 => "A field is not acceptable; its name is too long to be repeated.".to_owned(),
+            all if found == all.len() => format!("{found} fields are not acceptable; see errors."),
+            some => format!("{found} fields are not acceptable; errors names {} of them.", some.len()),
         };
         let problem =
             Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation", "The request is not valid", detail);
@@ -127,6 +139,13 @@ impl Problem {
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable", detail)
             .retry_after(1)
+    }
+
+    /// 504: the request may have had its effect or not; the same key leads to the outcome.
+    pub fn outcome_unknown(reason: &str) -> Self {
+        let detail =
+            format!("{reason} Repeat the request with the same Idempotency-Key to learn the outcome.");
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome-unknown", "Outcome unknown", detail)
     }
 
     /// 500: a bug; the log has the cause, the client gets the trace id.
@@ -200,6 +219,24 @@ impl From<serde_json::Error> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[actix_rt::test]
+    async fn many_errors_make_a_document_below_16_kib() {
+        let field = |name: &str| FieldError {
+            pointer: format!("/{name}"),
+            code: "unknown".into(),
+            detail: "is no field of an order".into(),
+        };
+        let short: Vec<FieldError> = (0..9_300).map(|number| field(&number.to_string())).collect();
+        let long = vec![field(&"\u{1}".repeat(60_000))];
+        for (errors, found) in [(short, "9300 fields are not"), (long, "A field is not")] {
+            let response = Problem::validation(errors).error_response();
+            let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
+            assert!(body.len() < 16 * 1024, "{found}: {} bytes", body.len());
+            let body: Problem = serde_json::from_slice(&body).unwrap();
+            assert!(body.detail.starts_with(found), "{}", body.detail);
+        }
+    }
 
     #[actix_rt::test]
     async fn a_problem_is_a_document_of_rfc_9457() {

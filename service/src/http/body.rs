@@ -58,7 +58,9 @@ fn expect_plain_json(request: &HttpRequest) -> Result<(), Problem> {
     let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
     let is_utf8 = |parameter: &str| match parameter.split_once('=') {
         Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            // JSON has no such parameter (RFC 8259 section 11): the names of UTF-8 and of its subset change nothing.
+            let charset = value.trim_matches('"');
+            ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|name| charset.eq_ignore_ascii_case(name))
         }
         _ => true,
     };

@@ -1,6 +1,7 @@
 //! The routes of operations: `/metrics`, `/livez`, `/readyz`. They are neither traced, logged nor measured.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Addr;
 use actix_web::http::StatusCode;
@@ -30,12 +31,13 @@ type CheckFn = Box<dyn Fn() -> Check + Send + Sync>;
 pub struct Probes {
     pub(super) observability: Addr<Observability>,
     checks: Vec<(&'static str, CheckFn)>,
+    is_stopping: AtomicBool,
 }
 
 impl Probes {
     /// Probes without checks: ready as soon as they are served.
     pub fn new(observability: Addr<Observability>) -> Self {
-        Self { observability, checks: Vec::new() }
+        Self { observability, checks: Vec::new(), is_stopping: AtomicBool::new(false) }
     }
 
     /// Adds a check to `/readyz`. It must return at once, without I/O.
@@ -51,6 +53,11 @@ impl Probes {
         self.check(name, move || {
             if address.connected() { Check::Ok } else { Check::Failed("the actor has stopped".to_owned()) }
         })
+    }
+
+    /// Makes the service not ready for good: it is about to stop.
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
     }
 }
 
@@ -96,7 +103,7 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "alive"}))
 }
 
-/// 200 while the service can do its job, else 503; the body has every check.
+/// 200 while the service can do its job and is not about to stop, else 503; the body has every check.
 async fn ready(probes: web::Data<Probes>) -> HttpResponse {
     let mut states = BTreeMap::new();
     let mut overall = ("ready", StatusCode::OK);
@@ -110,6 +117,9 @@ async fn ready(probes: web::Data<Probes>) -> HttpResponse {
             }
         };
         states.insert(*name, state);
+    }
+    if probes.is_stopping.load(Ordering::Relaxed) {
+        overall = ("stopping", StatusCode::SERVICE_UNAVAILABLE);
     }
     HttpResponse::build(overall.1).json(json!({"status": overall.0, "checks": states}))
 }

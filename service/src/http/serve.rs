@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -16,7 +15,7 @@ use super::guard::guard_request;
 use super::log_level::log_level_routes;
 use super::probes::{Probes, probe_routes};
 use super::routes::not_found;
-use crate::lifecycle::{self, Stopping};
+use crate::lifecycle::{self, StopTimes, Stopping};
 
 /// How a service is served.
 pub struct Server {
@@ -26,15 +25,15 @@ pub struct Server {
     pub setting: &'static str,
     /// Threads that serve; `None` for one for each core.
     pub workers: Option<usize>,
-    /// Time to stop in, all in all.
-    pub shutdown_deadline: Duration,
+    /// How long it takes to stop.
+    pub stop: StopTimes,
     /// What requests are recorded with.
     pub observer: Observer,
     /// What `/readyz` checks.
     pub probes: Probes,
 }
 
-/// Serves `routes` and those of operations until SIGTERM or SIGINT, then finishes the requests that are in flight.
+/// Serves `routes` and those of operations until SIGTERM, SIGINT or SIGHUP, then finishes the requests that are in flight.
 ///
 /// # Errors
 /// When the address can't be listened on, the operating system refuses a signal handler, or the server fails.
@@ -42,8 +41,9 @@ pub async fn serve(
     server: Server,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Stopping> {
-    let Server { listen, setting, workers, shutdown_deadline, observer, probes } = server;
+    let Server { listen, setting, workers, stop, observer, probes } = server;
     let (recorder, probes) = (Data::new(observer.clone()), Data::new(probes));
+    let announced = probes.clone();
     let mut http = HttpServer::new(move || app(recorder.clone(), probes.clone(), routes.clone()));
     if let Some(workers) = workers {
         http = http.workers(workers);
@@ -56,14 +56,14 @@ pub async fn serve(
         // Observability before the last spans have left.
         .disable_signals()
         // Longer than the deadline: actix does not report which connections it drops.
-        .shutdown_timeout(shutdown_deadline.as_secs() + 1)
+        .shutdown_timeout(stop.deadline.as_secs() + 1)
         .bind(listen)
         .map_err(|error| {
             let text = format!("cannot listen on {listen}: {error}; set {setting} to another address");
             io::Error::new(error.kind(), text)
         })?;
     slog::info!(observer.log(), "listening"; "server.address" => %listen);
-    lifecycle::run(http.run(), &observer, shutdown_deadline).await
+    lifecycle::run(http.run(), &observer, stop, move || announced.stop()).await
 }
 
 /// The app of one worker.

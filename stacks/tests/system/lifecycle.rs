@@ -11,9 +11,9 @@ use stacks::{
 };
 use testkit::wait::eventually;
 
-use crate::harness::{Connection, SETTLE, System, books};
+use crate::harness::{Connection, SETTLE, System, ask, books, request};
 
-const BOTH: [Signal; 2] = [Signal::TERM, Signal::INT];
+const SIGNALS: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::HUP];
 /// The next batch of spans is so late that only a flush exports them in time.
 const LATE_BATCHES: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "600000");
 
@@ -47,7 +47,7 @@ impl System {
 
 #[tokio::test]
 async fn a_stopping_gateway_answers_requests_in_flight() {
-    for signal in BOTH {
+    for signal in SIGNALS {
         let mut system = System::with(&[LATE_BATCHES]).await;
         let body = books("ada@example.org").to_string();
         let head = format!(
@@ -82,7 +82,7 @@ async fn a_stopping_gateway_answers_requests_in_flight() {
 
 #[tokio::test]
 async fn a_stopping_payment_settles_and_publishes_requests_in_flight() {
-    for signal in BOTH {
+    for signal in SIGNALS {
         let mut system = System::with(&[LATE_BATCHES]).await;
         let order = uuid::Uuid::now_v7().to_string();
         let mut payment = books("ada@example.org");
@@ -110,7 +110,7 @@ async fn a_stopping_payment_settles_and_publishes_requests_in_flight() {
 
 #[tokio::test]
 async fn a_stopping_mailer_sends_the_emails_it_has_begun() {
-    for signal in BOTH {
+    for signal in SIGNALS {
         let mut system = System::with(&[LATE_BATCHES, ("MAIL_LATENCY", "1s")]).await;
         let order = system.place().await;
         system.reaches(Mailer, "messaging_received_total{outcome=\"accepted\"}", 1.0).await;
@@ -119,6 +119,24 @@ async fn a_stopping_mailer_sends_the_emails_it_has_begun() {
         assert_eq!(system.emails(), [format!("{}.eml", order.id)], "{signal:?}");
         system.trace_with(&order.trace, &ORDER[4..]).await;
     }
+}
+
+#[tokio::test]
+async fn a_service_serves_on_for_its_drain_delay_but_not_ready() {
+    let mut system = System::with(&[("SHUTDOWN_DRAIN_DELAY", "3s")]).await;
+    let gateway = system.stack.layout().gateway;
+    system.stack.process(Gateway).expect("the gateway runs").signal(Signal::TERM);
+    let begun = Instant::now();
+    let answer = eventually("the gateway to be not ready", async || {
+        let answer = ask(gateway, &request("GET /readyz", "", b"")).await;
+        (answer.status == 503).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.text("status"), "stopping");
+    system.place().await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "the delay was over: {:?}", begun.elapsed());
+    system.stopped(Gateway).await;
+    assert!(begun.elapsed() >= Duration::from_secs(3), "the delay was cut: {:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ async fn help_lists_every_setting_with_its_variable_and_default() {
                 "GATEWAY_RATE_LIMIT",
                 "GATEWAY_BODY_DEADLINE",
                 "GATEWAY_TRACE_CONTEXT",
+                "SHUTDOWN_DRAIN_DELAY",
                 "SHUTDOWN_DEADLINE",
             ][..],
         ),
@@ -142,6 +143,9 @@ async fn a_bad_value_is_named_before_anything_starts() {
         (&["mailer"], "MAILER_TOKEN", "to-keep-secret"),
         (&["mailer"], "MAIL_UNCERTAIN", "hope"),
         (&["mailer"], "MAIL_DEADLINE", "tomorrow"),
+        (&["gateway"], "PAYMENT_URL", "http://user:password-to-keep-secret@localhost:3001"),
+        (&["gateway"], "PAYMENT_URL", "http://localhost:3001/?token=to-keep-secret"),
+        (&["gateway"], "PAYMENT_URL", "http://localhost:3001/base"),
         (&["payment"], "PAYMENT_DATABASE_URL", "mysql://user:password-to-keep-secret@localhost/db"),
         (&["payment"], "PAYMENT_LATENCY", "500"),
         (&["payment"], "PAYMENT_DECLINE_RATE", "1.5"),
@@ -152,6 +156,7 @@ async fn a_bad_value_is_named_before_anything_starts() {
         (&["mailer"], "MAILER_LISTEN", "127.0.0.1:70000"),
         (&["mailer"], "MAILER_DATABASE_URL", "mysql://user:password-to-keep-secret@localhost/db"),
         (&["mailer"], "SMTP_URL", "http://user:password-to-keep-secret@localhost"),
+        (&["mailer"], "SMTP_URL", "smtp://user:password-to-keep-secret@mail.example.org"),
         (&["mailer"], "MAIL_FROM", "no-address"),
         (&["mailer"], "MAIL_LATENCY", "-1s"),
         (&SERVICES, "SHUTDOWN_DEADLINE", "ten"),
@@ -230,4 +235,16 @@ async fn the_environment_overrides_dot_env() {
     fs::write(dir.path().join(".env"), "this is no setting\n").unwrap();
     let ended = Program::start("gateway", &[], dir.path(), &settings(&[])).ended().await;
     assert!(ended.code != Some(0) && ended.stderr.contains(".env"), "{ended:?}");
+    let help = Program::start("gateway", &["--help"], dir.path(), &[]).ended().await;
+    assert!(help.code == Some(0) && help.stdout.contains("GATEWAY_LISTEN"), "{help:?}");
+}
+
+#[tokio::test]
+async fn dot_env_of_a_directory_above_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(".env"), format!("PAYMENT_TOKEN={TOKEN}\n")).unwrap();
+    let below = dir.path().join("below");
+    fs::create_dir(&below).unwrap();
+    let ended = Program::start("gateway", &[], &below, &settings(&[("PAYMENT_TOKEN", None)])).ended().await;
+    assert!(ended.code == Some(2) && ended.stderr.contains("PAYMENT_TOKEN"), "{ended:?}");
 }

@@ -194,7 +194,7 @@ impl Server {
 
 /// True if the session is over: 421, or no reply.
 pub(super) fn is_lost(error: &Error) -> bool {
-    error.status().map_or(true, |code| u16::from(code) == 421)
+    error.status().is_none_or(|code| u16::from(code) == 421)
 }
 
 /// True for 500 and 502: the server does not know the command.

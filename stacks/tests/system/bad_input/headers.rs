@@ -112,7 +112,17 @@ fn harmless() -> Vec<Case> {
     let refused = |(name, headers): (&str, String)| {
         order(name, &format!("{JSON}{headers}"), b"{", Problem(400, MALFORMED))
     };
+    let charset = |name: &str| {
+        let headers = format!("content-type: application/json; charset={name}\r\n");
+        order(&format!("charset {name}"), &headers, b"{", Problem(400, MALFORMED))
+    };
+    let charsets = ["utf-8", "utf8", "\"US-ASCII\""].map(charset);
     let preflight = "OPTIONS /create-order HTTP/1.1\r\nhost: a\r\norigin: https://example.org\r\n\
                      access-control-request-method: POST\r\n\r\n";
-    headers.map(refused).into_iter().chain([raw("a preflight", preflight, Harmless(204))]).collect()
+    headers
+        .map(refused)
+        .into_iter()
+        .chain(charsets)
+        .chain([raw("a preflight", preflight, Harmless(204))])
+        .collect()
 }
