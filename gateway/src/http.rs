@@ -64,6 +64,10 @@ pub fn routes(
     let alerts_token = config.alerts_token.as_ref().map(Token::new);
     let limits = web::Data::new(Limits::new(config));
     move |app| {
+        if let Some(token) = &alerts_token {
+            // For the routes of operations; without it they refuse every request.
+            app.app_data(web::Data::new(token.clone()));
+        }
         app.app_data(shared.clone())
             .app_data(limits.clone())
             .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)).wrap(from_fn(limit)))

@@ -5,6 +5,7 @@ mod connections;
 mod guard;
 mod healthcheck;
 mod log_level;
+mod open_spans;
 mod probes;
 mod routes;
 mod serve;

@@ -1,5 +1,5 @@
-//! The actor Observability: answers to [`Gather`], [`Health`], [`Flush`], [`GetLogLevel`], [`SetLogLevel`] and, at the
-//! end, [`Shutdown`]. Sends nothing.
+//! The actor Observability: answers to [`Gather`], [`Health`], [`Flush`], [`GetOpenSpans`], [`GetLogLevel`],
+//! [`SetLogLevel`] and, at the end, [`Shutdown`]. Sends nothing.
 //!
 //! It lives on an arbiter of its own, so that a busy service does not delay its telemetry, nor telemetry a service.
 
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::Error;
 use crate::metrics::Format;
 use crate::observability::{HealthReport, LogLevel, Observability};
+use crate::trace::OpenSpan;
 
 /// Asks for all metrics, as a page for a scraper.
 #[derive(Message)]
@@ -36,6 +37,11 @@ pub struct Shutdown {
     /// When to give up.
     pub deadline: Instant,
 }
+
+/// Asks for the spans that are open now, the oldest first.
+#[derive(Message)]
+#[rtype(result = "Vec<OpenSpan>")]
+pub struct GetOpenSpans;
 
 /// Asks for the log levels in force.
 #[derive(Message)]
@@ -95,6 +101,14 @@ impl Handler<Shutdown> for Observability {
     fn handle(&mut self, shutdown: Shutdown, _: &mut Self::Context) -> Self::Result {
         let observability = self.clone();
         Box::pin(async move { observability.shut_down(shutdown.deadline).await })
+    }
+}
+
+impl Handler<GetOpenSpans> for Observability {
+    type Result = Vec<OpenSpan>;
+
+    fn handle(&mut self, _: GetOpenSpans, _: &mut Self::Context) -> Self::Result {
+        self.open_spans()
     }
 }
 

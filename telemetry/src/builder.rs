@@ -12,9 +12,10 @@ use tracing_subscriber::{Layer, Registry as SpanRegistry};
 use crate::log::{self, Bridge, Logs};
 use crate::metrics::{Registry, otlp, register};
 use crate::observability::{Observability, Parts};
-use crate::pipeline::{LogEncoder, Pipeline, PipelineMetrics, Requests, Signal, SpanEncoder, SpoolSettings};
+use crate::pipeline::{self, Encode, Intake, Pipeline, PipelineMetrics, SpoolClient, SpoolSettings};
 use crate::resource::{Service, resource};
-use crate::trace::{self, QueueProcessor, Tracing};
+use crate::settings::Export;
+use crate::trace::{self, OpenSpans, QueueProcessor, Tracing};
 use crate::{Error, Settings, propagation};
 
 /// A description of an [`Observability`] that is not set up yet; `S` is the registry of spans with the layers so far.
@@ -57,47 +58,33 @@ impl<S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync + 'static> Build
         let resource = resource(service, settings, &otel);
         let spool = spool(service, settings);
 
-        let records = otel.logs.as_ref().map(|export| {
-            let encoder = |client| LogEncoder::new(client, &resource);
-            Pipeline::build(Signal::Logs, export, &spool, &pipelines, encoder)
-        });
-        let records = records.transpose()?.map(Pipeline::start).transpose()?;
+        let records =
+            start(otel.logs.as_ref(), &spool, &pipelines, |client| pipeline::records(client, &resource))?;
         let Logs { logger: log, levels, lines } =
             log::root(service, settings, &otel, &resource, &registry, records.clone())?;
 
-        let spans = otel.traces.as_ref().map(|export| {
-            let encoder = |client| SpanEncoder::new(client, &resource);
-            Pipeline::build(Signal::Traces, export, &spool, &pipelines, encoder)
-        });
-        let spans = spans.transpose()?;
+        let spans =
+            start(otel.traces.as_ref(), &spool, &pipelines, |client| pipeline::spans(client, &resource))?;
         let tracing = match &spans {
-            Some(pipeline) => {
-                let processor = QueueProcessor(pipeline.intake());
+            Some(intake) => {
+                let processor = QueueProcessor(intake.clone());
                 Tracing::Recorded(trace::provider(otel.sampler.clone(), resource.clone(), processor))
             }
             None if otel.is_disabled => Tracing::PassedOn,
             None => Tracing::Off,
         };
         let bridge = Bridge::new(log.clone(), levels.clone());
-        trace::install(trace::subscriber(service.name, &tracing, bridge, subscriber), &tracing)?;
+        let open = OpenSpans::default();
+        let subscriber = trace::subscriber(service.name, &tracing, open.clone(), bridge, subscriber);
+        trace::install(subscriber, &tracing)?;
         otel.propagators.install(settings.baggage_allowed.clone());
         propagation::self_test()?;
-        let spans = spans.map(Pipeline::start).transpose()?;
 
-        let data_points = otel.metrics.as_ref().map(|export| {
-            let pipeline =
-                Pipeline::build(Signal::Metrics, export, &spool, &pipelines, |client| Ok(Requests(client)));
-            let intake = pipeline?.start()?;
-            Ok::<_, Error>(otlp::Exporter::new(
-                registry.clone(),
-                &resource,
-                service,
-                otel.is_delta,
-                export.interval,
-                intake,
-            ))
+        let metrics =
+            start(otel.metrics.as_ref(), &spool, &pipelines, |client| Ok(pipeline::requests(client)))?;
+        let metrics = metrics.zip(otel.metrics.as_ref()).map(|(intake, export)| {
+            otlp::Exporter::new(registry.clone(), &resource, service, otel.is_delta, export.interval, intake)
         });
-        let metrics = data_points.transpose()?;
 
         for warning in &otel.warnings {
             slog::warn!(log, "setting not supported"; "reason" => warning);
@@ -116,10 +103,21 @@ impl<S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync + 'static> Build
             lines,
             outbound,
             metrics,
+            open,
             has_spool,
             reported: AtomicU64::new(0),
         })
     }
+}
+
+/// Starts the pipeline of a signal, if that leaves over OTLP.
+fn start<T: Send + 'static>(
+    export: Option<&Export>,
+    spool: &SpoolSettings,
+    metrics: &PipelineMetrics,
+    encoder: impl FnOnce(SpoolClient) -> Result<Encode<T>, Error>,
+) -> Result<Option<Intake<T>>, Error> {
+    export.map(|export| Pipeline::build(export, spool, metrics, encoder)?.start()).transpose()
 }
 
 fn registry(service: Service) -> Result<Registry, Error> {

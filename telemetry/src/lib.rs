@@ -40,12 +40,13 @@ pub mod testing;
 pub mod tls;
 
 #[cfg(feature = "actix")]
-pub use actor::{Flush, Gather, GetLogLevel, Health, SetLogLevel, Shutdown};
+pub use actor::{Flush, Gather, GetLogLevel, GetOpenSpans, Health, SetLogLevel, Shutdown};
 pub use builder::Builder;
 pub use error::{Chain, Error};
 pub use observability::{HealthReport, LogLevel, Observability};
 pub use resource::Service;
 pub use settings::{Settings, Variables};
+pub use trace::OpenSpan;
 #[cfg(feature = "actix")]
 pub use traced::Traced;
 

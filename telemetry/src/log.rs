@@ -22,10 +22,10 @@ use opentelemetry_sdk::Resource;
 use slog::{Drain, Logger, Never, OwnedKVList, Record};
 
 use self::entry::{Entry, logger_name, text, tracing_level};
-use self::otlp::{LogItem, RecordDrain};
+use self::otlp::RecordDrain;
 use self::queue::Sink;
 use crate::metrics::Registry;
-use crate::pipeline::Intake;
+use crate::pipeline::{Intake, LogItem};
 use crate::resource::{Service, attribute};
 use crate::settings::Otel;
 use crate::{Error, Settings, clock, propagation};

@@ -25,7 +25,6 @@
 //! ```
 
 mod conventions;
-mod counters;
 mod durations;
 mod exemplar;
 mod families;
@@ -34,23 +33,6 @@ pub(crate) mod otlp;
 mod points;
 mod registry;
 
-pub use counters::Counters;
 pub use durations::{Durations, Label};
-pub use families::{DURATION_BUCKETS, OTHER, counter, gauge, register};
+pub use families::{Counters, DURATION_BUCKETS, OTHER, counter, counters, gauge, register};
 pub use registry::{Format, Registry};
-
-use crate::Error;
-
-/// A counter by one label, each of `values` present with 0 from the start: a series that begins with its first
-/// increment hides it from `increase()`.
-///
-/// # Errors
-/// When the name is taken or not valid.
-pub fn counters(
-    registry: &prometheus::Registry,
-    name_and_help: (&str, &str),
-    label: &str,
-    values: &[&str],
-) -> Result<Counters, Error> {
-    Counters::register(registry, name_and_help, label, values)
-}

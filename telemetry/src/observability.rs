@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::log::{Levels, LogQueue};
 use crate::metrics::{Format, Registry, otlp};
 use crate::pipeline::Outbound;
+use crate::trace::{OpenSpan, OpenSpans};
 use crate::{Error, settings};
 
 /// To write the last line of all.
@@ -56,6 +57,7 @@ pub(crate) struct Parts {
     /// Of each signal that leaves over OTLP.
     pub(crate) outbound: Vec<Outbound>,
     pub(crate) metrics: Option<otlp::Exporter>,
+    pub(crate) open: OpenSpans,
     pub(crate) has_spool: bool,
     /// Losses that are logged already.
     pub(crate) reported: AtomicU64,
@@ -92,6 +94,11 @@ impl Observability {
     /// The state of the pipelines and of the log queue.
     pub fn health(&self) -> HealthReport {
         HealthReport { queued: self.0.queued(), dropped: self.0.lost() }
+    }
+
+    /// The spans that are open now, the oldest first; those of OpenTelemetry's own API are not among them.
+    pub fn open_spans(&self) -> Vec<OpenSpan> {
+        self.0.open.list()
     }
 
     /// The log levels in force.

@@ -14,15 +14,13 @@ mod encoder;
 mod intake;
 mod metrics;
 mod request;
-mod signal;
 mod spool;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use encoder::{Encoded, Encoder, LogEncoder, Requests, SpanEncoder, SpoolClient};
+pub(crate) use encoder::{Encode, Encoded, LogItem, SpoolClient, records, requests, spans};
 pub(crate) use intake::{Intake, Outbound};
 pub(crate) use metrics::PipelineMetrics;
-pub(crate) use signal::Signal;
 #[cfg(feature = "testing")]
 pub(crate) use spool::record::{Record, decode};
 
@@ -59,26 +57,25 @@ pub(crate) struct SpoolSettings {
 }
 
 /// Everything between the queue and the receivers, before it is started.
-pub(crate) struct Pipeline<E: Encoder> {
+pub(crate) struct Pipeline<T> {
     name: String,
-    intake: Intake<E::Item>,
-    source: Source<E::Item>,
-    encoder: E,
+    intake: Intake<T>,
+    source: Source<T>,
+    encode: Encode<T>,
     outlets: Arc<[Outlet]>,
     deliveries: Vec<Delivery>,
     batch: usize,
 }
 
-impl<E: Encoder> Pipeline<E> {
-    /// A pipeline of `signal` whose requests are made by what `encoder` gives.
+impl<T: Send + 'static> Pipeline<T> {
+    /// A pipeline whose requests are made by what `encoder` gives.
     pub(crate) fn build(
-        signal: Signal,
         export: &Export,
         spool: &SpoolSettings,
         metrics: &PipelineMetrics,
-        encoder: impl FnOnce(SpoolClient) -> Result<E, Error>,
+        encoder: impl FnOnce(SpoolClient) -> Result<Encode<T>, Error>,
     ) -> Result<Self, Error> {
-        let metrics = metrics.of(signal, export.destinations.len());
+        let metrics = metrics.of(export.signal, export.destinations.len());
         let limits = Limits {
             batch: export.batch as u64,
             memory: export.queue as u64,
@@ -88,7 +85,7 @@ impl<E: Encoder> Pipeline<E> {
         let (mut outlets, mut deliveries) = (Vec::new(), Vec::new());
         for (number, uri) in (1..).zip(&export.destinations) {
             let series = metrics.destinations[number - 1].clone();
-            let path = spool.directory.join(format!("{}-{number}", signal.name()));
+            let path = spool.directory.join(format!("{}-{number}", export.signal));
             let spool = match spool.directory.as_os_str().is_empty() {
                 true => Spool::in_memory(limits, series.clone()),
                 false => Spool::open(path.clone(), limits, series.clone())
@@ -100,18 +97,14 @@ impl<E: Encoder> Pipeline<E> {
             deliveries.push(delivery);
         }
         let outlets: Arc<[Outlet]> = outlets.into();
-        let encoder = encoder(SpoolClient::new(outlets.clone()))?;
+        let encode = encoder(SpoolClient::new(outlets.clone()))?;
         let (intake, source) = intake::queue(export.queue, metrics);
-        let name = format!("telemetry-{}", signal.name());
-        Ok(Self { name, intake, source, encoder, outlets, deliveries, batch: export.batch })
-    }
-
-    pub(crate) fn intake(&self) -> Intake<E::Item> {
-        self.intake.clone()
+        let name = format!("telemetry-{}", export.signal);
+        Ok(Self { name, intake, source, encode, outlets, deliveries, batch: export.batch })
     }
 
     /// Starts the thread. It ends when the last intake is dropped.
-    pub(crate) fn start(self) -> Result<Intake<E::Item>, Error> {
+    pub(crate) fn start(self) -> Result<Intake<T>, Error> {
         let (name, intake) = (self.name.clone(), self.intake.clone());
         let failed = |source| Error::Thread { name: name.clone(), source };
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -125,7 +118,7 @@ impl<E: Encoder> Pipeline<E> {
     }
 
     async fn run(self) {
-        let Self { intake, mut source, encoder, outlets, deliveries, batch, .. } = self;
+        let Self { intake, mut source, encode, outlets, deliveries, batch, .. } = self;
         let metrics = intake.outbound().metrics().clone();
         // The queue ends with the last intake of another thread.
         drop(intake);
@@ -159,8 +152,8 @@ impl<E: Encoder> Pipeline<E> {
                     left -= 1;
                     items.extend(source.items.try_recv().ok());
                 }
-                let number = items.iter().map(E::weight).sum();
-                if !encoder.encode(std::mem::take(&mut items)) {
+                let number = items.len() as u64;
+                if !encode(std::mem::take(&mut items)) {
                     metrics.drop(number, Dropped::Damaged);
                 }
             }

@@ -19,6 +19,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use self::baggage::EscapingBaggagePropagator;
 use crate::Error;
+use crate::trace::open;
 
 /// The header that answers a request with its trace (W3C Trace Context Level 2, draft).
 pub const TRACERESPONSE: &str = "traceresponse";
@@ -223,6 +224,7 @@ pub fn current_trace_id() -> Option<String> {
 /// Sets an attribute on the current span, for what was not known when the span began.
 pub fn annotate(key: &'static str, value: impl Into<opentelemetry::Value>) {
     let attribute = opentelemetry::KeyValue::new(key, value);
+    open::note(key, &attribute.value);
     Context::map_current(|context| context.span().set_attribute(attribute));
 }
 

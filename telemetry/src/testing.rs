@@ -37,7 +37,7 @@ use crate::log::{self, Bridge, LogQueue, Logs};
 use crate::metrics::{Format, Registry};
 use crate::pipeline::{Record, decode};
 use crate::resource::resource;
-use crate::trace::{self, Tracing};
+use crate::trace::{self, OpenSpans, Tracing};
 use crate::{Service, Settings};
 
 pub use opentelemetry_proto::tonic::trace::v1::Span;
@@ -102,6 +102,7 @@ impl Capture {
         let subscriber = trace::subscriber(
             SERVICE.name,
             &Tracing::Recorded(provider),
+            OpenSpans::default(),
             bridge,
             tracing_subscriber::Registry::default(),
         );

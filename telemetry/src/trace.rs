@@ -5,8 +5,11 @@
 //!  span of OpenTelemetry's API ───────────────────────┴─► SdkTracer ─► QueueProcessor ─► Pipeline
 //! ```
 
+pub(crate) mod open;
 mod processor;
 
+pub use open::OpenSpan;
+pub(crate) use open::OpenSpans;
 pub(crate) use processor::QueueProcessor;
 
 use opentelemetry::trace::TracerProvider as _;
@@ -59,12 +62,14 @@ impl<S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync + 'static> Base 
 pub(crate) fn subscriber(
     scope: &'static str,
     tracing: &Tracing,
+    open: OpenSpans,
     bridge: Bridge,
     base: impl Base,
 ) -> Dispatch {
     match tracing {
         Tracing::Recorded(provider) => {
-            Dispatch::new(base.with(layer(provider.tracer(scope))).with(bridge.into_layer()))
+            let open = open.with_filter(SpanFilter::default());
+            Dispatch::new(base.with(layer(provider.tracer(scope))).with(open).with(bridge.into_layer()))
         }
         Tracing::PassedOn => Dispatch::new(base.with(layer(NoopTracer::new())).with(bridge.into_layer())),
         Tracing::Off => Dispatch::new(base.with(bridge.into_layer())),

@@ -13,6 +13,7 @@ use telemetry::http::{Observer, observe, server_spans};
 use super::connections::guard_connection;
 use super::guard::guard_request;
 use super::log_level::log_level_routes;
+use super::open_spans::open_span_routes;
 use super::probes::{Probes, probe_routes};
 use super::routes::not_found;
 use crate::lifecycle::{self, StopTimes, Stopping};
@@ -82,6 +83,7 @@ pub(super) fn app(
 > {
     App::new()
         .configure(|app| log_level_routes(app, &probes.observability))
+        .configure(open_span_routes)
         .app_data(probes)
         .app_data(observer)
         .configure(routes)

@@ -152,7 +152,8 @@ impl System {
         self.secret("MAILER_TOKEN")
     }
 
-    fn secret(&self, name: &str) -> String {
+    /// A secret in `.env`.
+    pub(crate) fn secret(&self, name: &str) -> String {
         secrets::read(&self.dir().join(".env")).unwrap()[name].clone()
     }
 

@@ -20,6 +20,7 @@ mod load;
 mod logs;
 mod metrics;
 mod openmetrics;
+mod operate;
 mod order;
 mod otlp_outage;
 mod overload;

@@ -1,6 +1,7 @@
 //! An outage of the OTLP receiver, while services are killed: every span and log line of every accepted order arrives
 //! afterwards, and no order waits for the receiver.
 
+mod hanging_disk;
 mod load;
 
 use std::{

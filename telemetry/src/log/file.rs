@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::lock::{MAX_PROCESSES, try_lock};
+use crate::lock::{claim, try_lock};
 
 /// Between two attempts to rename a full file.
 const RETRY: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ impl LogFile {
     /// Appends to the file at `first`, or to one beside it; at `limit` bytes it is renamed, and `older` renamed files
     /// are kept.
     pub(super) fn open(first: PathBuf, limit: usize, older: usize) -> io::Result<Self> {
-        let (path, file) = claim(&first)?;
+        let (path, file) = open_first(&first)?;
         let inode = file.metadata()?.ino();
         Ok(Self { first, path, file, inode, limit: limit as u64, older, retry: None })
     }
@@ -52,7 +52,7 @@ impl LogFile {
         let next = self.path.with_added_extension("new");
         let file = OpenOptions::new().create(true).append(true).open(&next)?;
         let inode = file.metadata()?.ino();
-        // A file system without locks is one for a single process.
+        // An error means that the file system has no locks.
         let _ = try_lock(&file);
         // A file that could not be renamed before has left a gap: the files above it stay as they are.
         let gap = (1..=self.older).find(|number| !self.named(*number).exists()).unwrap_or(self.older);
@@ -74,24 +74,19 @@ impl LogFile {
 
 /// The first file that can be opened, and that no other process writes to: two that rename the same file would lose one,
 /// and a process that takes back half a line would cut what the other has written since.
-fn claim(first: &Path) -> io::Result<(PathBuf, File)> {
+fn open_first(first: &Path) -> io::Result<(PathBuf, File)> {
     if let Some(directory) = first.parent() {
         fs::create_dir_all(directory)?;
     }
-    let mut refused = None;
-    for number in 1..=MAX_PROCESSES {
+    claim(|number| {
         let path = match number {
             1 => first.to_owned(),
             _ => first.with_extension(format!("{number}.log")),
         };
-        match OpenOptions::new().create(true).append(true).open(&path) {
-            Ok(file) if try_lock(&file).unwrap_or(true) => return Ok((path, file)),
-            Ok(_) => {}
-            // Another program may have put something else in its place.
-            Err(error) => drop(refused.get_or_insert(error)),
-        }
-    }
-    Err(refused.unwrap_or_else(|| io::ErrorKind::AlreadyExists.into()))
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        // A file system without locks is one for a single process.
+        Ok(try_lock(&file).unwrap_or(true).then_some((path, file)))
+    })
 }
 
 impl Write for LogFile {

@@ -12,7 +12,7 @@ use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerPr
 use slog::{KV, Key, Level, Serializer};
 
 use super::entry::{Entry, level_name, logger_name, text};
-use crate::pipeline::Intake;
+use crate::pipeline::{Intake, LogItem};
 
 /// Hands records to the SDK's logger.
 pub(super) struct RecordDrain(SdkLogger);
@@ -43,9 +43,6 @@ impl RecordDrain {
         self.0.emit(log);
     }
 }
-
-/// What a pipeline of log records carries.
-pub(crate) type LogItem = (SdkLogRecord, InstrumentationScope);
 
 /// A log processor in front of a bounded queue; records that it has no room for are counted.
 #[derive(Debug)]

@@ -6,46 +6,37 @@ pub(super) struct Convention {
     pub(super) name: &'static str,
     pub(super) unit: &'static str,
     /// Labels that have another name as attributes.
-    pub(super) attributes: &'static [(&'static str, &'static str)],
+    pub(super) attributes: Pairs,
     /// Attributes that the name on `/metrics` implies.
-    pub(super) implied: &'static [(&'static str, &'static str)],
+    pub(super) implied: Pairs,
 }
 
-const HTTP: &[(&str, &str)] =
+/// Names with names or values.
+type Pairs = &'static [(&'static str, &'static str)];
+
+const HTTP: Pairs =
     &[("method", "http.request.method"), ("route", "http.route"), ("status", "http.response.status_code")];
-const RABBITMQ: &[(&str, &str)] = &[("messaging.system", "rabbitmq")];
-const PUBLISH: &[(&str, &str)] = &[("messaging.system", "rabbitmq"), ("messaging.operation.name", "publish")];
-const PROCESS: &[(&str, &str)] = &[("messaging.system", "rabbitmq"), ("messaging.operation.name", "process")];
+const RABBITMQ: Pairs = &[("messaging.system", "rabbitmq")];
+const PUBLISH: Pairs = &[("messaging.system", "rabbitmq"), ("messaging.operation.name", "publish")];
+const PROCESS: Pairs = &[("messaging.system", "rabbitmq"), ("messaging.operation.name", "process")];
 
-const fn plain(name: &'static str, unit: &'static str) -> Convention {
-    Convention { name, unit, attributes: &[], implied: &[] }
-}
-
-const fn http(name: &'static str, unit: &'static str) -> Convention {
-    Convention { name, unit, attributes: HTTP, implied: &[] }
-}
-
-const fn messaging(
-    name: &'static str,
-    unit: &'static str,
-    implied: &'static [(&'static str, &'static str)],
-) -> Convention {
-    Convention { name, unit, attributes: &[], implied }
+const fn of(name: &'static str, unit: &'static str, attributes: Pairs, implied: Pairs) -> Convention {
+    Convention { name, unit, attributes, implied }
 }
 
 const CONVENTIONS: [(&str, Convention); 12] = [
-    ("http_client_request_duration_seconds", http("http.client.request.duration", "s")),
-    ("http_request_duration_seconds", http("http.server.request.duration", "s")),
-    ("http_server_active_requests", plain("http.server.active_requests", "{request}")),
-    ("messaging_process_duration_seconds", messaging("messaging.process.duration", "s", PROCESS)),
-    ("messaging_publish_duration_seconds", messaging("messaging.client.operation.duration", "s", PUBLISH)),
-    ("messaging_published_total", messaging("messaging.client.sent.messages", "{message}", PUBLISH)),
-    ("messaging_received_total", messaging("messaging.client.consumed.messages", "{message}", RABBITMQ)),
-    ("process_cpu_seconds_total", plain("process.cpu.time", "s")),
-    ("process_open_fds", plain("process.unix.file_descriptor.count", "{file_descriptor}")),
-    ("process_resident_memory_bytes", plain("process.memory.usage", "By")),
-    ("process_threads", plain("process.thread.count", "{thread}")),
-    ("process_virtual_memory_bytes", plain("process.memory.virtual", "By")),
+    ("http_client_request_duration_seconds", of("http.client.request.duration", "s", HTTP, &[])),
+    ("http_request_duration_seconds", of("http.server.request.duration", "s", HTTP, &[])),
+    ("http_server_active_requests", of("http.server.active_requests", "{request}", &[], &[])),
+    ("messaging_process_duration_seconds", of("messaging.process.duration", "s", &[], PROCESS)),
+    ("messaging_publish_duration_seconds", of("messaging.client.operation.duration", "s", &[], PUBLISH)),
+    ("messaging_published_total", of("messaging.client.sent.messages", "{message}", &[], PUBLISH)),
+    ("messaging_received_total", of("messaging.client.consumed.messages", "{message}", &[], RABBITMQ)),
+    ("process_cpu_seconds_total", of("process.cpu.time", "s", &[], &[])),
+    ("process_open_fds", of("process.unix.file_descriptor.count", "{file_descriptor}", &[], &[])),
+    ("process_resident_memory_bytes", of("process.memory.usage", "By", &[], &[])),
+    ("process_threads", of("process.thread.count", "{thread}", &[], &[])),
+    ("process_virtual_memory_bytes", of("process.memory.virtual", "By", &[], &[])),
 ];
 
 /// The convention for a metric, if there is one.

@@ -1,7 +1,7 @@
-//! Single metrics, and what all families share.
+//! Counters and gauges, and what all families share.
 
 use prometheus::core::Collector;
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
 
 use crate::Error;
 
@@ -38,4 +38,35 @@ pub fn counter(registry: &prometheus::Registry, name: &str, help: &str) -> Resul
 /// When the name is taken or not valid.
 pub fn gauge(registry: &prometheus::Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
     register(registry, IntGauge::new(name, help)?)
+}
+
+/// A counter by one label; cheap to clone. A value that was not declared counts as [`OTHER`].
+#[derive(Clone, Debug)]
+pub struct Counters {
+    declared: Vec<(String, IntCounter)>,
+    family: IntCounterVec,
+}
+
+/// A counter by one label, each of `values` present with 0 from the start: a series that begins with its first
+/// increment hides it from `increase()`.
+///
+/// # Errors
+/// When the name is taken or not valid.
+pub fn counters(
+    registry: &prometheus::Registry,
+    (name, help): (&str, &str),
+    label: &str,
+    values: &[&str],
+) -> Result<Counters, Error> {
+    let family = register(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)?;
+    let declared = values.iter().map(|value| (value.to_string(), family.with_label_values(&[value])));
+    Ok(Counters { declared: declared.collect(), family })
+}
+
+impl Counters {
+    /// The counter of one value.
+    pub fn with_label_values(&self, [value]: &[&str; 1]) -> IntCounter {
+        let declared = self.declared.iter().find(|(declared, _)| declared == value);
+        declared.map_or_else(|| self.family.with_label_values(&[OTHER]), |(_, counter)| counter.clone())
+    }
 }

@@ -31,8 +31,8 @@ impl Page<'_> {
             MetricType::COUNTER => ("counter", family.name().strip_suffix("_total").unwrap_or(family.name())),
             MetricType::GAUGE => ("gauge", family.name()),
             MetricType::HISTOGRAM => ("histogram", family.name()),
-            MetricType::SUMMARY => ("summary", family.name()),
-            MetricType::UNTYPED => ("unknown", family.name()),
+            // No collector here makes another kind.
+            MetricType::SUMMARY | MetricType::UNTYPED => return Ok(()),
         };
         writeln!(f, "# TYPE {name} {kind}")?;
         let has = |unit: &&&str| name.strip_suffix(**unit).is_some_and(|rest| rest.ends_with('_'));
@@ -54,9 +54,7 @@ impl Page<'_> {
                     let exemplars = remembering.map(|family| family.exemplars(metric.get_label()));
                     histogram(name, metric, &exemplars.unwrap_or_default(), f)?;
                 }
-                MetricType::SUMMARY => summary(name, metric, f)?,
-                // The crate has no collector of this kind.
-                MetricType::UNTYPED => {}
+                MetricType::SUMMARY | MetricType::UNTYPED => {}
             }
         }
         Ok(())
@@ -85,17 +83,6 @@ fn histogram(
     let labels = Labels(labels, None);
     writeln!(f, "{name}_count{labels} {}", histogram.get_sample_count())?;
     writeln!(f, "{name}_sum{labels} {}", Number(histogram.get_sample_sum()))
-}
-
-fn summary(name: &str, metric: &Metric, f: &mut Formatter<'_>) -> fmt::Result {
-    let (summary, labels) = (metric.get_summary(), metric.get_label());
-    for quantile in summary.get_quantile() {
-        let labels = Labels(labels, Some(("quantile", quantile.quantile())));
-        writeln!(f, "{name}{labels} {}", Number(quantile.value()))?;
-    }
-    let labels = Labels(labels, None);
-    writeln!(f, "{name}_count{labels} {}", summary.sample_count())?;
-    writeln!(f, "{name}_sum{labels} {}", Number(summary.sample_sum()))
 }
 
 /// The labels of a series, and one more with a number as its value.

@@ -22,6 +22,9 @@ use crate::Error;
 /// An exporter must have an endpoint; nothing is sent to this one.
 const UNUSED_ENDPOINT: &str = "http://localhost";
 
+/// A log record and the logger that made it.
+pub(crate) type LogItem = (SdkLogRecord, InstrumentationScope);
+
 /// The HTTP client of the exporters: appends the body of a request to the spool of each destination.
 #[derive(Clone)]
 pub(crate) struct SpoolClient {
@@ -44,6 +47,12 @@ impl SpoolClient {
     fn append(&self, body: &Bytes, items: u64) {
         self.spools.iter().for_each(|spool| spool.append(body, items));
     }
+
+    /// Runs an export of `items` items, which waits for nothing: this client answers at once. True if it succeeds.
+    fn take(&self, items: usize, export: impl Future<Output = OTelSdkResult>) -> bool {
+        self.items.store(items as u64, Ordering::Relaxed);
+        matches!(export.now_or_never(), Some(Ok(())))
+    }
 }
 
 #[async_trait]
@@ -54,78 +63,8 @@ impl HttpClient for SpoolClient {
     }
 }
 
-/// Makes requests of batches, and hands them to its [`SpoolClient`].
-pub(crate) trait Encoder: Send + 'static {
-    /// A part of a batch.
-    type Item: Send + fmt::Debug + 'static;
-
-    /// Items that count as several: a snapshot of metrics has many data points.
-    fn weight(_: &Self::Item) -> u64 {
-        1
-    }
-
-    /// Encodes a batch into the spools; false if it could not be encoded.
-    fn encode(&self, batch: Vec<Self::Item>) -> bool;
-}
-
-/// Spans, by the SDK's exporter.
-pub(crate) struct SpanEncoder {
-    exporter: SpanExporter,
-    client: SpoolClient,
-}
-
-impl SpanEncoder {
-    pub(crate) fn new(client: SpoolClient, resource: &Resource) -> Result<Self, Error> {
-        let exporter = SpanExporter::builder().with_http().with_http_client(client.clone());
-        let exporter = exporter.with_endpoint(UNUSED_ENDPOINT).with_retry_policy(RetryPolicy::disabled());
-        let mut exporter = exporter.build().map_err(Error::Exporter)?;
-        exporter.set_resource(resource);
-        Ok(Self { exporter, client })
-    }
-}
-
-impl Encoder for SpanEncoder {
-    type Item = SpanData;
-
-    fn encode(&self, batch: Vec<SpanData>) -> bool {
-        self.client.items.store(batch.len() as u64, Ordering::Relaxed);
-        succeeded(self.exporter.export(batch))
-    }
-}
-
-/// The outcome of an export that waits for nothing: the client answers at once.
-fn succeeded(export: impl Future<Output = OTelSdkResult>) -> bool {
-    matches!(export.now_or_never(), Some(Ok(())))
-}
-
-/// Log records, by the SDK's exporter.
-pub(crate) struct LogEncoder {
-    exporter: LogExporter,
-    client: SpoolClient,
-}
-
-impl LogEncoder {
-    pub(crate) fn new(client: SpoolClient, resource: &Resource) -> Result<Self, Error> {
-        let exporter = LogExporter::builder().with_http().with_http_client(client.clone());
-        let exporter = exporter.with_endpoint(UNUSED_ENDPOINT).with_retry_policy(RetryPolicy::disabled());
-        let mut exporter = exporter.build().map_err(Error::Exporter)?;
-        exporter.set_resource(resource);
-        Ok(Self { exporter, client })
-    }
-}
-
-impl Encoder for LogEncoder {
-    type Item = (SdkLogRecord, InstrumentationScope);
-
-    fn encode(&self, batch: Vec<Self::Item>) -> bool {
-        self.client.items.store(batch.len() as u64, Ordering::Relaxed);
-        let records: Vec<_> = batch.iter().map(|(record, scope)| (record, scope)).collect();
-        succeeded(self.exporter.export(LogBatch::new(&records)))
-    }
-}
-
-/// Requests that are encoded already.
-pub(crate) struct Requests(pub(crate) SpoolClient);
+/// Encodes a batch into the spools; false if it could not be encoded.
+pub(crate) type Encode<T> = Box<dyn Fn(Vec<T>) -> bool + Send>;
 
 /// A request that is encoded already, and the number of items in it.
 #[derive(Debug)]
@@ -134,15 +73,31 @@ pub(crate) struct Encoded {
     pub(crate) items: u64,
 }
 
-impl Encoder for Requests {
-    type Item = Encoded;
+/// Spans, by the SDK's exporter.
+pub(crate) fn spans(client: SpoolClient, resource: &Resource) -> Result<Encode<SpanData>, Error> {
+    let exporter = SpanExporter::builder().with_http().with_http_client(client.clone());
+    let exporter = exporter.with_endpoint(UNUSED_ENDPOINT).with_retry_policy(RetryPolicy::disabled());
+    let mut exporter = exporter.build().map_err(Error::Exporter)?;
+    exporter.set_resource(resource);
+    Ok(Box::new(move |batch| client.take(batch.len(), exporter.export(batch))))
+}
 
-    fn weight(request: &Encoded) -> u64 {
-        request.items
-    }
+/// Log records, by the SDK's exporter.
+pub(crate) fn records(client: SpoolClient, resource: &Resource) -> Result<Encode<LogItem>, Error> {
+    let exporter = LogExporter::builder().with_http().with_http_client(client.clone());
+    let exporter = exporter.with_endpoint(UNUSED_ENDPOINT).with_retry_policy(RetryPolicy::disabled());
+    let mut exporter = exporter.build().map_err(Error::Exporter)?;
+    exporter.set_resource(resource);
+    Ok(Box::new(move |batch| {
+        let records: Vec<_> = batch.iter().map(|(record, scope)| (record, scope)).collect();
+        client.take(records.len(), exporter.export(LogBatch::new(&records)))
+    }))
+}
 
-    fn encode(&self, batch: Vec<Encoded>) -> bool {
-        batch.iter().for_each(|request| self.0.append(&request.body, request.items));
+/// Requests that are encoded already.
+pub(crate) fn requests(client: SpoolClient) -> Encode<Encoded> {
+    Box::new(move |batch| {
+        batch.iter().for_each(|request| client.append(&request.body, request.items));
         true
-    }
+    })
 }

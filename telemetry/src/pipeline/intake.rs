@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::metrics::SignalMetrics;
+use super::metrics::{Dropped, SignalMetrics};
 
 /// The sending end of the queue; cheap to clone.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl<T> Intake<T> {
         // Counted before: the pipeline may have sent the item when this thread goes on.
         self.outbound.metrics.record(number);
         if self.items.try_send(item).is_err() {
-            self.outbound.metrics.refuse(number);
+            self.outbound.metrics.drop(number, Dropped::QueueFull);
         }
         if self.items.capacity() <= self.items.max_capacity() / 2 {
             self.is_half_full.notify_one();

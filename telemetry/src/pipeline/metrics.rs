@@ -2,7 +2,6 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::signal::Signal;
 use crate::Error;
 use crate::metrics::register;
 
@@ -19,18 +18,8 @@ pub(crate) enum Dropped {
     Damaged,
 }
 
-impl Dropped {
-    const ALL: [Self; 4] = [Self::QueueFull, Self::SpoolFull, Self::TooOld, Self::Damaged];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::SpoolFull => "spool_full",
-            Self::TooOld => "too_old",
-            Self::Damaged => "damaged",
-        }
-    }
-}
+/// The values of the label for [`Dropped`], in its order.
+const DROPPED: [&str; 4] = ["queue_full", "spool_full", "too_old", "damaged"];
 
 /// Why the receiver has refused an item for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,19 +36,8 @@ pub(crate) enum Rejected {
     Partial,
 }
 
-impl Rejected {
-    const ALL: [Self; 5] = [Self::BadRequest, Self::Unauthorized, Self::TooLarge, Self::Other, Self::Partial];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::BadRequest => "bad_request",
-            Self::Unauthorized => "unauthorized",
-            Self::TooLarge => "too_large",
-            Self::Other => "other",
-            Self::Partial => "partial",
-        }
-    }
-}
+/// The values of the label for [`Rejected`], in its order.
+const REJECTED: [&str; 5] = ["bad_request", "unauthorized", "too_large", "other", "partial"];
 
 /// The families, with a label for the signal and one for the place of a destination in its list, from 1.
 #[derive(Clone, Debug)]
@@ -119,17 +97,16 @@ impl PipelineMetrics {
     }
 
     /// The series of one signal, all of them there from now on.
-    pub(crate) fn of(&self, signal: Signal, destinations: usize) -> SignalMetrics {
-        let name = signal.name();
+    pub(crate) fn of(&self, signal: &str, destinations: usize) -> SignalMetrics {
         let destination = |number: usize| {
             let place = number.to_string();
-            let labels = [name, place.as_str()];
-            let reason = |family: &IntCounterVec, label| family.with_label_values(&[name, &place, label]);
+            let labels = [signal, place.as_str()];
+            let reason = |family: &IntCounterVec, label| family.with_label_values(&[signal, &place, label]);
             DestinationMetrics {
                 recovered: self.recovered.with_label_values(&labels),
                 exported: self.exported.with_label_values(&labels),
-                rejected: Rejected::ALL.map(|why| reason(&self.rejected, why.label())),
-                dropped: Dropped::ALL.map(|why| reason(&self.dropped, why.label())),
+                rejected: REJECTED.map(|why| reason(&self.rejected, why)),
+                dropped: DROPPED.map(|why| reason(&self.dropped, why)),
                 retries: self.retries.with_label_values(&labels),
                 damaged: self.damaged.with_label_values(&labels),
                 queued: self.queued.with_label_values(&labels),
@@ -137,7 +114,7 @@ impl PipelineMetrics {
             }
         };
         SignalMetrics {
-            recorded: self.recorded.with_label_values(&[name]),
+            recorded: self.recorded.with_label_values(&[signal]),
             destinations: (1..=destinations).map(destination).collect(),
         }
     }
@@ -154,11 +131,6 @@ impl SignalMetrics {
     pub(super) fn record(&self, items: u64) {
         self.recorded.inc_by(items);
         self.destinations.iter().for_each(|destination| destination.queued.add(signed(items)));
-    }
-
-    /// Counts items that the queue had no room for.
-    pub(super) fn refuse(&self, items: u64) {
-        self.drop(items, Dropped::QueueFull);
     }
 
     pub(super) fn drop(&self, items: u64, why: Dropped) {
@@ -185,8 +157,8 @@ impl SignalMetrics {
 pub(super) struct DestinationMetrics {
     recovered: IntCounter,
     exported: IntCounter,
-    rejected: [IntCounter; Rejected::ALL.len()],
-    dropped: [IntCounter; Dropped::ALL.len()],
+    rejected: [IntCounter; REJECTED.len()],
+    dropped: [IntCounter; DROPPED.len()],
     pub(super) retries: IntCounter,
     pub(super) damaged: IntCounter,
     queued: IntGauge,

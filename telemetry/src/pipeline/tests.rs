@@ -55,9 +55,10 @@ impl Bench {
         bench
     }
 
-    fn build(directory: &Path, sinks: &[&Sink], options: Options) -> (Self, Pipeline<Requests>) {
+    fn build(directory: &Path, sinks: &[&Sink], options: Options) -> (Self, Pipeline<Encoded>) {
         let urls = sinks.iter().map(|sink| format!("{}/v1/traces", sink.url()).parse().unwrap());
         let export = Export {
+            signal: "traces",
             destinations: urls.collect(),
             headers: options.headers,
             has_gzip: options.has_gzip,
@@ -75,10 +76,8 @@ impl Bench {
         };
         let registry = Registry::new();
         let metrics = PipelineMetrics::register(&registry).unwrap();
-        let pipeline =
-            Pipeline::build(Signal::Traces, &export, &spool, &metrics, |client| Ok(Requests(client)));
-        let pipeline = pipeline.unwrap();
-        (Self { intake: Some(pipeline.intake()), registry }, pipeline)
+        let pipeline = Pipeline::build(&export, &spool, &metrics, |client| Ok(requests(client))).unwrap();
+        (Self { intake: Some(pipeline.intake.clone()), registry }, pipeline)
     }
 
     fn push(&self, numbers: impl IntoIterator<Item = u64>) {

@@ -64,6 +64,8 @@ pub(crate) struct Otel {
 /// How one signal leaves over OTLP/HTTP.
 #[derive(Clone, Debug)]
 pub(crate) struct Export {
+    /// `traces`, `logs` or `metrics`, for metrics and directories.
+    pub(crate) signal: &'static str,
     /// Each of them gets all.
     pub(crate) destinations: Vec<Uri>,
     pub(crate) headers: HeaderMap,
@@ -85,8 +87,9 @@ impl Otel {
     pub(crate) fn read(variables: &Variables, environment: impl Iterator<Item = String>) -> Self {
         let mut reader = Reader::new(variables);
         let is_disabled = reader.choice("OTEL_SDK_DISABLED", BOOLEANS, false);
-        let export = |reader: &mut Reader<'_>, signal: &str, by_default: bool| {
-            let is_on = reader.choice(&format!("OTEL_{signal}_EXPORTER"), EXPORTERS, by_default);
+        let export = |reader: &mut Reader<'_>, signal: &'static str, by_default: bool| {
+            let exporter = format!("OTEL_{}_EXPORTER", signal.to_ascii_uppercase());
+            let is_on = reader.choice(&exporter, EXPORTERS, by_default);
             (is_on && !is_disabled).then(|| Export::read(signal, reader))
         };
         Self {
@@ -95,9 +98,9 @@ impl Otel {
             resource_attributes: reader.pairs("OTEL_RESOURCE_ATTRIBUTES"),
             propagators: propagators(&mut reader),
             sampler: sampler(&mut reader),
-            traces: export(&mut reader, "TRACES", true),
-            logs: export(&mut reader, "LOGS", false),
-            metrics: export(&mut reader, "METRICS", false),
+            traces: export(&mut reader, "traces", true),
+            logs: export(&mut reader, "logs", false),
+            metrics: export(&mut reader, "metrics", false),
             is_delta: reader.choice(
                 "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
                 TEMPORALITIES,
@@ -116,11 +119,11 @@ impl Otel {
 
 impl Export {
     /// The variables of `signal`, and for want of one the common one.
-    fn read(signal: &str, reader: &mut Reader<'_>) -> Self {
+    fn read(signal: &'static str, reader: &mut Reader<'_>) -> Self {
         let common = |name: &str| format!("OTEL_EXPORTER_OTLP_{name}");
-        let own = |name: &str| format!("OTEL_EXPORTER_OTLP_{signal}_{name}");
+        let own = |name: &str| format!("OTEL_EXPORTER_OTLP_{}_{name}", signal.to_ascii_uppercase());
         let processor = match signal {
-            "TRACES" => "OTEL_BSP",
+            "traces" => "OTEL_BSP",
             _ => "OTEL_BLRP",
         };
         reader.choice(&common("PROTOCOL"), PROTOCOLS, ());
@@ -129,6 +132,7 @@ impl Export {
         let has_gzip = reader.choice(&common("COMPRESSION"), COMPRESSIONS, false);
         let timeout = reader.milliseconds(&common("TIMEOUT"), Duration::from_secs(10));
         Self {
+            signal,
             destinations: destinations(&common("ENDPOINT"), &own("ENDPOINT"), signal, reader),
             headers: reader.headers(&own("HEADERS")).unwrap_or(headers),
             has_gzip: reader.choice(&own("COMPRESSION"), COMPRESSIONS, has_gzip),
@@ -149,7 +153,7 @@ fn destinations(base: &str, own: &str, signal: &str, reader: &mut Reader<'_>) ->
     }
     let base = reader.endpoints(base).into_iter().next();
     let base = base.unwrap_or_else(|| Uri::from_static(DEFAULT_ENDPOINT));
-    let below = format!("{}/v1/{}", base.to_string().trim_end_matches('/'), signal.to_ascii_lowercase());
+    let below = format!("{}/v1/{signal}", base.to_string().trim_end_matches('/'));
     vec![below.parse().unwrap_or(base)]
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::lock::{MAX_PROCESSES, numbered, try_lock};
+use crate::lock::{MAX_PROCESSES, claim, numbered, try_lock};
 
 /// A file name of a larger number is none of ours: it would leave no numbers for later segments.
 const MAX_NUMBER: u64 = u64::MAX / 2;
@@ -19,16 +19,7 @@ pub(super) struct Directory {
 impl Directory {
     /// The first of `path`, `path.2`, `path.3` and so on that can be used, and that no other process has.
     pub(super) fn claim(path: &Path) -> io::Result<Self> {
-        let mut refused = None;
-        for number in 1..=MAX_PROCESSES {
-            match Self::make(numbered(path, number)) {
-                Ok(Some(directory)) => return Ok(directory),
-                Ok(None) => {}
-                // Another program may have put something else in its place.
-                Err(error) => drop(refused.get_or_insert(error)),
-            }
-        }
-        Err(refused.unwrap_or_else(|| io::ErrorKind::AlreadyExists.into()))
+        claim(|number| Self::make(numbered(path, number)))
     }
 
     fn make(path: PathBuf) -> io::Result<Option<Self>> {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use prost::bytes::Bytes;
 
 use super::{Limits, Next, Segment, Spool};
-use crate::pipeline::{PipelineMetrics, Signal};
+use crate::pipeline::PipelineMetrics;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -48,7 +48,7 @@ impl Bench {
         // The lock of the old one has to go first.
         self.spool = None;
         let limits = Limits { batch: 5, memory: 5, bytes: 1 << 20, age: Duration::from_secs(3600) };
-        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
+        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of("traces", 1);
         let spool = Spool::open(self.directory.path().to_owned(), limits, metrics.destinations[0].clone());
         self.spool = Some(spool.unwrap());
     }

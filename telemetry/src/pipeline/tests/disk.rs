@@ -96,7 +96,7 @@ fn a_start_succeeds_wherever_the_last_write_was_torn() {
     let limits = Limits { batch: 10, memory: 10, bytes: 1 << 20, age: Duration::from_secs(3600) };
     for length in 0..=whole.len() {
         fs::write(&files[0], &whole[..length]).unwrap();
-        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
+        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of("traces", 1);
         Spool::open(place(directory.path()), limits, metrics.destinations[0].clone()).unwrap();
         assert_eq!(
             metrics.queued(),
@@ -155,7 +155,7 @@ fn a_full_disk_tears_nothing_and_memory_takes_the_rest() {
 #[ignore = "the test above starts it"]
 fn with_files_that_cannot_grow() {
     let directory = tempfile::tempdir().unwrap();
-    let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
+    let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of("traces", 1);
     let limits = Limits { batch: 100, memory: 100, bytes: 1 << 20, age: Duration::from_secs(3600) };
     let series = metrics.destinations[0].clone();
     let mut spool = Spool::open(directory.path().to_owned(), limits, series.clone()).unwrap();
@@ -231,7 +231,7 @@ fn a_clock_that_steps_ages_no_request_of_this_process() {
     let age = Duration::from_secs(3600);
     let limits = Limits { batch: 10, memory: 10, bytes: 1 << 20, age };
     let open = || {
-        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of(Signal::Traces, 1);
+        let metrics = PipelineMetrics::register(&Registry::new()).unwrap().of("traces", 1);
         Spool::open(directory.path().to_owned(), limits, metrics.destinations[0].clone()).unwrap()
     };
     let has_expired = |spool: &mut Spool| {

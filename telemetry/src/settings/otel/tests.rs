@@ -1,4 +1,9 @@
-use opentelemetry_sdk::trace::Sampler;
+use opentelemetry::Context;
+use opentelemetry::trace::{
+    SamplingDecision, SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry_sdk::trace::{Sampler, ShouldSample};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -123,4 +128,41 @@ fn resource_attributes_are_decoded() {
     let expected =
         [("team", "a,b c"), ("tier", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(otel.resource_attributes, BTreeMap::from(expected));
+}
+
+/// True if a span of this trace is recorded, below a parent that is remote or not, sampled or not.
+fn is_sampled(sampler: &Sampler, trace: [u8; 16], parent: Option<(bool, bool)>) -> bool {
+    let trace = TraceId::from_bytes(trace);
+    let parent = parent.map(|(is_remote, is_sampled)| {
+        let flags = if is_sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+        let span = SpanContext::new(trace, SpanId::from_bytes([1; 8]), flags, is_remote, TraceState::NONE);
+        Context::new().with_remote_span_context(span)
+    });
+    let result = sampler.should_sample(parent.as_ref(), trace, "name", &SpanKind::Server, &[], &[]);
+    result.decision == SamplingDecision::RecordAndSample
+}
+
+proptest! {
+    #[test]
+    fn samplers_decide_as_those_of_the_sdk(
+        trace in any::<[u8; 16]>(),
+        parent in any::<Option<(bool, bool)>>(),
+        share in 0.0..=1.0,
+    ) {
+        let below = |root| Sampler::ParentBased(Box::new(root));
+        let text = format!("{share}");
+        for (name, expected) in [
+            ("always_on", Sampler::AlwaysOn),
+            ("always_off", Sampler::AlwaysOff),
+            ("traceidratio", Sampler::TraceIdRatioBased(share)),
+            ("parentbased_always_on", below(Sampler::AlwaysOn)),
+            ("parentbased_always_off", below(Sampler::AlwaysOff)),
+            ("parentbased_traceidratio", below(Sampler::TraceIdRatioBased(share))),
+        ] {
+            let otel = read(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", &text)]);
+            prop_assert_eq!(otel.warnings.len(), 0);
+            let decided = |sampler: &Sampler| is_sampled(sampler, trace, parent);
+            prop_assert_eq!(decided(&otel.sampler), decided(&expected), "{}", name);
+        }
+    }
 }
