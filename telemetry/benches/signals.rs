@@ -1,19 +1,14 @@
-//! What one signal costs the thread that makes it, and the same with the plain SDK:
+//! What one signal costs the thread that makes it, and the same with the plain SDK, as the table in README.md:
 //! `cargo bench -p telemetry --all-features`.
 //!
 //! The receiver is away, so that every span goes to the spool.
 
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a benchmark may stop, and criterion's macros have no docs"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and may stop")]
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
-use criterion::{Criterion, criterion_group, criterion_main};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::TracerProvider;
@@ -31,11 +26,32 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, fmt};
 
 const SERVICE: Service = Service { name: "bench", version: "0.0.0" };
+/// An odd number has a median.
+const BATCHES: usize = 201;
+const BATCH_TIME: Duration = Duration::from_millis(10);
 
 #[derive(Parser)]
 struct Command {
     #[command(flatten)]
     telemetry: Settings,
+}
+
+/// Microseconds of a span, of a line within a span, and of a duration within a span.
+struct Costs([f64; 3]);
+
+/// The median time of `work` in microseconds.
+fn median(mut work: impl FnMut()) -> f64 {
+    let mut batch = || {
+        let (begun, mut number) = (Instant::now(), 0_u32);
+        while begun.elapsed() < BATCH_TIME {
+            (0..100).for_each(|_| work());
+            number += 100;
+        }
+        begun.elapsed().as_secs_f64() * 1e6 / f64::from(number)
+    };
+    let mut batches: Vec<_> = (0..BATCHES).map(|_| batch()).collect();
+    batches.sort_by(f64::total_cmp);
+    batches[BATCHES / 2]
 }
 
 fn span() -> tracing::Span {
@@ -81,37 +97,28 @@ impl PushMetricExporter for Discard {
 }
 
 /// The wiring of the SDK's documentation: its batch processor, and lines as text.
-fn plain() -> (Dispatch, SdkTracerProvider) {
+fn plain() -> Costs {
     let provider = SdkTracerProvider::builder().with_batch_exporter(Discard).build();
     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("bench"));
     let lines = fmt::layer().with_writer(std::io::sink);
     let registry = Registry::default().with(spans.with_filter(LevelFilter::INFO));
-    (Dispatch::new(registry.with(lines.with_filter(LevelFilter::INFO))), provider)
-}
-
-fn with_the_plain_sdk(criterion: &mut Criterion) {
-    let (subscriber, _provider) = plain();
-    tracing::dispatcher::with_default(&subscriber, || {
-        criterion.bench_function("plain SDK: one span of eight attributes", |bench| {
-            bench.iter(|| drop(span().entered()));
-        });
-        span().in_scope(|| {
-            criterion.bench_function("plain SDK: one log line within a span", |bench| {
-                bench.iter(|| {
-                    tracing::info!(http.response.status_code = 201, url.path = "/", "request answered")
-                });
-            });
-        });
-    });
+    let subscriber = Dispatch::new(registry.with(lines.with_filter(LevelFilter::INFO)));
     let meters = SdkMeterProvider::builder().with_periodic_exporter(Discard).build();
     let durations = meters.meter("bench").f64_histogram("work").build();
     let labels = ["method", "route", "status"].map(|label| KeyValue::new(label, "value"));
-    criterion.bench_function("plain SDK: one duration", |bench| {
-        bench.iter(|| durations.record(black_box(0.081), &labels));
-    });
+    tracing::dispatcher::with_default(&subscriber, || {
+        let a_span = median(|| drop(span().entered()));
+        span().in_scope(|| {
+            let a_line = median(|| {
+                tracing::info!(http.response.status_code = 201, url.path = "/", "request answered")
+            });
+            Costs([a_span, a_line, median(|| durations.record(black_box(0.081), &labels))])
+        })
+    })
 }
 
-fn with_telemetry(criterion: &mut Criterion) {
+/// The same with this crate, and the time of a page of OpenMetrics.
+fn ours() -> (Costs, f64) {
     let directory = tempfile::tempdir().unwrap();
     let place = format!("--log-dir={}", directory.path().display());
     let away = "--otel-exporter-otlp-endpoint=http://127.0.0.1:9";
@@ -124,25 +131,23 @@ fn with_telemetry(criterion: &mut Criterion) {
         [Label::closed("method", &["GET", "POST"]), Label::open("route", 200), Label::open("status", 64)];
     let durations = Durations::register(registry, ("work_duration_seconds", "Time."), labels).unwrap();
     let series = ["POST", "/create-order", "201"];
-
-    criterion.bench_function("one span of eight attributes", |bench| {
-        bench.iter(|| drop(span().entered()));
-    });
-    span().in_scope(|| {
-        criterion.bench_function("one log line within a span", |bench| {
-            bench.iter(|| slog::info!(log, "request answered"; "http.response.status_code" => 201, "url.path" => "/"));
+    let a_span = median(|| drop(span().entered()));
+    let costs = span().in_scope(|| {
+        let a_line = median(|| {
+            slog::info!(log, "request answered"; "http.response.status_code" => 201, "url.path" => "/");
         });
-        criterion.bench_function("one duration with its exemplar", |bench| {
-            bench.iter(|| durations.observe(black_box(series), Duration::from_millis(81)));
-        });
+        Costs([a_span, a_line, median(|| durations.observe(black_box(series), Duration::from_millis(81)))])
     });
-    criterion.bench_function("one duration outside of a trace", |bench| {
-        bench.iter(|| durations.observe(black_box(series), Duration::from_millis(81)));
-    });
-    criterion.bench_function("one page of OpenMetrics", |bench| {
-        bench.iter(|| registry.encode(Format::OpenMetrics).unwrap());
-    });
+    (costs, median(|| drop(registry.encode(Format::OpenMetrics).unwrap())))
 }
 
-criterion_group!(benches, with_the_plain_sdk, with_telemetry);
-criterion_main!(benches);
+fn main() {
+    // Cargo's `--bench` is the only argument.
+    let (Costs(plain), (Costs(ours), page)) = (plain(), ours());
+    let rows = ["a span of eight attributes", "a log line within a span", "a duration within a span"];
+    println!("| µs | this crate | plain SDK |\n|---|---|---|");
+    for ((row, ours), plain) in rows.iter().zip(ours).zip(plain) {
+        println!("| {row} | {ours:.2} | {plain:.2} |");
+    }
+    println!("\nA page of OpenMetrics takes {page:.0} µs.");
+}

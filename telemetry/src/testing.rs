@@ -23,7 +23,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use data_encoding::HEXLOWER;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -162,7 +161,7 @@ pub fn attribute(span: &Span, name: &str) -> Option<String> {
 
 /// The id of a trace or of a span, in the digits in which log lines have it.
 pub fn hex(id: &[u8]) -> String {
-    HEXLOWER.encode(id)
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A record of the spool: how many items it has, when it was written, and its payload. For the fuzz tests alone.

@@ -17,12 +17,11 @@ use opentelemetry::trace::noop::NoopTracer;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanProcessor};
 use tracing::level_filters::LevelFilter;
-use tracing::subscriber::Interest;
 use tracing::{Dispatch, Metadata, Subscriber};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
+use tracing_subscriber::filter::{FilterFn, Targets, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::Error;
@@ -68,7 +67,7 @@ pub(crate) fn subscriber(
 ) -> Dispatch {
     match tracing {
         Tracing::Recorded(provider) => {
-            let open = open.with_filter(SpanFilter::default());
+            let open = open.with_filter(span_filter());
             Dispatch::new(base.with(layer(provider.tracer(scope))).with(open).with(bridge.into_layer()))
         }
         Tracing::PassedOn => Dispatch::new(base.with(layer(NoopTracer::new())).with(bridge.into_layer())),
@@ -99,36 +98,15 @@ where
         .with_threads(false)
         .with_target(false)
         .with_tracked_inactivity(false)
-        .with_filter(SpanFilter::default())
+        .with_filter(span_filter())
 }
 
 /// Spans from `INFO` up, and no event.
-struct SpanFilter(Targets);
-
-impl Default for SpanFilter {
-    fn default() -> Self {
-        // lapin keeps a span open for as long as it is connected, and opentelemetry must not trace itself.
-        let targets = Targets::new().with_default(LevelFilter::INFO);
-        Self(targets.with_target("lapin", LevelFilter::OFF).with_target("opentelemetry", LevelFilter::OFF))
-    }
-}
-
-impl SpanFilter {
-    fn is_recorded(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_span() && self.0.would_enable(metadata.target(), metadata.level())
-    }
-}
-
-impl<S> Filter<S> for SpanFilter {
-    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        self.is_recorded(metadata)
-    }
-
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.is_recorded(metadata) { Interest::always() } else { Interest::never() }
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::INFO)
-    }
+fn span_filter() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    // lapin keeps a span open for as long as it is connected, and opentelemetry must not trace itself.
+    let targets = Targets::new().with_default(LevelFilter::INFO);
+    let targets =
+        targets.with_target("lapin", LevelFilter::OFF).with_target("opentelemetry", LevelFilter::OFF);
+    filter_fn(move |metadata| metadata.is_span() && targets.would_enable(metadata.target(), metadata.level()))
+        .with_max_level_hint(LevelFilter::INFO)
 }

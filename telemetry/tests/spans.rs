@@ -22,6 +22,11 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 const LIMIT: usize = 128;
 const PAUSE: Duration = Duration::from_millis(30);
 
+#[expect(clippy::disallowed_methods, reason = "spans of this thread must take their time")]
+fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
 fn shared() -> &'static (Bench, OtlpSink) {
     static SHARED: OnceLock<(Bench, OtlpSink)> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -45,11 +50,11 @@ async fn a_span_ends_at_its_last_exit_and_leaves_with_its_handle() {
     shared();
     let span = info_span!("left", late = Empty);
     let begun = nanos(SystemTime::now());
-    span.in_scope(|| thread::sleep(PAUSE));
-    thread::sleep(PAUSE);
-    span.in_scope(|| thread::sleep(PAUSE));
+    span.in_scope(|| pause(PAUSE));
+    pause(PAUSE);
+    span.in_scope(|| pause(PAUSE));
     let left = nanos(SystemTime::now());
-    thread::sleep(PAUSE);
+    pause(PAUSE);
     span.record("late", 7);
     assert_eq!(arrived("left").await, [], "a handle may still record");
     drop(span);
@@ -64,7 +69,7 @@ async fn a_span_ends_at_its_last_exit_and_leaves_with_its_handle() {
 async fn a_span_that_is_never_entered_ends_with_its_handle() {
     shared();
     let span = info_span!("never entered");
-    thread::sleep(PAUSE);
+    pause(PAUSE);
     let ends = nanos(SystemTime::now());
     drop(span);
     let found = &arrived("never entered").await[0];
@@ -124,7 +129,7 @@ async fn open_spans_are_listed_by_age_with_their_ids() {
     let ids = [("kept.id", "7"), ("noted.id", "n-1"), ("late.id", "l-1")];
     assert_eq!(spans[0].ids, ids.map(|(name, value)| (name, value.to_owned())));
     assert_eq!(spans[0].trace_id, None, "to ask would start a span that may not have its parent yet");
-    thread::sleep(Duration::from_secs(1));
+    pause(Duration::from_secs(1));
     let trace = first.context().span().span_context().trace_id().to_string();
     assert_eq!(open().await[0].trace_id, Some(trace));
     drop((first, second));

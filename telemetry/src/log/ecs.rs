@@ -4,11 +4,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use data_encoding::HEXLOWER;
 use slog::{BorrowedKV, Drain, OwnedKVList, Record, RecordStatic};
 
 use super::entry::{Entry, level_name, logger_name};
@@ -17,8 +17,8 @@ use super::queue::LogQueue;
 
 /// With the version of the schema whose names are used.
 const VERSION_AND_LOGGER: &str = r#","ecs.version":"9.4.0","log.logger":"#;
-/// The last second of the year 9999, the last one of RFC 3339.
-const LAST_SECOND: u64 = 253_402_300_799;
+/// The last second of the year 9999.
+const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
 
 thread_local! {
     static FORMATTER: RefCell<Formatter> = RefCell::default();
@@ -62,14 +62,13 @@ struct Formatter {
     /// The fields of the logger are written with those of the record.
     none: OwnedKVList,
     line: Rc<RefCell<Vec<u8>>>,
-    clock: Clock,
 }
 
 impl Default for Formatter {
     fn default() -> Self {
         let line = Rc::new(RefCell::new(Vec::new()));
         let fields = slog_json::Json::new(Line(line.clone())).set_newlines(false).build();
-        Self { fields, none: slog::o!().into(), line, clock: Clock::default() }
+        Self { fields, none: slog::o!().into(), line }
     }
 }
 
@@ -90,24 +89,17 @@ impl Formatter {
             None => line.truncate(begun),
         }
         if let Some(span) = span {
-            for (name, id) in
-                [("span.id", &span.span_id().to_bytes()[..]), ("trace.id", &span.trace_id().to_bytes())]
-            {
-                write_id(&mut line, name, id);
-            }
+            write!(line, r#","span.id":"{}","trace.id":"{}""#, span.span_id(), span.trace_id())?;
         }
         Ok(())
     }
 
     /// Time, level, message and version lead every line, as ecs-logging asks. Gives the position of the fields.
-    fn begin(&mut self, Entry { message, at, record, .. }: &Entry<'_>) -> io::Result<usize> {
+    fn begin(&self, Entry { message, at, record, .. }: &Entry<'_>) -> io::Result<usize> {
         let mut line = self.line.borrow_mut();
         line.clear();
-        line.extend_from_slice(br#"{"@timestamp":""#);
-        self.clock.write(*at, &mut line);
-        line.extend_from_slice(br#"","log.level":""#);
-        line.extend_from_slice(level_name(record.level()).as_bytes());
-        line.extend_from_slice(br#"","message":"#);
+        let level = level_name(record.level());
+        write!(line, r#"{{"@timestamp":"{}","log.level":"{level}","message":"#, time(*at))?;
         serde_json::to_writer(&mut *line, message)?;
         line.extend_from_slice(VERSION_AND_LOGGER.as_bytes());
         serde_json::to_writer(&mut *line, logger_name(record))?;
@@ -115,41 +107,9 @@ impl Formatter {
     }
 }
 
-/// Formats times, and keeps the text up to the second, which most lines share with the line before.
-#[derive(Default)]
-struct Clock {
-    second: Option<u64>,
-    /// By RFC 3339, up to the dot before the fraction.
-    text: String,
-}
-
-impl Clock {
-    /// Writes a time by RFC 3339 in UTC, in nanoseconds.
-    fn write(&mut self, since_epoch: Duration, to: &mut Vec<u8>) {
-        let second = since_epoch.as_secs().min(LAST_SECOND);
-        if self.second != Some(second) {
-            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
-            self.text = humantime::format_rfc3339_seconds(at).to_string().replace('Z', ".");
-            self.second = Some(second);
-        }
-        to.extend_from_slice(self.text.as_bytes());
-        let (mut nanos, mut fraction) = (since_epoch.subsec_nanos(), *b"000000000Z");
-        for digit in fraction[..9].iter_mut().rev() {
-            *digit += (nanos % 10) as u8;
-            nanos /= 10;
-        }
-        to.extend_from_slice(&fraction);
-    }
-}
-
-fn write_id(line: &mut Vec<u8>, name: &str, id: &[u8]) {
-    line.extend_from_slice(br#",""#);
-    line.extend_from_slice(name.as_bytes());
-    line.extend_from_slice(br#"":""#);
-    let at = line.len();
-    line.resize(at + 2 * id.len(), 0);
-    HEXLOWER.encode_mut(id, &mut line[at..]);
-    line.push(b'"');
+/// A time by RFC 3339 in UTC, which ends with the year 9999.
+fn time(since_epoch: Duration) -> impl Display {
+    humantime::format_rfc3339_nanos(SystemTime::UNIX_EPOCH + since_epoch.min(LAST_SECOND))
 }
 
 struct Line(Rc<RefCell<Vec<u8>>>);
@@ -170,25 +130,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_as_by_humantime() {
-        let mut clock = Clock::default();
-        let mut written = |at| {
-            let mut written = Vec::new();
-            clock.write(at, &mut written);
-            String::from_utf8(written).unwrap()
-        };
-        for (second, nanos) in [
-            (0, 0),
-            (0, 1),
-            (1_795_894_000, 999_999_999),
-            (1_795_894_000, 120),
-            (1_795_893_999, 7),
-            (LAST_SECOND, 0),
+    fn a_time_has_nanoseconds_and_a_year_of_four_digits() {
+        for (at, expected) in [
+            (Duration::ZERO, "1970-01-01T00:00:00.000000000Z"),
+            (Duration::new(1_795_894_000, 120), "2026-11-28T19:26:40.000000120Z"),
+            (Duration::from_secs(u64::MAX), "9999-12-31T23:59:59.000000000Z"),
         ] {
-            let at = Duration::new(second, nanos);
-            let expected = humantime::format_rfc3339_nanos(SystemTime::UNIX_EPOCH + at).to_string();
-            assert_eq!(written(at), expected);
+            assert_eq!(time(at).to_string(), expected);
         }
-        assert_eq!(written(Duration::from_secs(LAST_SECOND + 1)), "9999-12-31T23:59:59.000000000Z");
     }
 }

@@ -1,8 +1,6 @@
 use opentelemetry::Context;
-use opentelemetry::trace::{
-    SamplingDecision, SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState,
-};
-use opentelemetry_sdk::trace::{Sampler, ShouldSample};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, ShouldSample};
 use proptest::prelude::*;
 
 use super::*;
