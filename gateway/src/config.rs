@@ -39,6 +39,10 @@ pub struct Config {
     #[arg(long, env, default_value = "1024")]
     pub gateway_max_in_flight: NonZeroU32,
 
+    /// Percentage of the requests in flight that one client may have; more are answered with 429.
+    #[arg(long, env, default_value = "50", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub gateway_client_share: u8,
+
     /// Requests that one client address may make each second; more are answered with 429; 0 for no limit.
     #[arg(long, env, default_value = "500")]
     pub gateway_rate_limit: u32,

@@ -81,12 +81,16 @@ async fn create_order(
     _: Negotiated,
     request: HttpRequest,
     payload: web::Payload,
-    shared: web::Data<Shared>,
+    (shared, limits): (web::Data<Shared>, web::Data<Limits>),
 ) -> Result<HttpResponse, Problem> {
+    let client = request.peer_addr();
+    let arriving = limits.body(client)?;
     let log = synthetic::mark(&request, &shared.log);
     let order_id = Uuid::now_v7();
     let idempotency_key = derived_key(&request, order_id)?;
     let body = read_json(&request, payload, MAX_BODY, shared.body_deadline).await?;
+    let _place = limits.order(client)?;
+    drop(arriving);
     let order = Order::parse(if body.is_empty() { Order::SAMPLE } else { &body })?;
     let payment = NewPayment {
         order_id,
@@ -126,9 +130,11 @@ fn placed(payment: &Payment, is_new: bool) -> HttpResponse {
 
 async fn find_order(
     _: Negotiated,
-    shared: web::Data<Shared>,
+    request: HttpRequest,
+    (shared, limits): (web::Data<Shared>, web::Data<Limits>),
     order_id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
+    let _place = limits.order(request.peer_addr())?;
     let unknown = |_| Problem::not_found("There is no order with this id.");
     let order_id: Uuid = order_id.parse().map_err(unknown)?;
     let stopped = |_| Problem::unavailable("The client of payment has stopped. Restart the service.");

@@ -26,6 +26,7 @@ mod json;
 mod limits;
 mod negotiation;
 mod page;
+mod places;
 mod synthetic;
 
 use telemetry::Service;

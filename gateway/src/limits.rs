@@ -1,7 +1,8 @@
-//! The limits of requests: those in flight, and those of one client each second. A request beyond a limit is refused before
-//! any work is done for it. Calls of payment have a limit of their own, because they go on when a client hangs up.
+//! The limits of requests: those of one client each second, bodies that are arriving, and orders in flight. A request
+//! beyond a limit is refused before any work is done for it. Calls of payment have a limit of their own, because they go
+//! on when a client hangs up.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,17 +15,19 @@ use actix_web::web::Data;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use service::problem::Problem;
-use tokio::sync::Semaphore;
 
 use crate::client::network;
 use crate::config::Config;
+use crate::places::{NoPlace, Place, Places};
 
 /// Requests after which idle clients are forgotten, so that memory is bounded.
 const FORGET_EVERY: u32 = 10_000;
 
 /// The limits of this gateway, shared by all workers.
 pub(crate) struct Limits {
-    in_flight: Semaphore,
+    /// Apart from the orders: a body may take as long as its deadline, without any work for it.
+    bodies: Places,
+    orders: Places,
     rate: Option<DefaultKeyedRateLimiter<IpAddr>>,
     seen: AtomicU32,
 }
@@ -32,11 +35,23 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(config: &Config) -> Self {
         let per_second = NonZeroU32::new(config.gateway_rate_limit);
+        let places = || Places::new(config.gateway_max_in_flight.get(), config.gateway_client_share);
         Self {
-            in_flight: Semaphore::new(config.gateway_max_in_flight.get() as usize),
+            bodies: places(),
+            orders: places(),
             rate: per_second.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
             seen: AtomicU32::new(0),
         }
+    }
+
+    /// A place for a body that is arriving.
+    pub(crate) fn body(&self, client: Option<SocketAddr>) -> Result<Place, Problem> {
+        place(&self.bodies, client)
+    }
+
+    /// A place for an order, or a question about one.
+    pub(crate) fn order(&self, client: Option<SocketAddr>) -> Result<Place, Problem> {
+        place(&self.orders, client)
     }
 
     fn admit(&self, client: Option<IpAddr>) -> Result<(), Problem> {
@@ -46,14 +61,27 @@ impl Limits {
         }
         rate.check_key(&client).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
-            let detail = "This client makes too many requests. Wait, then repeat the request.";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", detail)
-                .retry_after(wait.as_secs() + 1)
+            too_many(
+                "This client makes too many requests. Wait, then repeat the request.",
+                wait.as_secs() + 1,
+            )
         })
     }
 }
 
-/// The middleware that applies the limits to a resource. Probes have none: an overloaded service is not a dead one.
+fn place(places: &Places, client: Option<SocketAddr>) -> Result<Place, Problem> {
+    places.take(client.map(|address| network(address.ip()))).map_err(|reason| match reason {
+        NoPlace::Full => Problem::unavailable("Too many orders are in flight. Repeat the request."),
+        NoPlace::OfClient => too_many("This client has too many requests in flight. Wait for one to end.", 1),
+    })
+}
+
+fn too_many(detail: &'static str, seconds: u64) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", detail)
+        .retry_after(seconds)
+}
+
+/// The middleware that applies the rate to a resource. Probes have none: an overloaded service is not a dead one.
 pub(crate) async fn limit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -62,9 +90,6 @@ pub(crate) async fn limit<B: MessageBody + 'static>(
         return next.call(request).await;
     };
     limits.admit(request.peer_addr().map(|address| network(address.ip())))?;
-    let Ok(_permit) = limits.in_flight.try_acquire() else {
-        return Err(Problem::unavailable("Too many orders are in flight. Repeat the request.").into());
-    };
     next.call(request).await
 }
 

@@ -45,6 +45,8 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         listen: config.gateway_listen,
         setting: "GATEWAY_LISTEN",
         workers: None,
+        // Bodies that arrive, and orders.
+        max_requests: config.gateway_max_in_flight.get().saturating_mul(2),
         stop: config.stop_times(),
         observer,
         probes,

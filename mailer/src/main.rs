@@ -9,7 +9,7 @@ use mailer::config::Config;
 use mailer::consumer::{Consumer, StopConsuming};
 use mailer::dead_letters::DeadLetters;
 use mailer::metrics::Metrics;
-use mailer::postman::{Postman, StopSending};
+use mailer::postman::{MAX_IN_FLIGHT, Postman, StopSending};
 use mailer::store::Store;
 use mailer::transport::Transport;
 use mailer::{SERVICE, http};
@@ -63,6 +63,8 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         listen: config.mailer_listen,
         setting: "MAILER_LISTEN",
         workers: Some(1),
+        // Each of them has a connection to the mail server.
+        max_requests: MAX_IN_FLIGHT,
         stop: config.stop_times(),
         observer,
         probes,

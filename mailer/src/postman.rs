@@ -37,7 +37,7 @@ pub struct SendDueEmails;
 pub struct StopSending;
 
 /// E-mails in flight at once.
-const MAX_IN_FLIGHT: u32 = 256;
+pub const MAX_IN_FLIGHT: u32 = 256;
 /// Longer than the longest attempt: a claim outlives its attempt only if the process dies.
 const LEASE: Duration = transport::MAX_ATTEMPT.saturating_add(Duration::from_secs(30));
 /// Between two claims without a message.

@@ -58,6 +58,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         listen: config.payment_listen,
         setting: "PAYMENT_LISTEN",
         workers: None,
+        max_requests: config.payment_max_in_flight.get(),
         stop: config.stop_times(),
         observer,
         probes,

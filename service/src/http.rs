@@ -2,6 +2,7 @@
 
 mod body;
 mod connections;
+mod files;
 mod guard;
 mod healthcheck;
 mod log_level;

@@ -11,6 +11,7 @@ use actix_web::{App, Error, HttpServer};
 use telemetry::http::{Observer, observe, server_spans};
 
 use super::connections::guard_connection;
+use super::files::raise_limit;
 use super::guard::guard_request;
 use super::log_level::log_level_routes;
 use super::open_spans::open_span_routes;
@@ -26,6 +27,8 @@ pub struct Server {
     pub setting: &'static str,
     /// Threads that serve; `None` for one for each core.
     pub workers: Option<usize>,
+    /// Requests in flight that its settings allow.
+    pub max_requests: u32,
     /// How long it takes to stop.
     pub stop: StopTimes,
     /// What requests are recorded with.
@@ -42,7 +45,8 @@ pub async fn serve(
     server: Server,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Stopping> {
-    let Server { listen, setting, workers, stop, observer, probes } = server;
+    let Server { listen, setting, workers, max_requests, stop, observer, probes } = server;
+    raise_limit(max_requests, observer.log());
     let (recorder, probes) = (Data::new(observer.clone()), Data::new(probes));
     let announced = probes.clone();
     let mut http = HttpServer::new(move || app(recorder.clone(), probes.clone(), routes.clone()));

@@ -1,6 +1,6 @@
 //! Overload: the gateway refuses with 429 or 503 and `Retry-After` before it does any work.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use stacks::local::layout::Component::{Gateway, Payment};
 use tokio::{join, time::sleep};
@@ -8,6 +8,11 @@ use tokio::{join, time::sleep};
 use crate::harness::{Connection, System};
 
 const PROCESSED: &str = "payment_processed_total";
+/// The head of a request whose body has two bytes, without its last line.
+const EMPTY_OBJECT: &str = "POST /create-order HTTP/1.1\r\nhost: localhost\r\n\
+    content-type: application/json\r\ncontent-length: 2\r\n";
+/// Another address of this machine than that of the other requests.
+const SLOW_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 #[tokio::test]
 async fn a_client_over_its_rate_gets_429_with_retry_after() {
@@ -34,8 +39,7 @@ async fn a_client_over_its_rate_gets_429_with_retry_after() {
 async fn requests_over_the_limit_in_flight_get_503() {
     let system = System::with(&[("GATEWAY_MAX_IN_FLIGHT", "1")]).await;
     let mut connection = Connection::to(system.stack.layout().gateway).await;
-    let head = "POST /create-order HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n";
-    connection.begin(head).await;
+    connection.begin(EMPTY_OBJECT).await;
 
     let refused = system.post(&[], None).await;
     refused.assert_problem(503, "/problems/unavailable", "one request in flight");
@@ -45,6 +49,28 @@ async fn requests_over_the_limit_in_flight_get_503() {
     connection.send(b"{}").await;
     assert_eq!(connection.answer().await.status, 422);
     system.place().await;
+}
+
+#[tokio::test]
+async fn a_client_with_slow_bodies_has_its_share_alone() {
+    let system = System::with(&[("GATEWAY_MAX_IN_FLIGHT", "8"), ("GATEWAY_CLIENT_SHARE", "25")]).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut connection = Connection::from(SLOW_CLIENT, system.stack.layout().gateway).await;
+        connection.begin(EMPTY_OBJECT).await;
+        held.push(connection);
+    }
+    let mut beyond = Connection::from(SLOW_CLIENT, system.stack.layout().gateway).await;
+    beyond.send(format!("{EMPTY_OBJECT}\r\n").as_bytes()).await;
+    beyond.answer().await.assert_problem(429, "/problems/rate-limited", "a body beyond the share");
+
+    for _ in 0..10 {
+        system.place().await;
+    }
+    for connection in &mut held {
+        connection.send(b"{}").await;
+        assert_eq!(connection.answer().await.status, 422);
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,15 @@
 //! HTTP/1.1 by bytes, for requests that an HTTP client would not send, or that stop half-way.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -36,6 +39,13 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn to(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), received: Vec::new() }
+    }
+
+    /// A connection from this address of this machine.
+    pub(crate) async fn from(client: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((client, 0).into()).unwrap();
+        Self { stream: socket.connect(address).await.unwrap(), received: Vec::new() }
     }
 
     /// Sends bytes. An error is ignored: a server that closes early has sent its answer.
