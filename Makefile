@@ -81,6 +81,9 @@ dead-letters: built ## e-mails and messages that were given up: age, state, orde
 replay: built ## replay dead letters: make replay EVENT=<id>, or EVENT=all
 	@$(STACKS) replay $(if $(filter all,$(EVENT)),--all,--event $(or $(EVENT),$(error say which: make replay EVENT=<id>, or EVENT=all)))
 
+discard: built ## give dead letters up for good: make discard EVENT=<id>, or EVENT=all
+	@$(STACKS) discard $(if $(filter all,$(EVENT)),--all,--event $(or $(EVENT),$(error say which: make discard EVENT=<id>, or EVENT=all)))
+
 ##@ Proof and measurement
 
 prove: built ## place orders and find the telemetry of each: make prove [STACK=local|classic|elk|lgtm] [ORDERS=20] [RATE=20] [JSON=1]

@@ -1,13 +1,13 @@
-//! The actor DeadLetters: lists what the mailer has given up, held or parked, and puts it back.
+//! The actor DeadLetters: lists what the mailer has given up, held or parked, puts it back or discards it.
 //!
-//! Receives [`ListDeadLetters`] and [`ReplayDeadLetters`] from `http`; sends [`SendDueEmails`] to the postman. One message at
+//! Receives [`ListDeadLetters`], [`ReplayDeadLetters`] and [`DiscardDeadLetters`] from `http`; sends [`SendDueEmails`] to the postman. One message at
 //! a time: a list holds the messages of the parking queue while it reads them, and a replay beside it would not find them.
 
 use std::sync::Arc;
 
 use actix::prelude::*;
 use service::amqp::Broker;
-use slog::{Logger, info};
+use slog::{Logger, info, warn};
 use store::StoreError;
 use telemetry::Traced;
 use telemetry::propagation::TraceContext;
@@ -28,6 +28,11 @@ pub struct ListDeadLetters(pub u32);
 #[derive(Message)]
 #[rtype(result = "Result<u64, DeadLetterError>")]
 pub struct ReplayDeadLetters(pub Option<String>);
+
+/// Discard the dead letter with this event id, or all; returns their number.
+#[derive(Message)]
+#[rtype(result = "Result<u64, DeadLetterError>")]
+pub struct DiscardDeadLetters(pub Option<String>);
 
 /// Why dead letters could not be listed or put back.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +91,16 @@ impl Handler<Traced<ReplayDeadLetters>> for DeadLetters {
     }
 }
 
+impl Handler<Traced<DiscardDeadLetters>> for DeadLetters {
+    type Result = AtomicResponse<Self, Result<u64, DeadLetterError>>;
+
+    fn handle(&mut self, discard: Traced<DiscardDeadLetters>, _: &mut Self::Context) -> Self::Result {
+        let shared = self.shared.clone();
+        let discarded = async move { shared.discard(discard.message.0).await }.instrument(discard.span);
+        AtomicResponse::new(Box::pin(discarded.into_actor(self)))
+    }
+}
+
 impl Shared {
     async fn list(&self, limit: u32) -> Result<Vec<DeadLetter>, DeadLetterError> {
         let mut letters = self.store.dead_letters(limit).await?;
@@ -114,6 +129,21 @@ impl Shared {
         };
         if parked > 0 {
             info!(self.log, "parked messages put back"; "dead_letters.replayed" => parked);
+        }
+        Ok(rows + parked)
+    }
+
+    async fn discard(&self, id: Option<String>) -> Result<u64, DeadLetterError> {
+        let rows = match id.as_deref().map(Uuid::parse_str) {
+            Some(Err(_)) => 0,
+            event => self.store.discard(event.and_then(Result::ok)).await?,
+        };
+        let parked = match (&id, rows) {
+            (Some(_), 1..) => 0,
+            _ => parking::discard(&self.broker, id.as_deref()).await?,
+        };
+        if rows + parked > 0 {
+            warn!(self.log, "dead letters discarded"; "dead_letters.discarded" => rows + parked);
         }
         Ok(rows + parked)
     }

@@ -12,15 +12,20 @@ use telemetry::Traced;
 
 use crate::config::Config;
 use crate::dead_letter::DeadLetter;
-use crate::dead_letters::{DeadLetterError, DeadLetters, ListDeadLetters, ReplayDeadLetters};
+use crate::dead_letters::{
+    DeadLetterError, DeadLetters, DiscardDeadLetters, ListDeadLetters, ReplayDeadLetters,
+};
 use crate::postman::Postman;
 
 const LIST: &str = "/dead-letters";
+const DISCARD: &str = "/dead-letters/{event_id}";
 const REPLAY_ALL: &str = "/dead-letters/replay";
 const REPLAY: &str = "/dead-letters/{event_id}/replay";
 /// The routes whose series exist from the start: method, template, status of success.
-pub const ROUTES: [(&str, &str, &str); 5] = [
+pub const ROUTES: [(&str, &str, &str); 7] = [
     ("GET", LIST, "200"),
+    ("DELETE", LIST, "200"),
+    ("DELETE", DISCARD, "200"),
     ("POST", REPLAY_ALL, "200"),
     ("POST", REPLAY, "200"),
     ("GET", SIMULATION, "200"),
@@ -40,9 +45,14 @@ pub fn routes(
     move |app| {
         app.app_data(token.clone())
             .app_data(web::Data::new(dead_letters.clone()))
-            .service(resource(LIST, "GET, HEAD").route(get().to(list)))
+            .service(
+                resource(LIST, "DELETE, GET, HEAD")
+                    .route(get().to(list))
+                    .route(web::delete().to(discard_all)),
+            )
             .service(resource(REPLAY_ALL, "POST").route(web::post().to(replay_all)))
             .service(resource(REPLAY, "POST").route(web::post().to(replay)))
+            .service(resource(DISCARD, "DELETE").route(web::delete().to(discard)))
             .configure(|app| simulation_routes(app, &postman, &start));
     }
 }
@@ -60,6 +70,11 @@ fn default_limit() -> u32 {
 #[derive(Serialize)]
 struct Replayed {
     replayed: u64,
+}
+
+#[derive(Serialize)]
+struct Discarded {
+    discarded: u64,
 }
 
 async fn list(
@@ -95,6 +110,26 @@ async fn replay(
     {
         0 => Err(Problem::not_found("There is no dead letter with this event id.")),
         replayed => Ok(web::Json(Replayed { replayed })),
+    }
+}
+
+async fn discard_all(
+    _: Authorized,
+    dead_letters: web::Data<Addr<DeadLetters>>,
+) -> Result<web::Json<Discarded>, Problem> {
+    let discarded = dead_letters.send(Traced::new(DiscardDeadLetters(None))).await.map_err(gone)??;
+    Ok(web::Json(Discarded { discarded }))
+}
+
+async fn discard(
+    _: Authorized,
+    dead_letters: web::Data<Addr<DeadLetters>>,
+    event: web::Path<String>,
+) -> Result<web::Json<Discarded>, Problem> {
+    let discard = DiscardDeadLetters(Some(event.into_inner()));
+    match dead_letters.send(Traced::new(discard)).await.map_err(gone)?? {
+        0 => Err(Problem::not_found("There is no dead letter with this event id.")),
+        discarded => Ok(web::Json(Discarded { discarded })),
     }
 }
 

@@ -1,10 +1,12 @@
 //! The parking queue: messages that could not be read, with their bytes. They are listed without taking them, and moved back
-//! to where they came from; each time over a link of its own, because that is rare.
+//! to where they came from or discarded; each time over a link of its own, because that is rare.
 
 use std::time::Duration;
 
 use lapin::message::Delivery;
-use lapin::options::{BasicGetOptions, BasicNackOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use payment_api::event::PaymentEvent;
 use payment_api::topology::{MAILER_QUEUE, PARKING_QUEUE};
@@ -53,11 +55,30 @@ pub async fn list(broker: &Broker, limit: usize) -> Result<Vec<DeadLetter>, Park
 /// # Errors
 /// When the broker can't be used; the messages that were not moved by then are still in the queue.
 pub async fn replay(broker: &Broker, id: Option<&str>) -> Result<u64, ParkingError> {
-    let link = broker.connect("email-service replay").await?;
-    let moved = timeout(REPLAY_DEADLINE, move_back(&link, id)).await;
+    take_out(broker, id, Fate::MovedBack).await
+}
+
+/// Removes the messages with this id, or all that are in the queue now, for good; returns their number.
+///
+/// # Errors
+/// When the broker can't be used; the messages that were not removed by then are still in the queue.
+pub async fn discard(broker: &Broker, id: Option<&str>) -> Result<u64, ParkingError> {
+    take_out(broker, id, Fate::Removed).await
+}
+
+/// What becomes of a message that is taken out.
+#[derive(Clone, Copy)]
+enum Fate {
+    MovedBack,
+    Removed,
+}
+
+async fn take_out(broker: &Broker, id: Option<&str>, fate: Fate) -> Result<u64, ParkingError> {
+    let link = broker.connect("email-service dead letters").await?;
+    let taken = timeout(REPLAY_DEADLINE, take(&link, id, fate)).await;
     // Messages without an answer return to the queue with the end of the connection.
     link.close().await;
-    moved.map_err(|_| ParkingError::Deadline)?
+    taken.map_err(|_| ParkingError::Deadline)?
 }
 
 async fn get(link: &Link) -> lapin::Result<Option<Delivery>> {
@@ -84,11 +105,11 @@ async fn list_all(link: &Link, limit: usize) -> Result<Vec<DeadLetter>, ParkingE
     Ok(letters)
 }
 
-async fn move_back(link: &Link, id: Option<&str>) -> Result<u64, ParkingError> {
+async fn take(link: &Link, id: Option<&str>, fate: Fate) -> Result<u64, ParkingError> {
     link.channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     let queue = link.channel.queue_declare(PARKING_QUEUE.into(), passive, FieldTable::default()).await?;
-    let (mut moved, mut others) = (0, Vec::new());
+    let (mut taken, mut others) = (0, Vec::new());
     // No more than there were: a message that is parked again meanwhile is not taken twice.
     for _ in 0..queue.message_count() {
         let Some(delivery) = get(link).await? else { break };
@@ -96,15 +117,20 @@ async fn move_back(link: &Link, id: Option<&str>) -> Result<u64, ParkingError> {
             others.push(delivery.delivery_tag);
             continue;
         }
-        let origin = Death::of(&delivery).origin();
-        let (exchange, key) = origin.unwrap_or((String::new(), MAILER_QUEUE.to_owned()));
-        redrive(&link.channel, &delivery, &exchange, &key).await?;
-        moved += 1;
+        match fate {
+            Fate::MovedBack => {
+                let origin = Death::of(&delivery).origin();
+                let (exchange, key) = origin.unwrap_or((String::new(), MAILER_QUEUE.to_owned()));
+                redrive(&link.channel, &delivery, &exchange, &key).await?;
+            }
+            Fate::Removed => delivery.ack(BasicAckOptions::default()).await.map(drop)?,
+        }
+        taken += 1;
     }
     for tag in others {
         requeue(link, tag, false).await?;
     }
-    Ok(moved)
+    Ok(taken)
 }
 
 fn message_id(delivery: &Delivery) -> Option<&str> {

@@ -13,7 +13,7 @@ use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use mailer::config::Config;
 use mailer::consumer::{Consumer, StopConsuming};
 use mailer::dead_letter::{DeadLetter, State};
-use mailer::dead_letters::{DeadLetters, ListDeadLetters, ReplayDeadLetters};
+use mailer::dead_letters::{DeadLetters, DiscardDeadLetters, ListDeadLetters, ReplayDeadLetters};
 use mailer::metrics::Metrics;
 use mailer::postman::{Postman, SendDueEmails};
 use mailer::store::{Arrival, Outcome, Store};
@@ -100,6 +100,10 @@ impl Mailer {
 
     async fn replay(&self, id: Option<&str>) -> u64 {
         self.dead_letters.send(Traced::new(ReplayDeadLetters(id.map(str::to_owned)))).await.unwrap().unwrap()
+    }
+
+    async fn discard(&self, id: Option<&str>) -> u64 {
+        self.dead_letters.send(Traced::new(DiscardDeadLetters(id.map(str::to_owned)))).await.unwrap().unwrap()
     }
 
     async fn publish(&self, id: &str, body: &[u8]) {
@@ -237,6 +241,28 @@ async fn a_dead_letter_that_is_put_back_is_sent_once() {
 }
 
 #[actix_rt::test]
+async fn a_discarded_dead_letter_is_gone_and_not_received_again() {
+    let mailer = Mailer::start().await;
+    let (event, other) = (event(), event());
+    for event in [&event, &other] {
+        mailer.bury(event).await;
+    }
+    mailer.publish("unreadable", UNREADABLE).await;
+    mailer.until_listed(3).await;
+    assert_eq!(mailer.discard(Some("unknown")).await, 0);
+    assert_eq!(mailer.discard(Some(&event.id.to_string())).await, 1);
+    assert_eq!(mailer.discard(Some("unreadable")).await, 1);
+    assert_eq!(mailer.until_listed(1).await[0].event_id, Some(other.id.to_string()));
+
+    let arrival = Arrival { event: event.clone(), context: context() };
+    assert_eq!(mailer.store.receive(vec![arrival]).await.unwrap(), [false]);
+    assert_eq!(mailer.discard(None).await, 1);
+    mailer.until_listed(0).await;
+    assert_eq!((mailer.replay(None).await, mailer.emails().len()), (0, 0));
+    mailer.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_request_without_the_token_is_refused() {
     let mailer = Mailer::start().await;
     let config = Config::parse_from(["mailer", "--mailer-token=0123456789abcdef"]);
@@ -260,6 +286,10 @@ async fn a_request_without_the_token_is_refused() {
         ("POST", &one, good, 200),
         ("POST", &one, good, 404),
         ("POST", "/dead-letters/replay", good, 200),
+        ("DELETE", "/dead-letters", None, 401),
+        ("DELETE", "/dead-letters/unknown", None, 401),
+        ("DELETE", "/dead-letters/unknown", good, 404),
+        ("DELETE", "/dead-letters", good, 200),
     ] {
         let mut request = test::TestRequest::with_uri(path).method(method.parse().unwrap());
         if let Some(token) = token {

@@ -1,4 +1,4 @@
-//! `stacks dead-letters` and `stacks replay`: e-mails and messages that the mailer no longer retries.
+//! `stacks dead-letters`, `stacks replay` and `stacks discard`: e-mails and messages that the mailer no longer retries.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::{
 /// The mailer reads the parking queue and moves messages, which takes longer than a probe.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// The dead letters to replay.
+/// The dead letters to replay or discard.
 #[derive(Clone, Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-pub struct ReplayArgs {
+pub struct Selection {
     /// The dead letter of this event
     #[arg(long, value_name = "ID")]
     pub event: Option<String>,
@@ -47,6 +47,11 @@ struct Replayed {
     replayed: u64,
 }
 
+#[derive(Deserialize)]
+struct Discarded {
+    discarded: u64,
+}
+
 /// Lists the dead letters, the oldest first.
 ///
 /// # Errors
@@ -65,7 +70,7 @@ pub async fn list(options: &Options, json: bool) -> Result<()> {
 ///
 /// # Errors
 /// When the mailer does not answer, or does not know the event.
-pub async fn replay(options: &Options, args: &ReplayArgs) -> Result<()> {
+pub async fn replay(options: &Options, args: &Selection) -> Result<()> {
     let stack = LocalStack::open(options)?;
     let path = match &args.event {
         Some(event) => vec!["dead-letters", event, "replay"],
@@ -75,6 +80,20 @@ pub async fn replay(options: &Options, args: &ReplayArgs) -> Result<()> {
     show(&match replayed {
         0 => "there are no dead letters\n".to_owned(),
         _ => format!("{replayed} replayed; `make dead-letters` lists those that fail again\n"),
+    })
+}
+
+/// Discards one dead letter, or all.
+///
+/// # Errors
+/// When the mailer does not answer, or does not know the event.
+pub async fn discard(options: &Options, args: &Selection) -> Result<()> {
+    let stack = LocalStack::open(options)?;
+    let path: Vec<&str> = ["dead-letters"].into_iter().chain(args.event.as_deref()).collect();
+    let Discarded { discarded } = ask(&stack, Method::DELETE, &path).await?;
+    show(&match discarded {
+        0 => "there are no dead letters\n".to_owned(),
+        _ => format!("{discarded} discarded: no attempt will be made for them\n"),
     })
 }
 
@@ -117,7 +136,7 @@ fn table(letters: Vec<DeadLetter>, style: Style) -> String {
         let event = letter.event_id.as_deref().map(printable);
         table.note(Cell::dim(format!("event {}", event.as_deref().unwrap_or("without an id"))));
     }
-    table.text() + "next: make replay EVENT=<event>, or EVENT=all\n"
+    table.text() + "next: make replay EVENT=<event>, or EVENT=all; make discard gives them up\n"
 }
 
 /// Replaces control characters: message ids and mail servers' texts come from outside and must not control the terminal.

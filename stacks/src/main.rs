@@ -13,7 +13,7 @@ use stacks::{
     check,
     commands::{self, DownArgs, LogsArgs, TraceArgs},
     compose,
-    dead_letters::{self, ReplayArgs},
+    dead_letters::{self, Selection},
     drill::{self, DrillArgs, IncidentArgs},
     load::{self, LoadArgs},
     prove::{self, ProveArgs},
@@ -67,7 +67,9 @@ enum Command {
         json: bool,
     },
     /// Replay dead letters, one or all
-    Replay(ReplayArgs),
+    Replay(Selection),
+    /// Discard dead letters, one or all
+    Discard(Selection),
     /// Place orders, and check that each has left its trace, log lines, metrics and one e-mail
     Prove(ProveArgs),
     /// Place good, declined and invalid orders at a steady rate; exit code 0 if every answer is the expected one
@@ -141,6 +143,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Trace(args) => commands::trace(&options, &args).await?,
         Command::DeadLetters { json } => dead_letters::list(&options, json).await?,
         Command::Replay(args) => dead_letters::replay(&options, &args).await?,
+        Command::Discard(args) => dead_letters::discard(&options, &args).await?,
         Command::Prove(args) => return prove::run(&options, &args).await.map(code),
         Command::Load(args) => return load::run(&options, &args).await.map(code),
         Command::Check => {

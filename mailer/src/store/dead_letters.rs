@@ -14,6 +14,10 @@ const REPLAY: &str = "UPDATE inbox SET state = 'queued', attempts = 0, due_at = 
      leased_until = 0, handed_over = 0, replay_context = $2 \
      WHERE state IN ('dead', 'uncertain') AND ($3 = '' OR event_id = $3)";
 
+// Finished like a sent one: another delivery of the event must not bring it back before it is forgotten.
+const DISCARD: &str = "UPDATE inbox SET state = 'sent', sent_at = $1, error = 'discarded', lease = NULL \
+     WHERE state IN ('dead', 'uncertain') AND ($2 = '' OR event_id = $2)";
+
 impl Store {
     /// The dead letters and the held e-mails, the oldest first.
     ///
@@ -42,6 +46,18 @@ impl Store {
         let replayed = self.database.write(replay).await.inspect_err(|error| self.inbox.failed(error))?;
         self.inbox.added(replayed);
         Ok(replayed)
+    }
+
+    /// Gives up one dead letter for good, or all of them; returns their number.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub async fn discard(&self, event: Option<Uuid>) -> Result<u64, StoreError> {
+        let event = event.map(|event| event.to_string()).unwrap_or_default();
+        let discard = async move |session: &Session<'_>| {
+            session.execute(DISCARD, &[session.now.into(), event.as_str().into()]).await
+        };
+        self.database.write(discard).await
     }
 }
 
