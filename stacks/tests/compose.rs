@@ -271,6 +271,15 @@ fn loki_and_jaeger_are_configured_for_their_next_versions() {
     }
 }
 
+#[test]
+fn tempo_makes_no_histogram_of_the_time_in_the_queue() {
+    // Its producer's span ends after the consumer's has begun: Tempo warns, and counts nothing.
+    let file = fs::read_to_string(root().join("stacks/tempo/tempo.yaml")).unwrap();
+    let tempo: serde_json::Value = serde_saphyr::from_str(&file).unwrap();
+    let graphs = &tempo["metrics_generator"]["processor"]["service_graphs"];
+    assert_eq!(graphs["enable_messaging_system_latency_histogram"], false);
+}
+
 fn free() -> String {
     address::free().unwrap().to_string()
 }

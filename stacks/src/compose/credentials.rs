@@ -1,4 +1,5 @@
-//! The secrets of the containers: files written from `.env` at each start, which `docker inspect` does not show.
+//! The files of the containers that are written from `.env` at each start: secrets, which `docker inspect` does not show,
+//! and the link to runbooks.
 //!
 //! Each container mounts its own files. A container's user is unknown to this machine, so the files are readable by all
 //! users; only their owner can enter the directory.
@@ -12,15 +13,22 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::variables::Variables;
+use super::{runbook::runbook, variables::Variables};
 use crate::{
     local::rabbitmq,
     secrets::{self, AMQP_USER, check_amqp_password},
 };
 
 /// The files below `var/secrets`.
-pub(super) const FILES: [&str; 6] =
-    ["gateway.env", "payment.env", "mailer.env", "rabbitmq.json", "alerts_token", "grafana_password"];
+pub(super) const FILES: [&str; 7] = [
+    "gateway.env",
+    "payment.env",
+    "mailer.env",
+    "rabbitmq.json",
+    "alerts_token",
+    "grafana_password",
+    "runbook.tmpl",
+];
 
 /// Writes the files to `var/secrets` below the root.
 pub(super) fn write(root: &Path, settings: &Variables) -> Result<()> {
@@ -43,6 +51,7 @@ pub(super) fn write(root: &Path, settings: &Variables) -> Result<()> {
         rabbitmq::definitions(password).to_string(),
         of("ALERTS_TOKEN").to_owned(),
         of("GRAFANA_PASSWORD").to_owned(),
+        runbook(of("RUNBOOK_BASE_URL"))?,
     ];
     make_directory(&dir)?;
     let write = || -> std::io::Result<()> {

@@ -11,6 +11,7 @@ pub(crate) mod engine;
 mod files;
 mod guide;
 pub mod plan;
+pub mod runbook;
 mod service;
 mod start;
 mod up;

@@ -100,7 +100,10 @@ impl Monitoring<'_> {
     }
 
     fn routes(&self, token: &Path) -> String {
-        without(&without(ROUTES, "smtp_"), "email_configs:")
+        let without_mail = ["smtp_", "email_configs:", "templates:"];
+        without_mail
+            .iter()
+            .fold(ROUTES.to_owned(), |routes, key| without(&routes, key))
             .replace("http://gateway:3000/", &format!("{}/", url(self.layout.gateway)))
             .replace("/run/secrets/alerts_token", &token.display().to_string())
     }
@@ -187,7 +190,7 @@ mod tests {
         ];
         assert_eq!(jobs, here);
         let routes = monitoring.routes(Path::new("/token"));
-        for absent in ["smtp", "email", "mailpit:", "gateway:3000", "/run/secrets"] {
+        for absent in ["smtp", "email", "runbook", "mailpit:", "gateway:3000", "/run/secrets"] {
             assert!(!routes.contains(absent), "{absent} in {routes}");
         }
         assert!(routes.contains(&format!("url: {}/alerts", url(layout.gateway))), "{routes}");

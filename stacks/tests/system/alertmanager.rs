@@ -9,7 +9,7 @@ use std::{
 use axum::{Router, http::HeaderMap, routing::post};
 use reqwest::Client;
 use serde_json::{Value, json};
-use stacks::{address, http};
+use stacks::{address, compose::runbook::runbook, http};
 use tempfile::TempDir;
 use testkit::{smtp::SmtpServer, wait::eventually};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -20,6 +20,8 @@ use tokio::{
 
 const SHIPPED: &str = include_str!("../../alertmanager/alertmanager.yaml");
 
+/// Of the links to runbooks.
+const BASE: &str = "https://git.example/omnitrace/main";
 const TOKEN: &str = "the-token-of-the-alert-log";
 
 /// The notices with the right token, in place of the gateway's alert log.
@@ -51,8 +53,13 @@ impl Alertmanager {
         let dir = tempfile::tempdir().unwrap();
         let token = dir.path().join("token");
         fs::write(&token, format!("{TOKEN}\n")).unwrap();
+        let link = dir.path().join("runbook.tmpl");
+        fs::write(&link, runbook(BASE).unwrap()).unwrap();
+        let email = concat!(env!("CARGO_MANIFEST_DIR"), "/alertmanager/email.tmpl");
         let mut config = SHIPPED.to_owned();
         for (shipped, here) in [
+            ("/etc/alertmanager/email.tmpl", email.to_owned()),
+            ("/run/secrets/runbook.tmpl", link.display().to_string()),
             ("mailpit:1025", mail.address().to_string()),
             ("gateway:3000", log.to_string()),
             ("/run/secrets/alerts_token", token.display().to_string()),
@@ -90,7 +97,10 @@ impl Alertmanager {
         let end = if has_ended { now } else { now + Duration::from_secs(300) };
         let alert = json!([{
             "labels": {"alertname": name, "service": service, "severity": severity},
-            "annotations": {"summary": format!("{name} of {service}")},
+            "annotations": {
+                "summary": format!("{name} of {service}"),
+                "runbook_url": format!("docs/runbooks/{name}.md"),
+            },
             "startsAt": (now - Duration::from_secs(60)).format(&Rfc3339).unwrap(),
             "endsAt": end.format(&Rfc3339).unwrap(),
         }]);
@@ -140,6 +150,24 @@ async fn an_alert_and_its_end_reach_the_alert_log_and_the_mailbox() {
             emails.iter().any(|email| email.to == ["on-call@omnitrace.local"] && is_it(&email.text))
         };
         if subjects.iter().all(is_there) { Ok(()) } else { Err(format!("{emails:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_alert_email_links_its_runbook() {
+    let alertmanager = Alertmanager::start().await;
+    alertmanager.post("HighErrorRate", "order-gateway", "page", false).await;
+    eventually("the e-mail with the link", async || {
+        let emails = alertmanager.mail.accepted();
+        // Quoted-printable: soft line breaks, and = as an escape.
+        let plain = |text: &str| text.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=");
+        let link = format!("<a href=\"{BASE}/docs/runbooks/HighErrorRate.md\">");
+        if emails.iter().any(|email| plain(&email.text).contains(&link)) {
+            Ok(())
+        } else {
+            Err(format!("{emails:?}"))
+        }
     })
     .await;
 }
