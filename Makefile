@@ -89,6 +89,9 @@ discard: built ## give dead letters up for good: make discard EVENT=<id>, or EVE
 prove: built ## place orders and find the telemetry of each: make prove [STACK=local|classic|elk|lgtm] [ORDERS=20] [RATE=20] [JSON=1]
 	@$(STACKS) prove $(if $(STACK),--stack $(STACK)) $(if $(ORDERS),--orders $(ORDERS)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 no,$(JSON)),--json)
 
+record: built ## record what the servers of the running stack answer, for the tests of their clients: make record [STACK=<name>] [STAND_INS="<server> …"]
+	@$(STACKS) record $(if $(STACK),--stack $(STACK)) $(foreach server,$(STAND_INS),--stand-in $(server))
+
 compare: cargo ## measure the stacks with the same orders: make compare [STACK=<name>] [ORDERS=1000]; writes docs/comparison.md
 	@$(INSTALL) $(BUILDING) rabbitmq-server
 	@cargo build --release --locked $(PACKAGES) -p trials

@@ -31,6 +31,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// `check` checks values against each other, and secrets, which clap would print. A bad or missing value is reported with
 /// the name of its variable and ends the process with code 2, `--help` with code 0, before anything has been started.
 pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
+    let is_in_environment = std::env::var_os("SSL_CERT_FILE").is_some();
     // That of a directory above may belong to another program.
     let read = dotenvy::from_path(".env");
     let parsed = S::try_parse();
@@ -46,6 +47,9 @@ pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
             error => eprintln!("error: cannot read .env: {error}"),
         }
         std::process::exit(2);
+    }
+    if !is_in_environment {
+        telemetry::tls::set_origin(".env");
     }
     let settings = parsed.unwrap_or_else(|error| error.exit());
     if let Err(reason) = check(&settings) {

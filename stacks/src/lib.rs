@@ -20,6 +20,7 @@ pub mod dead_letters;
 pub mod drill;
 pub mod load;
 pub mod prove;
+pub mod record;
 
 pub mod orders;
 pub mod trace_backend;

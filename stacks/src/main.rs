@@ -17,6 +17,7 @@ use stacks::{
     drill::{self, DrillArgs, IncidentArgs},
     load::{self, LoadArgs},
     prove::{self, ProveArgs},
+    record::{self, RecordArgs},
     settings::Options,
     signals::{interruptible, patient},
     stack::Stack,
@@ -72,6 +73,8 @@ enum Command {
     Discard(Selection),
     /// Place orders, and check that each has left its trace, log lines, metrics and one e-mail
     Prove(ProveArgs),
+    /// Record what the servers of the running stack answer, for the tests of their clients
+    Record(RecordArgs),
     /// Place good, declined and invalid orders at a steady rate; exit code 0 if every answer is the expected one
     Load(LoadArgs),
     /// Check rules, dashboards and documents against each other and against the telemetry of the services
@@ -145,6 +148,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Replay(args) => dead_letters::replay(&options, &args).await?,
         Command::Discard(args) => dead_letters::discard(&options, &args).await?,
         Command::Prove(args) => return prove::run(&options, &args).await.map(code),
+        Command::Record(args) => record::run(&options, &args).await?,
         Command::Load(args) => return load::run(&options, &args).await.map(code),
         Command::Check => {
             let left = || "the components that were started are stopped".to_owned();

@@ -63,6 +63,14 @@ pub enum Cause {
     /// The certificates can't be used.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The server's certificate was refused.
+    #[error("cannot trust {server}")]
+    Untrusted {
+        /// Host and port of each server of the URL.
+        server: String,
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
     /// The thread of the database can't be started.
     #[error(transparent)]
     Thread(Arc<std::io::Error>),
@@ -75,6 +83,21 @@ fn said(error: &tokio_postgres::Error) -> String {
         (None, Some(source)) => format!("{error}: {source}"),
         (None, None) => error.to_string(),
     }
+}
+
+/// The TLS library's error among the causes of a failed connection. An I/O error hides the one within.
+pub(crate) fn refused_certificate(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(refused @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return Some(refused);
+        }
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 impl Cause {

@@ -1,18 +1,19 @@
 //! A PostgreSQL server: one connection that writes and one that reads, each made again when it is lost.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use rustls::ClientConfig;
 use tokio::time::timeout;
-use tokio_postgres::config::{Config, TargetSessionAttrs};
+use tokio_postgres::config::{Config, Host, TargetSessionAttrs};
 use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::StoreError;
-use crate::error::Cause;
+use crate::error::{Cause, refused_certificate};
 use crate::job::Job;
 use crate::lane::{DEADLINE, Driver, Failure};
 use crate::migrate::{self, Migrations};
@@ -28,10 +29,13 @@ const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '1s'; SET LOCAL statement_t
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_PERIOD: Duration = Duration::from_secs(5);
 const MAX_KEEPALIVES: u32 = 3;
+const DEFAULT_PORT: u16 = 5432;
 
 /// A server and the open connection to it.
 struct Remote {
     config: Config,
+    /// The file of trusted certificates that the URL names.
+    root_file: Option<PathBuf>,
     tls: MakeRustlsConnect,
     client: Option<Client>,
 }
@@ -54,15 +58,38 @@ impl Remote {
         if config.get_application_name().is_none() {
             config.application_name(owner);
         }
-        Self { config, tls: MakeRustlsConnect::new((*tls).clone()), client: None }
+        let root_file = server.root_file;
+        Self { config, root_file, tls: MakeRustlsConnect::new((*tls).clone()), client: None }
     }
 
     async fn connect(&self) -> Result<Client, Cause> {
         let connected = timeout(DEADLINE, self.config.connect(self.tls.clone())).await;
-        let (client, connection) = connected.map_err(|_| Cause::Late(DEADLINE))??;
+        let connected = connected.map_err(|_| Cause::Late(DEADLINE))?;
+        let (client, connection) = connected.map_err(|error| self.explained(error))?;
         // It ends with the client, and its error is the error of the statement that waits.
         tokio::spawn(connection);
         Ok(client)
+    }
+
+    /// The error of a connection; of a refused certificate, with the servers.
+    fn explained(&self, error: tokio_postgres::Error) -> Cause {
+        let Some(refused) = refused_certificate(&error) else { return error.into() };
+        let hosts = self.config.get_hosts().iter().filter_map(|host| match host {
+            Host::Tcp(host) => Some(host.as_str()),
+            Host::Unix(_) => None,
+        });
+        let ports = self.config.get_ports();
+        let port = |number: usize| ports.get(number).or(ports.first()).unwrap_or(&DEFAULT_PORT);
+        let servers: Vec<String> =
+            hosts.enumerate().map(|(number, host)| format!("{host}:{}", port(number))).collect();
+        let server = servers.join(", ");
+        match &self.root_file {
+            Some(file) => Cause::Tls(format!(
+                "cannot trust {server}: {refused}; trusted certificates are those in {} (sslrootcert of the URL)",
+                file.display()
+            )),
+            None => Cause::Untrusted { server, source: refused.clone() },
+        }
     }
 
     /// The open connection, and true if it was open before.

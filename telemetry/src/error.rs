@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::tls;
+
 /// Why telemetry could not start or answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,7 +62,8 @@ pub enum Error {
     Metric(#[from] prometheus::Error),
 }
 
-/// An error and its causes in one line, outermost first: `cannot publish: connection refused`.
+/// An error and its causes in one line, outermost first: `cannot publish: connection refused`. What to do follows, where a
+/// certificate was refused.
 pub struct Chain<'a>(pub &'a (dyn StdError + 'a));
 
 impl fmt::Display for Chain<'_> {
@@ -71,7 +74,10 @@ impl fmt::Display for Chain<'_> {
             write!(f, ": {error}")?;
             cause = error.source();
         }
-        Ok(())
+        match self.0.source().and_then(tls::advice) {
+            Some(advice) => write!(f, ": {advice}"),
+            None => Ok(()),
+        }
     }
 }
 

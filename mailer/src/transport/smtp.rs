@@ -122,7 +122,7 @@ impl Smtp {
         let connected = timeout(CONNECT_DEADLINE, self.server.connect()).await;
         let mut connection = connected
             .map_err(|_| late(CONNECT_DEADLINE))
-            .and_then(|connected| connected.map_err(|error| redacted(&error.to_string(), email.envelope())))
+            .and_then(|connected| connected.map_err(|error| self.unusable(&error, email.envelope())))
             .map_err(SmtpError::Unreachable)?;
         let offered = timeout(self.envelope_deadline, offer(&mut connection, email, content)).await;
         self.offered(connection, offered, email.envelope()).await
@@ -140,6 +140,15 @@ impl Smtp {
             Err(_) => SmtpError::Interrupted(late(self.envelope_deadline)),
         };
         Err(abort(connection, failure).await)
+    }
+
+    /// Why there is no connection; for a refused certificate, with its server and what to do.
+    fn unusable(&self, error: &ConnectError, envelope: &Envelope) -> String {
+        let text = redacted(&error.to_string(), envelope);
+        match telemetry::tls::advice(error) {
+            Some(advice) => format!("{}: {text}: {advice}", self.server.address()),
+            None => text,
+        }
     }
 }
 

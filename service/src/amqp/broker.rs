@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError};
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -46,7 +46,15 @@ pub enum BrokerError {
     /// The task that connects ended early: the process is stopping.
     #[error("connecting was interrupted")]
     Interrupted,
-    /// The broker could not be reached, or refused.
+    /// The broker could not be reached, or refused the connection.
+    #[error("cannot connect to the broker {server}")]
+    Unreachable {
+        /// Host and port.
+        server: String,
+        /// What lapin said.
+        source: lapin::Error,
+    },
+    /// The broker refused, or was lost.
     #[error("the broker can't be used")]
     Amqp(#[from] lapin::Error),
 }
@@ -93,6 +101,11 @@ impl Broker {
         url.parse::<AMQPUri>().map(|_| ()).map_err(|_| BrokerError::Url)
     }
 
+    fn server(&self) -> String {
+        let AMQPAuthority { host, port, .. } = &self.uri.authority;
+        format!("{host}:{port}")
+    }
+
     /// Connects, and declares the topology. `name` is what the broker's management page shows.
     ///
     /// # Errors
@@ -108,7 +121,7 @@ impl Broker {
         let mut connecting =
             runtime.spawn(connect(uri, properties, self.tls.clone(), definitions, long_frames));
         match timeout(CONNECT_DEADLINE, &mut connecting).await {
-            Ok(Ok(link)) => Ok(link?),
+            Ok(Ok(link)) => link.map_err(|source| BrokerError::Unreachable { server: self.server(), source }),
             Ok(Err(_)) => Err(BrokerError::Interrupted),
             Err(_) => {
                 connecting.abort();

@@ -7,48 +7,47 @@ use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use reqwest::Client;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Logged, Logs, Traces, ask_ok, valid_trace_id};
+use super::{Logged, Logs, Traces, asker::Asker, questions::Asked, valid_trace_id};
 use crate::{
     http,
     trace::{Span, Trace},
 };
 
-/// Documents of one search: Elasticsearch's own limit.
-const MAX_HITS: usize = 10_000;
-/// Traces of one search: their lines are fewer than [`MAX_HITS`].
+/// Traces of one search: their lines are fewer than a search returns.
 const MAX_TRACES: usize = 500;
+/// The documents of log lines, and the fields of them that are read.
+pub(crate) const LINES: (&str, &[&str]) = ("logs-omnitrace-*", &["trace.id", "service.name", "order.id"]);
+/// The documents of spans, and the fields of them that are read.
+pub(crate) const SPANS: (&str, &[&str]) = (
+    "traces-apm*",
+    &[
+        "processor.event",
+        "service.name",
+        "parent.id",
+        "transaction.*",
+        "span.*",
+        "event.outcome",
+        "timestamp.us",
+        "labels.*",
+        "numeric_labels.*",
+    ],
+);
 
 /// A client of one Elasticsearch.
 #[derive(Clone)]
-pub struct Elasticsearch {
-    client: Client,
-    url: String,
-    user: String,
-    password: String,
-}
+pub struct Elasticsearch(Asker);
 
 impl Elasticsearch {
     /// A client of the server at `url`, for this user.
     pub fn new(client: Client, url: impl Into<String>, user: &str, password: &str) -> Self {
-        Self { client, url: url.into(), user: user.into(), password: password.into() }
+        Self(Asker::new(client, url).with_login(user, password))
     }
 
     async fn search(&self, indices: &str, traces: &[&str], fields: &[&str]) -> Result<Vec<Hit>> {
-        let search = json!({
-            "size": MAX_HITS,
-            "query": {"terms": {"trace.id": traces}},
-            "_source": false,
-            "fields": fields,
-        });
-        let url = format!("{}/{indices}/_search?ignore_unavailable=true", self.url);
-        let request = self.client.post(url).basic_auth(&self.user, Some(&self.password)).json(&search);
-        let answer: Answer = ask_ok(request, "Elasticsearch", &self.url)
-            .await?
-            .json()
-            .await
-            .context("cannot read Elasticsearch's answer")?;
+        let answer = self.0.ask_ok(&Asked::documents(indices, traces, fields)).await?;
+        let answer: Answer = answer.json().await.context("cannot read Elasticsearch's answer")?;
         let failed = answer.shards.failed;
         ensure!(
             failed == 0 && !answer.timed_out,
@@ -64,8 +63,7 @@ impl Logs for Elasticsearch {
     async fn lines(&self, traces: &[&str]) -> Result<Vec<Logged>> {
         let mut lines = Vec::new();
         for some in traces.chunks(MAX_TRACES) {
-            let hits =
-                self.search("logs-omnitrace-*", some, &["trace.id", "service.name", "order.id"]).await?;
+            let hits = self.search(LINES.0, some, LINES.1).await?;
             lines.extend(hits.into_iter().map(|hit| Logged {
                 trace: hit.text("trace.id").unwrap_or_default(),
                 service: hit.text("service.name").unwrap_or_default(),
@@ -80,18 +78,7 @@ impl Logs for Elasticsearch {
 impl Traces for Elasticsearch {
     async fn trace(&self, id: &str) -> Result<Option<Trace>> {
         let id = valid_trace_id(id)?;
-        let fields = [
-            "processor.event",
-            "service.name",
-            "parent.id",
-            "transaction.*",
-            "span.*",
-            "event.outcome",
-            "timestamp.us",
-            "labels.*",
-            "numeric_labels.*",
-        ];
-        let hits = self.search("traces-apm*", &[id.as_str()], &fields).await?;
+        let hits = self.search(SPANS.0, &[id.as_str()], SPANS.1).await?;
         let mut spans: Vec<Span> = hits.iter().filter_map(Hit::span).collect();
         spans.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
         Ok((!spans.is_empty()).then_some(Trace { id, spans }))

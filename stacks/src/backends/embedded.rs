@@ -2,13 +2,18 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use async_trait::async_trait;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Traces, valid_trace_id};
+use super::{
+    Traces,
+    asker::Asker,
+    questions::{Asked, Question},
+    valid_trace_id,
+};
 use crate::{
     http,
     trace::{Span, Trace},
@@ -16,36 +21,25 @@ use crate::{
 
 /// A client of one embedded trace backend.
 #[derive(Clone, Debug)]
-pub struct EmbeddedJaeger {
-    client: Client,
-    url: String,
-}
+pub struct EmbeddedJaeger(Asker);
 
 impl EmbeddedJaeger {
     /// A client of the query API at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
+        Self(Asker::new(client, url))
     }
 }
 
 #[async_trait]
 impl Traces for EmbeddedJaeger {
     async fn trace(&self, id: &str) -> Result<Option<Trace>> {
-        let request = self.client.get(format!("{}/api/traces/{}", self.url, valid_trace_id(id)?));
-        let response = match request.send().await {
-            Err(error) => {
-                bail!(
-                    "cannot ask the trace backend at {}: it {}; `make up` starts the stack",
-                    self.url,
-                    http::brief(&error)
-                )
-            }
-            Ok(response) => response,
-        };
+        let asked = Asked::trace(Question::EmbeddedTrace, &valid_trace_id(id)?);
+        let response =
+            self.0.ask(&asked).await.map_err(|error| anyhow!("{error}; `make up` starts the stack"))?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
-            status => bail!("cannot ask the trace backend at {}: it answered {status}", self.url),
+            status => bail!("cannot ask the trace backend at {}: it answered {status}", self.0.url),
         }
         let answer: Answer =
             response.json().await.context("cannot read the trace backend's answer as Jaeger's JSON")?;

@@ -11,7 +11,15 @@ use reqwest::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Traces, ask_ok, jaeger::Jaeger, loki::Loki, prometheus::Prometheus, tempo::Tempo};
+use super::{
+    Traces,
+    asker::Asker,
+    jaeger::Jaeger,
+    loki::Loki,
+    prometheus::Prometheus,
+    questions::{Asked, Question},
+    tempo::Tempo,
+};
 
 /// A client of one Grafana.
 pub struct Grafana {
@@ -46,8 +54,8 @@ impl Grafana {
 
     /// All data sources.
     pub(crate) async fn data_sources(&self) -> Result<Vec<DataSource>> {
-        let request = self.client.get(format!("{}/api/datasources", self.url));
-        let response = ask_ok(request, "Grafana", &self.url).await?;
+        let asker = Asker::new(self.client.clone(), &self.url);
+        let response = asker.ask_ok(&Asked::plain(Question::GrafanaDataSources)).await?;
         response.json().await.context("cannot read Grafana's data sources")
     }
 

@@ -6,19 +6,22 @@ use async_trait::async_trait;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 
-use super::{Traces, ask, expect_ok, otlp::OtlpTrace, valid_trace_id};
+use super::{
+    Traces,
+    asker::Asker,
+    otlp::OtlpTrace,
+    questions::{Asked, Question},
+    valid_trace_id,
+};
 use crate::trace::Trace;
 
 /// A client of one Jaeger.
-pub struct Jaeger {
-    client: Client,
-    url: String,
-}
+pub struct Jaeger(Asker);
 
 impl Jaeger {
     /// A client of the query API at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
+        Self(Asker::new(client, url))
     }
 }
 
@@ -26,12 +29,12 @@ impl Jaeger {
 impl Traces for Jaeger {
     async fn trace(&self, id: &str) -> Result<Option<Trace>> {
         let id = valid_trace_id(id)?;
-        let request = self.client.get(format!("{}/api/v3/traces/{id}", self.url));
-        let response = ask(request, "Jaeger", &self.url).await?;
+        let asked = Asked::trace(Question::JaegerTrace, &id);
+        let response = self.0.ask(&asked).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let response = expect_ok(response, "Jaeger", &self.url).await?;
+        let response = self.0.expect_ok(&asked, response).await?;
         let answer: Answer = response.json().await.context("cannot read Jaeger's answer")?;
         Ok(answer.result.into_trace(id))
     }

@@ -1,34 +1,24 @@
 //! Loki's query API, for log lines received over OTLP: ids and fields are structured metadata.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use reqwest::Client;
 use serde::Deserialize;
 
-use super::{Logged, Logs, ask_ok};
+use super::{Logged, Logs, asker::Asker, questions::Asked};
 
-/// The age of the oldest lines that are asked for.
-const MAX_AGE: Duration = Duration::from_secs(60 * 60);
-/// Traces of one query: their lines are fewer than [`MAX_LINES`], and the query is short enough.
+/// Traces of one query: their lines are fewer than an answer may have, and the query is short enough.
 const MAX_TRACES: usize = 100;
-/// Lines of one answer: Loki's own default limit.
-const MAX_LINES: usize = 5000;
 
 /// A client of one Loki.
-pub struct Loki {
-    client: Client,
-    url: String,
-}
+pub struct Loki(Asker);
 
 impl Loki {
     /// A client of the server at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
+        Self(Asker::new(client, url))
     }
 
     /// The lines that a LogQL expression selects.
@@ -36,17 +26,8 @@ impl Loki {
     /// # Errors
     /// When Loki does not answer as documented.
     pub async fn query(&self, expression: &str) -> Result<Vec<Logged>> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let form = [
-            ("query", expression.to_owned()),
-            ("start", now.saturating_sub(MAX_AGE).as_nanos().to_string()),
-            // A minute for services whose clock is ahead.
-            ("end", (now + Duration::from_secs(60)).as_nanos().to_string()),
-            ("limit", MAX_LINES.to_string()),
-        ];
-        let request = self.client.post(format!("{}/loki/api/v1/query_range", self.url)).form(&form);
-        let answer: Answer =
-            ask_ok(request, "Loki", &self.url).await?.json().await.context("cannot read Loki's answer")?;
+        let answer = self.0.ask_ok(&Asked::lines(expression)).await?;
+        let answer: Answer = answer.json().await.context("cannot read Loki's answer")?;
         Ok(answer.data.result.into_iter().flat_map(Stream::lines).collect())
     }
 }
@@ -56,11 +37,15 @@ impl Logs for Loki {
     async fn lines(&self, traces: &[&str]) -> Result<Vec<Logged>> {
         let mut lines = Vec::new();
         for some in traces.chunks(MAX_TRACES) {
-            let query = format!("{{service_name=~\".+\"}} | trace_id=~\"{}\"", some.join("|"));
-            lines.extend(self.query(&query).await?);
+            lines.extend(self.query(&of_traces(some)).await?);
         }
         Ok(lines)
     }
+}
+
+/// The LogQL expression for all lines of these traces.
+pub(crate) fn of_traces(traces: &[&str]) -> String {
+    format!("{{service_name=~\".+\"}} | trace_id=~\"{}\"", traces.join("|"))
 }
 
 #[derive(Deserialize)]

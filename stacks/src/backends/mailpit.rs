@@ -5,18 +5,15 @@ use async_trait::async_trait;
 use reqwest::Client;
 use serde::Deserialize;
 
-use super::{Inbox, ask_ok};
+use super::{Inbox, asker::Asker, questions::Asked};
 
 /// A client of one Mailpit.
-pub struct Mailpit {
-    client: Client,
-    url: String,
-}
+pub struct Mailpit(Asker);
 
 impl Mailpit {
     /// A client of the server at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
+        Self(Asker::new(client, url))
     }
 }
 
@@ -24,13 +21,8 @@ impl Mailpit {
 impl Inbox for Mailpit {
     async fn emails(&self, order: &str) -> Result<usize> {
         // A plain word is searched for in the texts.
-        let search = format!("{}/api/v1/search", self.url);
-        let request = self.client.get(search).query(&[("query", order), ("limit", "1")]);
-        let found: Found = ask_ok(request, "Mailpit", &self.url)
-            .await?
-            .json()
-            .await
-            .context("cannot read Mailpit's answer")?;
+        let found = self.0.ask_ok(&Asked::emails(order)).await?;
+        let found: Found = found.json().await.context("cannot read Mailpit's answer")?;
         Ok(found.messages_count)
     }
 }

@@ -12,6 +12,9 @@ pub mod prometheus;
 pub mod services;
 pub mod tempo;
 
+pub(crate) mod asker;
+pub(crate) mod questions;
+
 mod openmetrics;
 mod otlp;
 
@@ -21,14 +24,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use async_trait::async_trait;
-use reqwest::{RequestBuilder, Response};
 
-use crate::{http, trace::Trace};
+use crate::trace::Trace;
 
-/// Characters of a server's error text that are quoted.
-const MAX_REASON: usize = 300;
 /// Time between two queries for a trace.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -143,33 +143,4 @@ fn valid_trace_id(id: &str) -> Result<String> {
     let valid = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     ensure!(valid, "`{id}` is no trace id: those have 32 hexadecimal digits");
     Ok(id.to_ascii_lowercase())
-}
-
-/// Sends a request; an error names the server and its URL.
-async fn ask(request: RequestBuilder, backend: &str, url: &str) -> Result<Response> {
-    match request.send().await {
-        Err(error) => bail!("cannot ask {backend} at {url}: it {}", http::brief(&error)),
-        Ok(response) => Ok(response),
-    }
-}
-
-/// Sends a request whose answer must be 2xx.
-async fn ask_ok(request: RequestBuilder, backend: &str, url: &str) -> Result<Response> {
-    expect_ok(ask(request, backend, url).await?, backend, url).await
-}
-
-/// Refuses an answer that is not 2xx.
-async fn expect_ok(response: Response, backend: &str, url: &str) -> Result<Response> {
-    let status = response.status();
-    if !status.is_success() {
-        let text = response.text().await.unwrap_or_default();
-        bail!("cannot ask {backend} at {url}: it answered {status}: {}", in_brief(&text));
-    }
-    Ok(response)
-}
-
-/// A server's error text, shortened to one line.
-fn in_brief(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.is_empty() { "no reason".into() } else { words.chars().take(MAX_REASON).collect() }
 }

@@ -11,21 +11,15 @@ use reqwest::Client;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Metrics, Series, Total, ask};
-
-/// The age of the oldest exemplars that are asked for.
-const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+use super::{Metrics, Series, Total, asker::Asker, questions::Asked};
 
 /// A client of one Prometheus or Mimir.
-pub struct Prometheus {
-    client: Client,
-    url: String,
-}
+pub struct Prometheus(Asker);
 
 impl Prometheus {
     /// A client of the API below `{url}/api/v1`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
+        Self(Asker::new(client, url))
     }
 
     /// True if an expression selects a series now.
@@ -35,7 +29,7 @@ impl Prometheus {
 
     /// The series that an expression selects now: labels and value.
     pub(crate) async fn series(&self, expression: String) -> Result<Vec<(Value, String)>> {
-        let Vector { result } = self.query("query", &[("query", expression)]).await?;
+        let Vector { result } = self.query(&Asked::series(&expression)).await?;
         Ok(result.into_iter().map(|Selected { metric, value: (_, value) }| (metric, value)).collect())
     }
 
@@ -45,19 +39,18 @@ impl Prometheus {
         Ok(Some(value.parse().with_context(|| format!("{value} is no number"))?))
     }
 
-    async fn query<T: DeserializeOwned>(&self, what: &str, form: &[(&str, String)]) -> Result<T> {
-        let request = self.client.post(format!("{}/api/v1/{what}", self.url)).form(form);
-        let response = ask(request, "Prometheus", &self.url).await?;
+    async fn query<T: DeserializeOwned>(&self, asked: &Asked) -> Result<T> {
+        let response = self.0.ask(asked).await?;
         let status = response.status();
         // Errors come in the same document, with another status.
         let answer: Answer<T> = response
             .json()
             .await
-            .with_context(|| format!("cannot read the answer of Prometheus at {}, {status}", self.url))?;
+            .with_context(|| format!("cannot read the answer of Prometheus at {}, {status}", self.0.url))?;
         match answer {
             Answer::Success { data } => Ok(data),
             Answer::Error { error } => {
-                bail!("cannot ask Prometheus at {}: it answered {status}: {error}", self.url)
+                bail!("cannot ask Prometheus at {}: it answered {status}: {error}", self.0.url)
             }
         }
     }
@@ -67,7 +60,8 @@ impl Prometheus {
 impl Metrics for Prometheus {
     async fn total(&self, counter: &Series) -> Result<Total> {
         let selector = selector(counter, "");
-        let nothing = || format!("Prometheus at {} has no metric {counter} of {}", self.url, counter.service);
+        let nothing =
+            || format!("Prometheus at {} has no metric {counter} of {}", self.0.url, counter.service);
         // The time first: a scrape in between makes the value newer than the time, never older.
         let at = self.value(format!("min(timestamp({selector}))")).await?.with_context(nothing)?;
         let value = self.value(format!("sum({selector})")).await?.with_context(nothing)?;
@@ -76,21 +70,15 @@ impl Metrics for Prometheus {
     }
 
     async fn exemplars(&self, histogram: &Series) -> Result<BTreeSet<String>> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // A minute for services whose clock is ahead.
-        let (start, end) = (now.saturating_sub(MAX_AGE), now + Duration::from_secs(60));
-        let form = [
-            ("query", selector(histogram, "_bucket")),
-            ("start", start.as_secs().to_string()),
-            ("end", end.as_secs().to_string()),
-        ];
-        let series: Vec<Exemplars> = self.query("query_exemplars", &form).await?;
+        let asked = Asked::exemplars(&selector(histogram, "_bucket"));
+        let series: Vec<Exemplars> = self.query(&asked).await?;
         let exemplars = series.into_iter().flat_map(|series| series.exemplars);
         Ok(exemplars.filter_map(|mut exemplar| exemplar.labels.remove("trace_id")).collect())
     }
 }
 
-fn selector(series: &Series, suffix: &str) -> String {
+/// The PromQL selector of a series.
+pub(crate) fn selector(series: &Series, suffix: &str) -> String {
     let labels = [("job", series.service)].into_iter().chain(series.labels.iter().copied());
     let labels: Vec<String> = labels.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     format!("{}{suffix}{{{}}}", series.name, labels.join(","))

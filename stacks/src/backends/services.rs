@@ -7,15 +7,14 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
-use reqwest::{Client, header::ACCEPT};
+use reqwest::Client;
 
 use super::{
-    Metrics, Series, Total, ask_ok,
+    Metrics, Series, Total,
+    asker::Asker,
     openmetrics::{Sample, samples},
+    questions::{Asked, Question},
 };
-
-/// The only format with exemplars.
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
 
 /// A client of the services.
 pub struct Services {
@@ -31,8 +30,8 @@ impl Services {
 
     async fn page(&self, service: &str) -> Result<String> {
         let url = self.urls.get(service).with_context(|| format!("cannot find the URL of {service}"))?;
-        let request = self.client.get(format!("{url}/metrics")).header(ACCEPT, OPENMETRICS);
-        let response = ask_ok(request, service, url).await?;
+        let asker = Asker::new(self.client.clone(), url);
+        let response = asker.ask_ok(&Asked::plain(Question::ServiceMetrics)).await?;
         response.text().await.with_context(|| format!("cannot read the metrics of {service}"))
     }
 }

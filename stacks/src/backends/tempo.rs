@@ -2,22 +2,25 @@
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use reqwest::{Client, StatusCode, header::ACCEPT};
+use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 
-use super::{Traces, ask, expect_ok, otlp::OtlpTrace, valid_trace_id};
+use super::{
+    Traces,
+    asker::Asker,
+    otlp::OtlpTrace,
+    questions::{Asked, Question},
+    valid_trace_id,
+};
 use crate::trace::Trace;
 
 /// A client of one Tempo.
-pub struct Tempo {
-    client: Client,
-    url: String,
-}
+pub struct Tempo(Asker);
 
 impl Tempo {
     /// A client of the server at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
+        Self(Asker::new(client, url))
     }
 }
 
@@ -25,12 +28,12 @@ impl Tempo {
 impl Traces for Tempo {
     async fn trace(&self, id: &str) -> Result<Option<Trace>> {
         let id = valid_trace_id(id)?;
-        let request = self.client.get(format!("{}/api/v2/traces/{id}", self.url));
-        let response = ask(request.header(ACCEPT, "application/json"), "Tempo", &self.url).await?;
+        let asked = Asked::trace(Question::TempoTrace, &id);
+        let response = self.0.ask(&asked).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let response = expect_ok(response, "Tempo", &self.url).await?;
+        let response = self.0.expect_ok(&asked, response).await?;
         let answer: Answer = response.json().await.context("cannot read Tempo's answer")?;
         Ok(answer.trace.into_trace(id))
     }

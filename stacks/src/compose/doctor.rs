@@ -20,8 +20,10 @@ use crate::{
 const MIN_DISK: u64 = 2 << 30;
 /// The images alone are several GiB.
 const AMPLE_DISK: u64 = 10 << 30;
-/// The last Jaeger with the API that Grafana's Jaeger data source asks.
+/// The last Jaeger with /api/services and /api/traces?…, which Grafana's Jaeger data source asks.
 const LAST_SEARCHABLE_JAEGER: (u32, u32) = (2, 20);
+/// With this feature it asks /api/v3 for services, operations and a trace by its id; for a search it has nothing new.
+const GRAFANA_ASKS_V3: &str = "jaegerEnableGrpcEndpoint";
 /// Log lines and spans carry the engine's time, queries for them this machine's.
 const MAX_CLOCK_SECONDS: f64 = 2.0;
 
@@ -158,8 +160,16 @@ fn jaeger_without_grafana(plan: &Plan) -> Option<Finding> {
     if version(tag)? <= LAST_SEARCHABLE_JAEGER {
         return None;
     }
+    let features = plan.variables.get("GRAFANA_FEATURES").map_or("", String::as_str);
+    let remedy = if features.contains(GRAFANA_ASKS_V3) {
+        "its panels of slow and failed traces stay empty, and links to a trace work".to_owned()
+    } else {
+        format!(
+            "set GRAFANA_FEATURES={GRAFANA_ASKS_V3} in .env for links to a trace, or JAEGER_IMAGE to 2.20"
+        )
+    };
     let text = format!(
-        "{image} lacks /api/services, with which Grafana searches for traces: Jaeger's own page works, or set JAEGER_IMAGE to 2.20"
+        "{image} lacks /api/services and /api/traces?…, with which Grafana searches for traces: {remedy}"
     );
     Some(Finding::new(Level::Doubtful, "versions", text))
 }
@@ -243,13 +253,16 @@ mod tests {
     #[test]
     fn a_jaeger_after_2_20_is_doubtful() {
         let root = plan::root(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
-        let with_image = |image: &str| {
+        let with = |image: &str, features: &str| {
             let mut settings = plan::placeholders();
             settings.insert("JAEGER_IMAGE".into(), image.into());
+            settings.insert("GRAFANA_FEATURES".into(), features.into());
             jaeger_without_grafana(&Plan::new(&root, &[Stack::Classic].into(), &settings).unwrap())
         };
-        assert!(with_image("").is_none() && with_image("my/jaeger").is_none());
-        assert!(with_image("jaegertracing/jaeger:2.21.0").unwrap().text.contains("JAEGER_IMAGE"));
+        assert!(with("", "").is_none() && with("my/jaeger", "").is_none());
+        let next = |features| with("jaegertracing/jaeger:2.21.0", features).unwrap().text;
+        assert!(next("").contains("JAEGER_IMAGE") && next("").contains("GRAFANA_FEATURES"));
+        assert!(next(GRAFANA_ASKS_V3).contains("links to a trace work"));
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub struct Facts {
     pub runs_beside_others: bool,
     /// A server that no other stack has. Where Docker cannot be asked, an answer from it means that the stack runs.
     pub sign: Option<Place>,
+    /// The servers in containers that clients ask, Grafana aside, by the name of their service.
+    pub servers: &'static [(&'static str, Place)],
     /// The client for traces.
     pub traces: Connect<dyn Traces>,
     /// The Compose service that stores traces.
@@ -106,6 +108,7 @@ static TABLE: [Facts; 4] = [
         compose_file: None,
         runs_beside_others: false,
         sign: None,
+        servers: &[],
         traces: |at| Ok(Box::new(EmbeddedJaeger::new(at.client(), at.local_jaeger()?))),
         traces_service: "traces",
         logs: |at| Ok(Box::new(LogFiles::from_end(&at.local.log_dir())?)),
@@ -134,6 +137,7 @@ static TABLE: [Facts; 4] = [
         compose_file: Some("stacks/classic/compose.yaml"),
         runs_beside_others: false,
         sign: Some(JAEGER),
+        servers: &[("jaeger", JAEGER), ("loki", LOKI), ("mailpit", MAILPIT), ("prometheus", PROMETHEUS)],
         traces: |at| Ok(Box::new(Jaeger::new(at.client(), at.url(JAEGER)?))),
         traces_service: "jaeger",
         logs: |at| Ok(Box::new(Loki::new(at.client(), at.url(LOKI)?))),
@@ -156,6 +160,7 @@ static TABLE: [Facts; 4] = [
         compose_file: Some("stacks/lgtm/compose.yaml"),
         runs_beside_others: false,
         sign: Some(TEMPO),
+        servers: &[("loki", LOKI), ("mailpit", MAILPIT), ("mimir", MIMIR), ("tempo", TEMPO)],
         traces: |at| Ok(Box::new(Tempo::new(at.client(), at.url(TEMPO)?))),
         traces_service: "tempo",
         logs: |at| Ok(Box::new(Loki::new(at.client(), at.url(LOKI)?))),
@@ -179,6 +184,7 @@ static TABLE: [Facts; 4] = [
         compose_file: Some("stacks/elk/compose.yaml"),
         runs_beside_others: true,
         sign: Some(ELASTICSEARCH),
+        servers: &[("elasticsearch", ELASTICSEARCH), ("mailpit", MAILPIT)],
         traces: |at| Ok(Box::new(elasticsearch(at)?)),
         traces_service: "apm-server",
         logs: |at| Ok(Box::new(elasticsearch(at)?)),

@@ -10,6 +10,7 @@ use axum::{
     body::Bytes,
     http::{HeaderMap, StatusCode, Uri},
 };
+use stacks::record::Recording;
 use tokio::net::TcpListener;
 
 /// A request: the path with its query, the `Authorization`, the body.
@@ -25,6 +26,17 @@ impl Server {
     pub(crate) async fn with(status: StatusCode, file: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
         let answer = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self::answering(status, answer).await
+    }
+
+    /// Answers as a recorded server has answered.
+    pub(crate) async fn recorded(recording: &Recording, name: &str) -> Self {
+        let answer = recording.answers.get(name);
+        let answer = answer.unwrap_or_else(|| panic!("{} has no answer {name}", recording.folder()));
+        Self::answering(StatusCode::from_u16(answer.status).unwrap(), answer.body.clone()).await
+    }
+
+    async fn answering(status: StatusCode, answer: Vec<u8>) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let recorded = requests.clone();
         let answer = async move |uri: Uri, headers: HeaderMap, body: Bytes| {

@@ -33,7 +33,7 @@ pub(crate) use self::{
     program::{Ended, Program, database, environment, inherited, serving},
     prometheus::Prometheus,
     raw::{Connection, ask, request},
-    tls::{Authority, Front},
+    tls::{Authority, Front, SelfSigned},
 };
 
 /// The span of the decision: the only span of an order that crosses no process boundary.

@@ -1,11 +1,13 @@
 //! TLS to broker, mail server, trace backend and database: used where the URL asks for it, and only with a server whose
 //! certificate the authority has signed. Any other server gets no byte of content.
 
+use std::fs;
+
 use reqwest::Url;
 use stacks::{address, local::layout::Component::Mailer, secrets, trace::ORDER};
 use testkit::{rabbitmq::VirtualHost, smtp::SmtpServer, wait::eventually};
 
-use crate::harness::{Authority, Front, Program, SETTLE, System, database, serving};
+use crate::harness::{Authority, Front, Program, SETTLE, SelfSigned, System, database, serving};
 
 const HERE: &str = "127.0.0.1";
 /// `AUTH PLAIN` of ada with the password s3same.
@@ -56,11 +58,11 @@ async fn an_order_completes_over_tls() {
 
 #[tokio::test]
 async fn starttls_comes_before_login_and_email() {
-    let authority = Authority::new();
+    let own = SelfSigned::server();
     let server = SmtpServer::start().await.unwrap();
-    let front = Front::with_starttls(server.address(), authority.acceptor(HERE)).await;
+    let front = Front::with_starttls(server.address(), own.acceptor.clone()).await;
     let system = System::with(&[
-        ("SSL_CERT_FILE", &authority.file()),
+        ("SSL_CERT_FILE", &own.file()),
         ("SMTP_URL", &format!("smtp://ada:s3same@{}?tls=required", front.address)),
     ])
     .await;
@@ -130,6 +132,54 @@ async fn an_untrusted_broker_or_trace_backend_gets_nothing() {
 }
 
 #[tokio::test]
+async fn a_refused_mail_certificate_is_explained() {
+    let (own, server) = (SelfSigned::authority(), SmtpServer::start().await.unwrap());
+    let front = Front::before(server.address(), own.acceptor.clone()).await;
+    let url = format!("smtps://{}", front.address);
+    let system = System::with(&[("SSL_CERT_FILE", &own.file()), ("SMTP_URL", &url)]).await;
+    system.place().await;
+    let expected = [front.address.to_string(), own.file(), "of the environment".into(), "CA:FALSE".into()];
+    eventually("the reason in the log", async || says(&system.log("email-service"), &expected)).await;
+}
+
+#[tokio::test]
+async fn refused_certificates_of_broker_and_receiver_are_explained() {
+    let (authority, unknown_authority) = (Authority::new(), Authority::new());
+    let vhost = VirtualHost::create().await;
+    let broker = broker_front(&vhost, &unknown_authority, HERE).await;
+    let traces = Front::before(broker.address, authority.acceptor("traces.example.org")).await;
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(".env"), format!("SSL_CERT_FILE={}\n", authority.file())).unwrap();
+    let listen = address::free().unwrap();
+    let settings = [
+        ("AMQP_URL", &*amqps(&vhost, &broker)),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*format!("https://{}", traces.address)),
+        ("PAYMENT_LISTEN", &*listen.to_string()),
+        ("PAYMENT_TOKEN", "a token of this test"),
+    ];
+    let payment = Program::start("payment", &[], dir.path(), &settings);
+    serving(listen).await;
+    // Makes a span to export.
+    reqwest::get(format!("http://{listen}/payments/1")).await.unwrap();
+    let log = dir.path().join("logs/payment-service.log");
+    for (address, remedy) in [(broker.address, "add its authority's"), (traces.address, "subjectAltName")] {
+        let expected = [address.to_string(), authority.file(), "of .env".into(), remedy.into()];
+        eventually("the reason in the log", async || {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            says(&text.lines().map(str::to_owned).collect::<Vec<_>>(), &expected)
+        })
+        .await;
+    }
+    drop(payment);
+}
+
+/// Ok if a line has all these words.
+fn says(lines: &[String], words: &[String]) -> Result<(), String> {
+    let is_there = lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    if is_there { Ok(()) } else { Err(format!("no line has {words:?}: {lines:#?}")) }
+}
+
+#[tokio::test]
 async fn a_missing_certificate_file_is_named_with_its_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let settings = [
@@ -171,5 +221,7 @@ async fn a_database_with_an_untrusted_certificate_is_refused() {
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("cannot open the database"), "{refused:?}");
     assert!(!refused.stderr.contains(database.password().unwrap()), "{refused:?}");
+    let expected = [front.address.to_string(), unknown_authority.file(), "add its authority's".into()];
+    says(&[refused.stderr], &expected).unwrap();
     assert_eq!(front.accepted(), accepted);
 }

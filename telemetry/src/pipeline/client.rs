@@ -1,5 +1,7 @@
 //! The HTTP client of one destination: one attempt to deliver one request, and what the answer means.
 
+use std::cell::Cell;
+use std::error::Error as StdError;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::uri::Authority;
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -23,6 +26,8 @@ use crate::tls;
 /// Bytes of an answer, of which the number of refused items alone is read.
 const MAX_ANSWER: usize = 64 * 1024;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// Between two log lines about the same certificate.
+const REPORT: Duration = Duration::from_secs(60);
 
 /// What a receiver has answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub(super) struct Client {
     headers: HeaderMap,
     has_gzip: bool,
     timeout: Duration,
+    /// When a refused certificate was logged last.
+    reported: Cell<Option<Instant>>,
 }
 
 impl Client {
@@ -63,7 +70,7 @@ impl Client {
         let connector = HttpsConnectorBuilder::new().with_tls_config(Arc::unwrap_or_clone(config));
         let connector = connector.https_or_http().enable_http1().build();
         let client = HyperClient::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client, uri, headers, has_gzip, timeout })
+        Ok(Self { client, uri, headers, has_gzip, timeout, reported: Cell::default() })
     }
 
     /// The body of a request as it is sent, any number of times.
@@ -83,8 +90,13 @@ impl Client {
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         let deadline = Instant::now() + self.timeout;
-        let Ok(Ok(answer)) = timeout_at(deadline, self.client.request(request)).await else {
-            return Answer::Later(None);
+        let answer = match timeout_at(deadline, self.client.request(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                self.report(&error);
+                return Answer::Later(None);
+            }
+            Err(_) => return Answer::Later(None),
         };
         let (head, body) = answer.into_parts();
         if !head.status.is_success() {
@@ -94,6 +106,20 @@ impl Client {
         let body = timeout_at(deadline, Limited::new(body, MAX_ANSWER).collect()).await.ok();
         let body = body.and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
         Answer::Accepted { rejected: rejected(body) }
+    }
+
+    /// Logs a certificate that is refused, once a while: unlike a receiver that is away, it does not heal.
+    fn report(&self, error: &(dyn StdError + 'static)) {
+        let Some(advice) = tls::advice(error) else { return };
+        if self.reported.get().is_none_or(|last| last.elapsed() > REPORT) {
+            self.reported.set(Some(Instant::now()));
+            let receiver = self.uri.authority().map_or("", Authority::as_str);
+            tracing::warn!(
+                server.address = receiver,
+                error.message = advice,
+                "receiver's certificate refused"
+            );
+        }
     }
 }
 

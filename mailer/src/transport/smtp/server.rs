@@ -96,6 +96,11 @@ impl Server {
         Ok(Self { host, port, security, hello, credentials, idle: Mutex::default() })
     }
 
+    /// Host and port.
+    pub(super) fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// An idle connection that the server has not closed.
     pub(super) async fn idle_connection(&self) -> Option<AsyncSmtpConnection> {
         loop {

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional},
@@ -47,17 +47,53 @@ impl Authority {
     pub(crate) fn acceptor(&self, name: &str) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-            );
-        TlsAcceptor::from(Arc::new(config.unwrap()))
+        acceptor(&params.signed_by(&key, &self.issuer).unwrap(), &key)
     }
+}
+
+/// A certificate that has signed itself, for 127.0.0.1.
+pub(crate) struct SelfSigned {
+    pub(crate) acceptor: TlsAcceptor,
+    dir: TempDir,
+}
+
+impl SelfSigned {
+    /// As `openssl req -x509` makes it: an authority's.
+    pub(crate) fn authority() -> Self {
+        Self::new(IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    /// With `basicConstraints=critical,CA:FALSE`.
+    pub(crate) fn server() -> Self {
+        Self::new(IsCa::ExplicitNoCa)
+    }
+
+    fn new(is_ca: IsCa) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let certificate = params.self_signed(&key).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("server.pem"), certificate.pem()).unwrap();
+        Self { acceptor: acceptor(&certificate, &key), dir }
+    }
+
+    /// The certificate file, for `SSL_CERT_FILE`.
+    pub(crate) fn file(&self) -> String {
+        self.dir.path().join("server.pem").to_str().unwrap().to_owned()
+    }
+}
+
+fn acceptor(certificate: &Certificate, key: &KeyPair) -> TlsAcceptor {
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        );
+    TlsAcceptor::from(Arc::new(config.unwrap()))
 }
 
 /// The exchange before TLS.
