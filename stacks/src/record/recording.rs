@@ -113,7 +113,7 @@ impl Recording {
     /// The one to compare a new one with: of the same version, or else the newest of the server.
     pub(super) fn nearest<'a>(all: &'a [Self], new: &Self) -> Option<&'a Self> {
         let of_server = || all.iter().filter(|old| old.server == new.server);
-        of_server().find(|old| old.version == new.version).or_else(|| of_server().last())
+        of_server().find(|old| old.version == new.version).or_else(|| of_server().next_back())
     }
 }
 

@@ -15,6 +15,7 @@ mod elk;
 mod healthcheck;
 mod idempotency;
 mod injection;
+mod joining;
 mod lifecycle;
 mod load;
 mod logs;
