@@ -19,7 +19,7 @@ use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParam
 use tokio::time::{error::Elapsed, timeout};
 
 use self::reply::{Step, is_final, redacted};
-use self::server::{Server, is_lost};
+use self::server::{ConnectError, Server, is_lost};
 use super::fate::NotMarked;
 
 /// For the connection: TCP, TLS, greeting, login.

@@ -162,10 +162,10 @@ fn jaeger_without_grafana(plan: &Plan) -> Option<Finding> {
     }
     let features = plan.variables.get("GRAFANA_FEATURES").map_or("", String::as_str);
     let remedy = if features.contains(GRAFANA_ASKS_V3) {
-        "its panels of slow and failed traces stay empty, and links to a trace work".to_owned()
+        "links to a trace work, and its panels of slow and failed traces stay empty".to_owned()
     } else {
         format!(
-            "set GRAFANA_FEATURES={GRAFANA_ASKS_V3} in .env for links to a trace, or JAEGER_IMAGE to 2.20"
+            "set GRAFANA_FEATURES={GRAFANA_ASKS_V3} in .env for its list of services, or JAEGER_IMAGE to 2.20"
         )
     };
     let text = format!(
