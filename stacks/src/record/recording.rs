@@ -85,20 +85,19 @@ impl Recording {
         }
     }
 
-    /// Writes it into a directory, in place of one of the same server and version. What this run did not ask stays.
+    /// Writes it into a directory, in place of one of the same server and version.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
         let folder = directory.join(self.folder());
         let write = || -> Result<()> {
+            // Answers about another order would stay.
+            let _ = fs::remove_dir_all(&folder);
             fs::create_dir_all(&folder)?;
             let mut answers = BTreeMap::new();
             for (name, answer) in &self.answers {
                 let is_json = serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok();
-                for other in ["json", "txt"] {
-                    let _ = fs::remove_file(folder.join(format!("{name}.{other}")));
-                }
                 let file = format!("{name}.{}", if is_json { "json" } else { "txt" });
                 fs::write(folder.join(&file), &answer.body)?;
                 answers.insert(file, answer.status);
