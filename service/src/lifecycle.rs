@@ -49,7 +49,7 @@ pub fn settings<S: Parser>(check: impl FnOnce(&S) -> Result<(), String>) -> S {
         std::process::exit(2);
     }
     if !is_in_environment {
-        telemetry::tls::set_origin(".env");
+        telemetry::certificate::set_origin(".env");
     }
     let settings = parsed.unwrap_or_else(|error| error.exit());
     if let Err(reason) = check(&settings) {

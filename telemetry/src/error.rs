@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::tls;
+use crate::certificate;
 
 /// Why telemetry could not start or answer.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ impl fmt::Display for Chain<'_> {
             write!(f, ": {error}")?;
             cause = error.source();
         }
-        match self.0.source().and_then(tls::advice) {
+        match self.0.source().and_then(certificate::advice) {
             Some(advice) => write!(f, ": {advice}"),
             None => Ok(()),
         }

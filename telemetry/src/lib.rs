@@ -31,6 +31,7 @@ mod traced;
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
+pub mod certificate;
 #[cfg(feature = "actix")]
 pub mod http;
 pub mod metrics;

@@ -145,7 +145,7 @@ impl Smtp {
     /// Why there is no connection; for a refused certificate, with its server and what to do.
     fn unusable(&self, error: &ConnectError, envelope: &Envelope) -> String {
         let text = redacted(&error.to_string(), envelope);
-        match telemetry::tls::advice(error) {
+        match telemetry::certificate::advice(error) {
             Some(advice) => format!("{}: {text}: {advice}", self.server.address()),
             None => text,
         }

@@ -21,7 +21,7 @@ use prost::bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::metrics::Rejected;
-use crate::tls;
+use crate::{certificate, tls};
 
 /// Bytes of an answer, of which the number of refused items alone is read.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -110,7 +110,7 @@ impl Client {
 
     /// Logs a certificate that is refused, once a while: unlike a receiver that is away, it does not heal.
     fn report(&self, error: &(dyn StdError + 'static)) {
-        let Some(advice) = tls::advice(error) else { return };
+        let Some(advice) = certificate::advice(error) else { return };
         if self.reported.get().is_none_or(|last| last.elapsed() > REPORT) {
             self.reported.set(Some(Instant::now()));
             let receiver = self.uri.authority().map_or("", Authority::as_str);
