@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prometheus::IntGauge;
@@ -29,7 +30,7 @@ pub enum Incoming {
 #[derive(Clone)]
 pub struct Observer {
     durations: Durations<3>,
-    active: IntGauge,
+    active: Active,
     log: Logger,
     incoming: Incoming,
     trusted_proxies: Arc<[IpAddr]>,
@@ -64,14 +65,15 @@ impl Observer {
             }
         }
         let help = "HTTP requests that are being answered.";
-        let active = gauge(registry, "http_server_active_requests", help)?;
+        let gauge = gauge(registry, "http_server_active_requests", help)?;
+        let active = Active { requests: Arc::default(), gauge };
         let trusted_proxies = Arc::default();
         Ok(Self { durations, active, log: log.clone(), incoming: Incoming::default(), trusted_proxies })
     }
 
     /// Requests that are being answered.
     pub fn active_requests(&self) -> usize {
-        usize::try_from(self.active.get()).unwrap_or(0)
+        self.active.requests.load(Ordering::Relaxed)
     }
 
     /// The logger of the service.
@@ -105,16 +107,25 @@ impl Observer {
 
     /// Counts a request as being answered until the guard is dropped.
     pub(super) fn count(&self) -> Counted {
-        self.active.inc();
+        self.active.requests.fetch_add(1, Ordering::Relaxed);
+        self.active.gauge.inc();
         Counted(self.active.clone())
     }
 }
 
+/// The number of requests that are being answered, and the gauge that shows it.
+#[derive(Clone)]
+struct Active {
+    requests: Arc<AtomicUsize>,
+    gauge: IntGauge,
+}
+
 /// A request that is being answered.
-pub(super) struct Counted(IntGauge);
+pub(super) struct Counted(Active);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.dec();
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.0.gauge.dec();
     }
 }
