@@ -20,6 +20,8 @@ pub struct Metrics {
     pub store_log_bytes: IntGauge,
     /// 1 while there is a link to the broker, else 0.
     pub broker_connected: IntGauge,
+    /// 1 while the broker takes no events for an alarm of its own, else 0.
+    pub broker_blocked: IntGauge,
     publish_duration: Durations<1>,
 }
 
@@ -79,6 +81,11 @@ impl Metrics {
                 registry,
                 "broker_connected",
                 "1 while the broker is reachable, else 0.",
+            )?,
+            broker_blocked: gauge(
+                registry,
+                "broker_blocked",
+                "1 while the broker takes no events, for its memory or disk is short, else 0.",
             )?,
             publish_duration,
         })

@@ -45,6 +45,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 enum PassError {
     #[error("there is no connection to the broker")]
     Disconnected,
+    #[error("the broker takes no events: its memory or disk is short")]
+    Blocked,
     #[error("the outbox can't be used")]
     Store(#[from] StoreError),
     #[error("{0} events were not confirmed")]
@@ -160,14 +162,23 @@ impl Shared {
         // Before claiming: without a broker a claim is of no use.
         let outcome = match self.connection.link().await {
             Some(link) => {
-                let outcome = self.relay_over(&link, unrouted_at).await;
-                if matches!(outcome, Err(PassError::Unconfirmed(_) | PassError::Unrouted(_))) {
-                    // A channel is not to be trusted after an error.
+                let outcome = match link.is_blocked() {
+                    true => Err(PassError::Blocked),
+                    false => self.relay_over(&link, unrouted_at).await,
+                };
+                let is_blocked = link.is_blocked();
+                self.metrics.broker_blocked.set(i64::from(is_blocked));
+                // A channel is not to be trusted after an error. A blocked connection is kept: lapin can't write to it, not
+                // even the goodbye, and another one would be blocked, too.
+                if matches!(outcome, Err(PassError::Unconfirmed(_) | PassError::Unrouted(_))) && !is_blocked {
                     link.give_up();
                 }
                 outcome
             }
-            None => Err(PassError::Disconnected),
+            None => {
+                self.metrics.broker_blocked.set(0);
+                Err(PassError::Disconnected)
+            }
         };
         self.metrics.outbox_pending.set(self.store.pending());
         outcome

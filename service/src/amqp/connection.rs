@@ -80,13 +80,19 @@ impl<T: Clone + 'static> Connection<T> {
         }
     }
 
-    /// A check for `/readyz`: `down` while there is no link.
+    /// A check for `/readyz`: `down` while there is no link, degraded while the broker has blocked it.
     pub fn check(&self, down: Check) -> impl Fn() -> Check + Send + Sync + 'static
     where
         T: Send + Sync,
     {
         let state = self.state.clone();
-        move || if is_up(&state.borrow()) { Check::Ok } else { down.clone() }
+        move || match &*state.borrow() {
+            State::Up(link, _) if link.is_blocked() => {
+                Check::Degraded("the broker takes no messages: its memory or disk is short".to_owned())
+            }
+            State::Up(..) => Check::Ok,
+            _ => down.clone(),
+        }
     }
 
     /// Shows in `gauge` whether there is a link: 1 or 0.

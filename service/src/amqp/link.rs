@@ -39,6 +39,12 @@ impl Link {
         self.is_given_up.send_replace(true);
     }
 
+    /// Whether the broker takes no messages over this connection, for an alarm of its memory or disk. It says so after the
+    /// first publish of the alarm.
+    pub fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
     pub(super) fn is_given_up(&self) -> bool {
         *self.is_given_up.borrow()
     }

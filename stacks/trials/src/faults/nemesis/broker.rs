@@ -1,8 +1,9 @@
 //! Faults of the broker and of the connection to it.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
+use stacks::local::layout::Component::Payment;
 use tokio::{task::block_in_place, time::sleep};
 
 use crate::{
@@ -27,7 +28,20 @@ pub(super) async fn raise_alarm(scene: &mut Scene<'_>, command: &str, bad: &str,
     scene.system.broker.control(&[command, bad]).await?;
     // Longer than payment waits for a confirm.
     scene.wait(6000..7000).await;
-    scene.system.broker.control(&[command, good]).await
+    let before = threads(scene)?;
+    // A second and a third time: each connection has a thread, and one that is blocked can't be closed.
+    scene.wait(12_000..14_000).await;
+    let after = threads(scene)?;
+    scene.system.broker.control(&[command, good]).await?;
+    ensure!(after <= before, "payment grew from {before} to {after} threads during an alarm of the broker");
+    Ok(())
+}
+
+/// The number of payment's threads.
+fn threads(scene: &Scene<'_>) -> Result<usize> {
+    let payment = scene.system.stack.process(Payment).context("payment does not run")?;
+    let tasks = fs::read_dir(format!("/proc/{}/task", payment.pid)).context("cannot count its threads")?;
+    Ok(tasks.count())
 }
 
 pub(super) async fn cut(scene: &mut Scene<'_>) -> Result<()> {
