@@ -25,23 +25,27 @@ pub(super) async fn kill(scene: &mut Scene<'_>) -> Result<()> {
 }
 
 pub(super) async fn raise_alarm(scene: &mut Scene<'_>, command: &str, bad: &str, good: &str) -> Result<()> {
+    let before = connections(scene)?;
     scene.system.broker.control(&[command, bad]).await?;
-    // Longer than payment waits for a confirm.
-    scene.wait(6000..7000).await;
-    let before = threads(scene)?;
-    // A second and a third time: each connection has a thread, and one that is blocked can't be closed.
-    scene.wait(12_000..14_000).await;
-    let after = threads(scene)?;
+    // Three times as long as payment waits for a confirm: a connection that is blocked can't be closed, and another one
+    // beside it would be blocked, too.
+    scene.wait(16_000..18_000).await;
+    let after = connections(scene)?;
     scene.system.broker.control(&[command, good]).await?;
-    ensure!(after <= before, "payment grew from {before} to {after} threads during an alarm of the broker");
+    ensure!(
+        after <= before,
+        "payment had {before} connections to the broker before its alarm, and {after} at the end"
+    );
     Ok(())
 }
 
-/// The number of payment's threads.
-fn threads(scene: &Scene<'_>) -> Result<usize> {
+/// The number of payment's connections to the broker: lapin has a thread for each.
+fn connections(scene: &Scene<'_>) -> Result<usize> {
     let payment = scene.system.stack.process(Payment).context("payment does not run")?;
-    let tasks = fs::read_dir(format!("/proc/{}/task", payment.pid)).context("cannot count its threads")?;
-    Ok(tasks.count())
+    let tasks =
+        fs::read_dir(format!("/proc/{}/task", payment.pid)).context("cannot read payment's threads")?;
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    Ok(names.filter(|name| name.starts_with("lapin")).count())
 }
 
 pub(super) async fn cut(scene: &mut Scene<'_>) -> Result<()> {
