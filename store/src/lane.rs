@@ -106,6 +106,12 @@ impl<D: Driver> Worker<D> {
     async fn run(&mut self, group: &mut [Box<dyn Job>]) {
         let (mut parts, mut late) = (vec![group], 0);
         while let Some(part) = parts.pop() {
+            if part.len() > self.limit {
+                // Another part of the group was late meanwhile.
+                let (first, rest) = part.split_at_mut(self.limit);
+                parts.extend([rest, first]);
+                continue;
+            }
             let begun = Instant::now();
             let outcome = match self.health.damage() {
                 Some(error) => Err(Failure::OfAll(error)),
@@ -117,6 +123,7 @@ impl<D: Driver> Worker<D> {
             }
             match outcome {
                 Ok(()) => {
+                    late = 0;
                     self.health.set(None);
                     if begun.elapsed() < DEADLINE / 4 {
                         self.limit = (self.limit + self.limit / 4 + 1).min(MAX_GROUP);
@@ -136,5 +143,69 @@ impl<D: Driver> Worker<D> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::LocalBoxFuture;
+
+    use super::*;
+
+    const JOBS: usize = 3000;
+    /// The largest group that ends in time while the database is slow.
+    const MAX_IN_TIME: usize = 40;
+    /// The groups for which it is slow.
+    const SLOW_GROUPS: usize = 20;
+
+    struct Counted(Arc<AtomicUsize>);
+
+    impl Job for Counted {
+        fn run<'a>(&'a mut self, _: &'a Session<'_>) -> LocalBoxFuture<'a, Result<(), StoreError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn succeed(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn fail(&mut self, error: StoreError) {
+            panic!("{error}");
+        }
+    }
+
+    /// Keeps the size of each group, and is slow at first.
+    #[derive(Clone, Default)]
+    struct Slow(Arc<std::sync::Mutex<Vec<usize>>>);
+
+    impl Driver for Slow {
+        const IS_REMOTE: bool = false;
+
+        async fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+            let mut sizes = self.0.lock().unwrap();
+            sizes.push(jobs.len());
+            let is_late = sizes.len() <= SLOW_GROUPS && jobs.len() > MAX_IN_TIME;
+            if is_late { Err(Failure::Late(StoreError::Refused(Cause::Late(DEADLINE)))) } else { Ok(()) }
+        }
+    }
+
+    #[tokio::test]
+    async fn groups_shrink_while_late_and_grow_again() {
+        let (sender, jobs) = mpsc::channel::<Box<dyn Job>>(JOBS);
+        let (driver, succeeded) = (Slow::default(), Arc::<AtomicUsize>::default());
+        for _ in 0..JOBS {
+            assert!(sender.try_send(Box::new(Counted(succeeded.clone()))).is_ok());
+        }
+        drop(sender);
+        let worker = Worker { driver: driver.clone(), health: Health::default(), limit: MAX_GROUP };
+        worker.work(jobs).await;
+        assert_eq!(succeeded.load(Ordering::Relaxed), JOBS);
+        let sizes = driver.0.lock().unwrap();
+        assert_eq!(sizes[..4], [MAX_GROUP, MAX_GROUP / 2, MAX_GROUP / 4, MAX_GROUP / 8]);
+        let late = sizes[4..SLOW_GROUPS].iter().filter(|size| **size > MAX_IN_TIME).count();
+        assert!(late < SLOW_GROUPS / 3, "{late} more groups are late: {sizes:?}");
+        assert!(sizes[SLOW_GROUPS..].contains(&MAX_GROUP), "they do not grow again: {sizes:?}");
     }
 }
