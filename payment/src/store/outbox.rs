@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use store::{Claim, Lease, Row, StoreError};
 use uuid::Uuid;
 
@@ -31,11 +32,15 @@ impl Store {
 }
 
 fn decode(key: &str, mut row: Row, _: &Lease) -> Result<OutboxEvent, StoreError> {
+    let (order_id, routing_key): (String, _) = (row.take()?, row.take()?);
+    let payload: Vec<u8> = row.take()?;
+    // A mailer could only park it.
+    let IgnoredAny = serde_json::from_slice(&payload).map_err(rows::undecodable)?;
     Ok(OutboxEvent {
         id: rows::parse(key)?,
-        order_id: rows::parse(&row.take::<String>()?)?,
-        routing_key: row.take()?,
-        payload: row.take()?,
+        order_id: rows::parse(&order_id)?,
+        routing_key,
+        payload,
         trace_context: serde_json::from_str(&row.take::<String>()?).map_err(rows::undecodable)?,
     })
 }
