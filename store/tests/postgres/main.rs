@@ -1,13 +1,17 @@
 //! PostgreSQL that is slow, lost, read-only or behind a proxy.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod pooler;
 mod proxy;
+mod stopped;
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all, try_join_all};
+use pooler::Pooler;
 use proxy::{Mode, Proxy};
 use secrecy::ExposeSecret;
+use stopped::Replica;
 use store::testing::TestDatabase;
 use store::{Database, Migrations, Session, StoreError};
 use tokio::time::sleep;
@@ -55,13 +59,7 @@ async fn a_session_of_a_stopped_process_ends_within_bounds() {
     assert_eq!(setting(&database, "lock_timeout").await, "1s");
     assert_eq!(setting(&database, "idle_in_transaction_session_timeout").await, "10s");
 
-    // As a replica that was stopped between its INSERT and its COMMIT.
-    let (stopped, connection) =
-        tokio_postgres::connect(test.url.expose_secret(), tokio_postgres::NoTls).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let held = "SET idle_in_transaction_session_timeout = '10s'; \
-         BEGIN; INSERT INTO notes (id, text) VALUES (7, 'held')";
-    stopped.batch_execute(held).await.unwrap();
+    let stopped = Replica::stopped_within_its_write(test.url.expose_secret(), 7);
     let begun = Instant::now();
     let answers = join_all((0..50).map(|id| note(&database, id))).await;
     let refused: Vec<usize> = (0..50).filter(|id| answers[*id].is_err()).collect();
@@ -71,7 +69,7 @@ async fn a_session_of_a_stopped_process_ends_within_bounds() {
         assert!(begun.elapsed() < Duration::from_secs(15), "the row is still held");
     }
     drop(stopped);
-    let _ = connection.await;
+    assert_eq!(count(&database).await.unwrap(), 50);
 }
 
 #[tokio::test]
@@ -173,4 +171,23 @@ async fn a_write_that_panics_or_hides_an_error_commits_nothing() {
     assert!(matches!(hidden.unwrap_err(), StoreError::Refused(_)));
     assert!(matches!(panicked.unwrap_err(), StoreError::Panicked));
     note(&database, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pooler_may_lend_a_session_for_each_transaction() {
+    let test = TestDatabase::postgres().await;
+    let pooler = Pooler::before(test.url.expose_secret()).await;
+    for round in 0..2 {
+        // Replicas that start at once, on a new schema and on an old one.
+        let replicas = join_all([(); 3].map(|()| open(&pooler.url))).await;
+        let ids = (round * 150..).take(150);
+        let writes = ids.clone().map(|id| note(&replicas[usize::try_from(id).unwrap() % 3], id));
+        let reads = replicas.iter().map(count);
+        let (written, read) = join(try_join_all(writes), try_join_all(reads)).await;
+        written.unwrap();
+        read.unwrap();
+        assert_eq!(count(&replicas[0]).await.unwrap(), (round + 1) * 150);
+        let again = join_all(ids.map(|id| note(&replicas[0], id))).await;
+        assert!(again.iter().all(|answer| answer.as_ref().is_err_and(StoreError::is_conflict)));
+    }
 }
