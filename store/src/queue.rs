@@ -109,6 +109,12 @@ impl Queue {
         }
     }
 
+    /// All statements about the table, for a test of their plans.
+    #[cfg(feature = "testing")]
+    pub fn statements(&self) -> Vec<String> {
+        self.statements.all()
+    }
+
     /// The number of rows that are work, without a query. Exact on SQLite; on PostgreSQL it is the last
     /// [`Queue::backlog`] and what this replica has done since.
     pub fn pending(&self) -> i64 {

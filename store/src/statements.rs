@@ -63,6 +63,13 @@ impl Statements {
         }
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn all(&self) -> Vec<String> {
+        let Self { claim, bound, set_aside, end_leases, finish, release, count, oldest, finished, .. } = self;
+        let each = [claim, set_aside, end_leases, finish, release, count, oldest, finished.statement()];
+        each.into_iter().chain(bound).cloned().collect()
+    }
+
     pub(crate) async fn claim<T>(
         &self,
         session: &Session<'_>,
@@ -112,6 +119,12 @@ impl Expiring {
             "DELETE FROM {name} WHERE {key} IN (SELECT {key} FROM {name} \
              WHERE {condition} AND {at} <= $1 ORDER BY {at} LIMIT $2)"
         ))
+    }
+
+    /// The statement, for a test of its plan.
+    #[cfg(feature = "testing")]
+    pub fn statement(&self) -> &String {
+        &self.0
     }
 
     /// Deletes rows that are `retention` old or older.

@@ -75,6 +75,34 @@ impl TestDatabase {
         file.execute_batch(sql).expect("the statements succeed");
     }
 
+    /// The steps of the plan of a statement on a file that read a whole table, or a whole index that has all of its
+    /// rows; those of open rows alone are partial.
+    ///
+    /// # Panics
+    /// When the statement can't be prepared.
+    pub fn scans(&self, sql: &str) -> Vec<String> {
+        let file = rusqlite::Connection::open(self.file()).expect("the file opens");
+        let explain = format!("EXPLAIN QUERY PLAN {sql}");
+        let mut explain = file.prepare(&explain).expect("the statement can be prepared");
+        let mut rows = explain.raw_query();
+        let mut scans = Vec::new();
+        while let Some(row) = rows.next().expect("the statement can be explained") {
+            let step: String = row.get(3).expect("a step is a text");
+            let mut words = step.split(' ').skip_while(|word| *word != "SCAN").skip(1);
+            let named = |name: &str, condition: &str| {
+                let find = format!("SELECT 1 FROM sqlite_master WHERE name = ?1 AND {condition}");
+                file.query_row(&find, [name], |_| Ok(())).is_ok()
+            };
+            let is_table = words.next().is_some_and(|name| named(name, "type = 'table'"));
+            let is_partial =
+                step.split(' ').any(|word| named(word, "type = 'index' AND sql LIKE '% WHERE %'"));
+            if is_table && !is_partial {
+                scans.push(step);
+            }
+        }
+        scans
+    }
+
     /// Locks the file as another program would.
     ///
     /// # Panics

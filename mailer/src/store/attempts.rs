@@ -58,20 +58,20 @@ pub enum Outcome {
     },
 }
 
-const HAND_OVER: &str =
+pub(super) const HAND_OVER: &str =
     "UPDATE inbox SET handed_over = 1 WHERE event_id = $1 AND lease = $2 AND state = 'queued'";
 
 // Also when the claim was lost: the e-mail was sent, and the claim that holds it by now must not send it.
-const SENT: &str = "UPDATE inbox SET state = 'sent', sent_at = $3, error = NULL, handed_over = 0, lease = NULL \
+pub(super) const SENT: &str = "UPDATE inbox SET state = 'sent', sent_at = $3, error = NULL, handed_over = 0, lease = NULL \
      WHERE event_id = $1 AND (lease = $2 OR state = 'queued')";
 
-const RETRY: &str = "UPDATE inbox SET due_at = $3, error = $4, uncertain = CASE WHEN $5 = 1 THEN 1 ELSE uncertain END, \
+pub(super) const RETRY: &str = "UPDATE inbox SET due_at = $3, error = $4, uncertain = CASE WHEN $5 = 1 THEN 1 ELSE uncertain END, \
      handed_over = 0, lease = NULL, leased_until = 0 WHERE event_id = $1 AND lease = $2";
 
-const DEAD: &str = "UPDATE inbox SET state = 'dead', error = $3, handed_over = 0, lease = NULL \
+pub(super) const DEAD: &str = "UPDATE inbox SET state = 'dead', error = $3, handed_over = 0, lease = NULL \
      WHERE event_id = $1 AND lease = $2";
 
-const HELD: &str = "UPDATE inbox SET state = 'uncertain', attempts = $3, error = $4, uncertain = 1, lease = NULL \
+pub(super) const HELD: &str = "UPDATE inbox SET state = 'uncertain', attempts = $3, error = $4, uncertain = 1, lease = NULL \
      WHERE event_id = $1 AND lease = $2";
 
 impl Outcome {

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::{Store, rows};
 use crate::dead_letter::{DeadLetter, State};
 
-const LIST: &str = "SELECT event_id, order_id, trace_context, state, error, attempts, received_at FROM inbox \
+pub(super) const LIST: &str = "SELECT event_id, order_id, trace_context, state, error, attempts, received_at FROM inbox \
      WHERE state IN ('dead', 'uncertain') ORDER BY received_at LIMIT $1";
 
-const REPLAY: &str = "UPDATE inbox SET state = 'queued', attempts = 0, due_at = $1, queued_at = $1, lease = NULL, \
+pub(super) const REPLAY: &str = "UPDATE inbox SET state = 'queued', attempts = 0, due_at = $1, queued_at = $1, lease = NULL, \
      leased_until = 0, handed_over = 0, replay_context = $2 \
      WHERE state IN ('dead', 'uncertain') AND ($3 = '' OR event_id = $3)";
 

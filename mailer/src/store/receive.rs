@@ -16,7 +16,7 @@ pub struct Arrival {
     pub context: TraceContext,
 }
 
-const INSERT: &str = "INSERT INTO inbox (event_id, order_id, payload, trace_context, received_at, queued_at, due_at) \
+pub(super) const INSERT: &str = "INSERT INTO inbox (event_id, order_id, payload, trace_context, received_at, queued_at, due_at) \
      VALUES ($1, $2, $3, $4, $5, $5, $5) ON CONFLICT (event_id) DO NOTHING";
 
 impl Store {

@@ -22,7 +22,7 @@ pub struct Settlement {
     pub event: OutboxEvent,
 }
 
-const FIND_BY_KEY: &str = concat!(
+pub(super) const FIND_BY_KEY: &str = concat!(
     "SELECT i.fingerprint, ",
     payment_columns!(),
     " FROM idempotency i JOIN payments p ON p.order_id = i.order_id \
@@ -31,14 +31,14 @@ const FIND_BY_KEY: &str = concat!(
 
 /// Changes no row where the key is known and has not expired. Of two replicas with one key at once, the second waits
 /// here for the commit of the first.
-const TAKE_KEY: &str = "INSERT INTO idempotency (key, fingerprint, order_id, created_at) VALUES ($1, $2, $3, $4) \
+pub(super) const TAKE_KEY: &str = "INSERT INTO idempotency (key, fingerprint, order_id, created_at) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, order_id = excluded.order_id, \
      created_at = excluded.created_at WHERE idempotency.created_at <= $5";
 
-const INSERT_PAYMENT: &str = "INSERT INTO payments (order_id, outcome, reason, amount_minor, currency, trace_id, settled_at) \
+pub(super) const INSERT_PAYMENT: &str = "INSERT INTO payments (order_id, outcome, reason, amount_minor, currency, trace_id, settled_at) \
      VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
-const INSERT_EVENT: &str = "INSERT INTO outbox (event_id, order_id, routing_key, payload, trace_context, created_at) \
+pub(super) const INSERT_EVENT: &str = "INSERT INTO outbox (event_id, order_id, routing_key, payload, trace_context, created_at) \
      VALUES ($1, $2, $3, $4, $5, $6)";
 
 pub(super) async fn find_by_key(session: &Session<'_>, key: &str) -> Result<Option<Known>, StoreError> {

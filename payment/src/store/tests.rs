@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 
 use super::*;
 
+mod growth;
+
 const LEASE: Duration = Duration::from_secs(60);
 
 /// What holds for one database must hold for the other.
@@ -230,16 +232,22 @@ async fn a_restart_on_a_file_ends_the_leases() {
 #[actix_rt::test]
 async fn an_undecodable_event_is_set_aside_and_the_others_flow() {
     for (store, database) in each().await {
-        let (bad, good) = (settlement("k1"), settlement("k2"));
-        store.settle(bad.clone()).await.unwrap();
-        store.settle(good.clone()).await.unwrap();
-        let broken = format!("UPDATE outbox SET trace_context = '{{' WHERE event_id = '{}'", bad.event.id);
-        database.execute(&broken).await;
+        let (bad, worse, good) = (settlement("k1"), settlement("k2"), settlement("k3"));
+        for settlement in [&bad, &worse, &good] {
+            store.settle(settlement.clone()).await.unwrap();
+        }
+        let cut = if database.is_file() { "x'7b'" } else { "'\\x7b'" };
+        for (column, value, event) in [("trace_context", "'{'", &bad), ("payload", cut, &worse)] {
+            let id = event.event.id;
+            let broken = format!("UPDATE outbox SET {column} = {value} WHERE event_id = '{id}'");
+            database.execute(&broken).await;
+        }
         let window = store.claim(10, LEASE).await.unwrap();
         let ids: Vec<Uuid> = window.items.iter().map(|event| event.id).collect();
         assert_eq!((ids, store.pending()), (vec![good.event.id], 1));
-        assert_eq!(window.set_aside[0].key, bad.event.id.to_string());
-        assert!(window.set_aside[0].reason.contains("EOF"), "{:?}", window.set_aside);
+        let keys: Vec<&str> = window.set_aside.iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(keys, [bad.event.id.to_string(), worse.event.id.to_string()]);
+        assert!(window.set_aside.iter().all(|row| row.reason.contains("EOF")), "{:?}", window.set_aside);
         store.finish(window, Vec::new()).await.unwrap();
         assert_eq!(store.claim(10, LEASE).await.unwrap().set_aside.len(), 0);
         assert_eq!(store.backlog().await.unwrap().pending, 0);

@@ -5,10 +5,12 @@
 //! - [`rabbitmq`]: a virtual host per test on a real broker, and the management API;
 //! - [`exposition`]: a strict parser of the Prometheus text format;
 //! - [`event`]: a payment event as JSON, written by the contract alone;
+//! - [`growth`]: SQL that fills database files with settled orders;
 //! - [`wait`]: polling with a limit and a message.
 
 pub mod event;
 pub mod exposition;
+pub mod growth;
 pub mod otlp;
 mod port;
 pub mod rabbitmq;

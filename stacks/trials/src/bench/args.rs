@@ -19,6 +19,9 @@ pub struct BenchArgs {
     /// The database of payment and mailer
     #[arg(long, value_enum, default_value_t = Kind::Sqlite)]
     pub database: Kind,
+    /// Measure files with so many settled orders, too, in the same rounds
+    #[arg(long, value_name = "ORDERS", conflicts_with_all = ["base", "delay"])]
+    pub growth: Option<u64>,
     /// Latency to add to each round trip to PostgreSQL
     #[arg(long, value_parser = humantime::parse_duration, default_value = "0ms", value_name = "DURATION")]
     pub delay: Duration,

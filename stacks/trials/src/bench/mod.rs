@@ -5,6 +5,7 @@ mod args;
 mod base;
 mod database;
 mod document;
+mod grown;
 mod load;
 mod losses;
 mod measured;
@@ -17,7 +18,7 @@ mod variant;
 
 use std::{fs, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use stacks::{
     output::show,
     progress::Progress,
@@ -25,7 +26,13 @@ use stacks::{
 };
 
 pub use self::args::BenchArgs;
-use self::{database::Database, measured::Round, trial::Site, variant::Variant};
+use self::{
+    database::{Database, Kind},
+    grown::Grown,
+    measured::Round,
+    trial::Site,
+    variant::Variant,
+};
 use crate::{
     directory::Directory,
     lent::{Broker, Server as _},
@@ -46,7 +53,7 @@ pub async fn run(options: &Options, args: &BenchArgs) -> Result<()> {
     let summary = summary::summary(&variants, &rounds);
     show(&summary)?;
     report::write(&rows::rows(&variants, &rounds), &args.report)?;
-    let name = args.database.document();
+    let name = document::name(args);
     let write = |extension: &str, text: &str| {
         let file = args.docs.join(name).with_extension(extension);
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
@@ -65,6 +72,10 @@ fn variants(options: &Options, args: &BenchArgs, progress: &mut Progress) -> Res
         variants.extend(Variant::pair("base ", &base));
     }
     variants.extend(Variant::pair("", &binaries));
+    if args.growth.is_some() {
+        ensure!(args.database == Kind::Sqlite, "cannot grow a PostgreSQL database; leave out --growth");
+        variants.extend(Variant::grown(&binaries));
+    }
     Ok(variants)
 }
 
@@ -81,7 +92,16 @@ async fn measure(
     progress.done(&format!("RabbitMQ and {}", args.database.title()));
     let mut environment = bare(&options.env);
     environment.insert("AMQP_URL".to_owned(), broker.node.amqp_url());
-    let site = Site { dir, database: &database, environment };
+    let grown = match args.growth {
+        None => None,
+        Some(orders) => {
+            progress.begin("make the grown files");
+            let grown = Grown::make(options, dir, &environment, orders).await?;
+            progress.done(&format!("{orders} settled orders, {:.1} GB", grown.bytes()? as f64 / 1e9));
+            Some(grown)
+        }
+    };
+    let site = Site { dir, database: &database, grown, environment };
     let mut rounds = Vec::new();
     for number in 0..args.rounds {
         let mut round = Vec::new();

@@ -15,7 +15,7 @@ pub(super) fn summary(variants: &[Variant], rounds: &[Round]) -> String {
     let mut text = format!("{}\n{}\n", trials(variants, rounds), services(variants, rounds));
     let now = variants.len() - 2;
     if now > 0 {
-        text += &format!("{}\n", ratios(rounds));
+        text += &format!("{}\n", ratios(&variants[now].name, rounds));
     }
     let ratio = across(rounds, now + 1, now, |measured| measured.orders_per_s, |on, off| on / off);
     let added = across(rounds, now + 1, now, |measured| measured.total().cpu_us, |on, off| on - off);
@@ -79,15 +79,16 @@ fn services(variants: &[Variant], rounds: &[Round]) -> String {
     text
 }
 
-/// What the current tree takes as a share of the base: medians over the pairs.
-fn ratios(rounds: &[Round]) -> String {
+/// What the second pair takes as a share of the first: medians over the pairs.
+fn ratios(second: &str, rounds: &[Round]) -> String {
     const MEASURES: [(&str, Number); 4] = [
         ("CPU an order", |measured| measured.total().cpu_us),
         ("switches an order", |measured| measured.total().switches),
         ("peak memory", |measured| measured.total().peak_mib),
         ("orders/s", |measured| measured.orders_per_s),
     ];
-    let mut text = "| now / base | telemetry off | telemetry on |\n|---|---:|---:|\n".to_owned();
+    let title = if second.starts_with("grown") { "grown / empty" } else { "now / base" };
+    let mut text = format!("| {title} | telemetry off | telemetry on |\n|---|---:|---:|\n");
     for (name, number) in MEASURES {
         let [off, on] = [0, 1].map(|base| across(rounds, base + 2, base, number, |now, base| now / base));
         let _ = writeln!(text, "| {name} | {off:.2} | {on:.2} |");

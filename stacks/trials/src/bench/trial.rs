@@ -18,6 +18,7 @@ use testkit::{exposition::Samples, otlp::OtlpSink};
 
 use super::{
     database::Database,
+    grown::Grown,
     load::{Answers, place_orders},
     losses,
     measured::{Cost, Measured, SERVICES},
@@ -36,6 +37,8 @@ pub(super) struct Site<'a> {
     /// A directory for their files.
     pub(super) dir: &'a Path,
     pub(super) database: &'a Database,
+    /// The files of the grown variants.
+    pub(super) grown: Option<Grown>,
     /// The variables that any program needs, and the broker.
     pub(super) environment: Settings,
 }
@@ -75,7 +78,10 @@ impl Site<'_> {
             set("OTEL_TRACES_EXPORTER", "none");
             set("LOG_LEVEL", "off");
         }
-        self.database.set(&mut settings)?;
+        match &self.grown {
+            Some(grown) if variant.grown => grown.set(&mut settings),
+            _ => self.database.set(&mut settings)?,
+        }
         Ok(settings)
     }
 }
