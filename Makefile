@@ -119,7 +119,7 @@ built:
 	@[ -x $(STACKS) ] || { echo "nothing is built yet: run make up"; exit 1; }
 
 test: ## check format, lints, docs and dependencies, and run all tests; installs what it needs
-	@$(INSTALL) $(BUILDING) curl rabbitmq-server postgresql prometheus prometheus-alertmanager python3-prometheus-client shellcheck sqlite3
+	@$(INSTALL) $(BUILDING) curl rabbitmq-server postgresql pgbouncer prometheus prometheus-alertmanager python3-prometheus-client shellcheck sqlite3
 	@$(MAKE) --no-print-directory lint docs deny
 	cargo build --workspace --all-features --locked
 	"$(TARGET)/debug/stacks" check
@@ -131,19 +131,19 @@ check-stacks: ## check that Compose files, rules, alerts, dashboards and runbook
 	"$(TARGET)/debug/stacks" check
 
 faults: ## break the system under load, and check that no order is lost or doubled: make faults [FAULT=<name>] [SEED=<n>] [ORDERS=<n>]
-	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
+	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3 postgresql faketime
 	cargo build --workspace --all-features --locked
 	$(TRIALS) faults --report "$(TARGET)/faults.json" $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))
 
 mutants: ## give the services one bug after the other, and check that each is caught: make mutants [MUTANT=<name>] [SEED=<n>]
-	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
+	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3 postgresql faketime
 	cargo build --workspace --all-features --locked
 	$(TRIALS) mutants --report "$(TARGET)/mutants.json" $(if $(MUTANT),--mutant $(MUTANT)) $(if $(SEED),--seed $(SEED))
 
-bench: cargo ## measure an order: make bench [BASE=<revision>] [DATABASE=postgres [DELAY=1ms]] [ROUNDS=<n>] [SECONDS=<n>]; writes docs/bench.md
-	@$(INSTALL) $(BUILDING) rabbitmq-server $(if $(filter postgres,$(DATABASE)),postgresql)
+bench: cargo ## measure an order: make bench [BASE=<revision>] [DATABASE=postgres [DELAY=1ms]] [GROWTH=<orders>] [ROUNDS=<n>] [SECONDS=<n>]; writes docs/bench.md
+	@$(INSTALL) $(BUILDING) rabbitmq-server $(if $(filter postgres,$(DATABASE)),postgresql) $(if $(GROWTH),sqlite3)
 	@cargo build --release --locked $(PACKAGES) -p trials
-	@"$(TARGET)/release/trials" bench --report "$(TARGET)/bench.json" $(if $(BASE),--base $(BASE)) $(if $(DATABASE),--database $(DATABASE)) $(if $(DELAY),--delay $(DELAY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+	@"$(TARGET)/release/trials" bench --report "$(TARGET)/bench.json" $(if $(BASE),--base $(BASE)) $(if $(DATABASE),--database $(DATABASE)) $(if $(DELAY),--delay $(DELAY)) $(if $(GROWTH),--growth $(GROWTH)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 # Instrumented as nightly's cargo-fuzz would, without its sanitizers: none of the targets reaches unsafe code of ours.
 fuzz: ## search with libFuzzer for input that breaks a promise: make fuzz [FUZZ_SECONDS=30], for each target

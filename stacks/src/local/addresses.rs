@@ -1,6 +1,11 @@
-//! The addresses, directories and settings of a local stack, for commands and for end-to-end tests.
+//! The addresses, directories, commands and settings of a local stack, for commands and for end-to-end tests.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Result;
 
 use super::{
     LocalStack, installed,
@@ -82,6 +87,14 @@ impl LocalStack {
             Some(_) => None,
             None => Some(self.root.join(self.setting("MAIL_DIR").unwrap_or("var/mail"))),
         }
+    }
+
+    /// The command that starts a component, for a further process of it.
+    ///
+    /// # Errors
+    /// When its program is missing.
+    pub fn command(&self, component: Component) -> Result<Command> {
+        self.launcher().command(component)
     }
 
     /// A setting in force.

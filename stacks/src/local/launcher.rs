@@ -57,7 +57,7 @@ impl<'a> Launcher<'a> {
         };
         let mut command = self.command(component)?;
         let at = Instant::now();
-        let child = spawn_detached(command.current_dir(self.root), stdout, stderr);
+        let child = spawn_detached(&mut command, stdout, stderr);
         let child = child.with_context(|| format!("cannot start {:?}", command.get_program()))?;
         let process = Process::of(child.id())?;
         Ok(Launched { child, process, at, ready_after: None, log, offset })
@@ -71,7 +71,8 @@ impl<'a> Launcher<'a> {
         Ok(path)
     }
 
-    fn command(&self, component: Component) -> Result<Command> {
+    /// The command of a component, in the root directory.
+    pub(super) fn command(&self, component: Component) -> Result<Command> {
         let mut environment = self.settings.clone();
         let mut command = match component {
             Component::Epmd => self.node.context("this stack has no RabbitMQ node of its own")?.epmd(),
@@ -101,7 +102,7 @@ impl<'a> Launcher<'a> {
         };
         let own: Vec<_> =
             command.get_envs().map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned))).collect();
-        command.env_clear().envs(environment);
+        command.current_dir(self.root).env_clear().envs(environment);
         command.envs(own.into_iter().filter_map(|(key, value)| Some((key, value?))));
         Ok(command)
     }

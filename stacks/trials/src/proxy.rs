@@ -1,4 +1,4 @@
-//! A TCP proxy that can cut, block and slow down its connections.
+//! A TCP proxy that can cut, block, slow down and move its connections.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -28,10 +28,11 @@ pub(crate) enum Line {
     Blocked,
 }
 
-/// A proxy for TCP connections to one address; it serves until the runtime ends.
+/// A proxy for TCP connections to one address at a time; it serves until the runtime ends.
 pub(crate) struct Proxy {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    target: watch::Sender<SocketAddr>,
     line: watch::Sender<Line>,
     cuts: watch::Sender<u32>,
 }
@@ -41,10 +42,13 @@ impl Proxy {
     pub(crate) async fn start(target: SocketAddr) -> Result<Self> {
         let address = address::free()?;
         let listener = TcpListener::bind(address).await.context("the proxy cannot listen")?;
-        let proxy = Self { address, line: watch::Sender::new(Line::Open), cuts: watch::Sender::new(0) };
+        let (target, targets) = watch::channel(target);
+        let line = watch::Sender::new(Line::Open);
+        let proxy = Self { address, target, line, cuts: watch::Sender::new(0) };
         let (line, cuts) = (proxy.line.subscribe(), proxy.cuts.subscribe());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                let target = *targets.borrow();
                 tokio::spawn(connect(near, target, line.clone(), cuts.clone()));
             }
         });
@@ -54,6 +58,12 @@ impl Proxy {
     /// Changes the state for all connections, also for open ones.
     pub(crate) fn set(&self, line: Line) {
         self.line.send_replace(line);
+    }
+
+    /// Resets all open connections, and leads new ones to another address.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        self.target.send_replace(target);
+        self.cut();
     }
 
     /// Resets all open connections; new ones are accepted.

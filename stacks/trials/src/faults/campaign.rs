@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use super::{
     catalogue::Named,
     checker::{self, verdict::Verdict},
+    databases::Databases,
     evidence::{self, Evidence},
-    fault::Fault,
     history::{Backlog, History, Operation, Recovery},
     load::Clients,
     nemesis,
@@ -62,11 +62,10 @@ impl Campaign {
     /// # Errors
     /// When the fault cannot be inflicted or healed, or the system no longer answers.
     pub(crate) async fn run(&mut self, named: Named) -> Result<Row> {
-        if matches!(named.1, Fault::DiskFull) {
-            self.system.move_to_small_disk().await?;
-        }
+        let databases = Databases::of(&named.1, self.system.stack.dir()).await?;
+        self.system.move_to(databases).await?;
         let history = self.observe(named).await?;
-        self.system.leave_small_disk().await?;
+        self.system.move_to(Databases::Files).await?;
         let row = Row::new(named.0, &checker::check(&history), recovered(&history));
         self.reported.extend(row.violations.iter().cloned());
         self.remember(history);

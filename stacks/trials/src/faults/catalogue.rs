@@ -66,6 +66,13 @@ pub(crate) const FAULTS: &[Named] = &[
     ("mailer-locked", Locked(Mailer)),
     ("mailer-locked-and-killed", LockedAndKilled),
     ("disk-full", DiskFull),
+    ("outbox-undecodable", Undecodable(Payment)),
+    ("inbox-undecodable", Undecodable(Mailer)),
+    ("second-payment", SecondProcess(Payment)),
+    ("second-mailer", SecondProcess(Mailer)),
+    ("clock-set-back", ClockSetBack),
+    ("postgres-replica-stopped", StoppedInTransaction),
+    ("postgres-read-only", ReadOnly),
 ];
 
 /// The faults that `make test` has time for.

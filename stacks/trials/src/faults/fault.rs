@@ -52,4 +52,14 @@ pub(crate) enum Fault {
     LockedAndKilled,
     /// Fills the disk of both databases.
     DiskFull,
+    /// Damages the oldest row that waits in the outbox or the inbox of a service, and repairs it afterwards.
+    Undecodable(Component),
+    /// Starts a second process on the database file of a service: on another port, and on the same one.
+    SecondProcess(Component),
+    /// Sets the clock of all services back while leases and retries are pending.
+    ClockSetBack,
+    /// Stops one of two replicas of payment (SIGSTOP) while its transaction holds rows of PostgreSQL.
+    StoppedInTransaction,
+    /// Makes PostgreSQL read-only; old sessions stay so, as after a failover.
+    ReadOnly,
 }

@@ -14,6 +14,7 @@
 pub(crate) mod campaign;
 pub(crate) mod catalogue;
 mod checker;
+mod databases;
 mod disk;
 mod evidence;
 mod fault;
@@ -22,6 +23,7 @@ mod load;
 mod nemesis;
 mod plan;
 mod rabbit;
+mod replica;
 mod report;
 mod scene;
 pub(crate) mod system;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use reqwest::{Client, Method, StatusCode, Url};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 use stacks::{
     address::url,
@@ -24,7 +24,7 @@ use testkit::{exposition::Samples, smtp::SmtpServer};
 use tokio::task::{JoinSet, block_in_place};
 
 use super::{
-    disk::SmallDisk,
+    databases::Databases,
     rabbit::{Message, PARKING, QUEUE, Rabbit, UNROUTED},
 };
 use crate::{
@@ -65,8 +65,8 @@ pub(crate) struct System {
     pub(crate) bad_endings: Vec<String>,
     /// The unreadable messages that were published, in Base64.
     pub(crate) poison: Vec<String>,
-    /// The small disk, while the databases are on it.
-    pub(crate) small_disk: Option<SmallDisk>,
+    /// Where payment and mailer keep their state.
+    pub(crate) databases: Databases,
     http: Client,
 }
 
@@ -97,7 +97,7 @@ impl System {
             mail,
             bad_endings: Vec::new(),
             poison: Vec::new(),
-            small_disk: None,
+            databases: Databases::Files,
             http: http::client()?,
         })
     }
@@ -163,28 +163,17 @@ impl System {
         Ok(())
     }
 
-    /// Restarts payment and mailer with new databases on a small disk.
-    pub(crate) async fn move_to_small_disk(&mut self) -> Result<()> {
-        self.small_disk = Some(SmallDisk::mount(self.stack.dir().join("var/small"))?);
-        self.use_databases("var/small").await
-    }
-
-    /// Restarts payment and mailer with their usual databases, and removes the small disk.
-    pub(crate) async fn leave_small_disk(&mut self) -> Result<()> {
-        if self.small_disk.is_some() {
-            self.use_databases("var").await?;
-            self.small_disk = None;
+    /// Restarts payment and mailer with other databases, unless they have them, and removes the old ones.
+    pub(crate) async fn move_to(&mut self, databases: Databases) -> Result<()> {
+        if matches!((&self.databases, &databases), (Databases::Files, Databases::Files)) {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    async fn use_databases(&mut self, directory: &str) -> Result<()> {
         for (service, setting) in
             [(Component::Payment, "PAYMENT_DATABASE_URL"), (Component::Mailer, "MAILER_DATABASE_URL")]
         {
-            let url = format!("sqlite://{directory}/{service}.db");
-            self.restart_with(service, &[(setting, Some(&url))]).await?;
+            self.restart_with(service, &[(setting, Some(&databases.url(service)))]).await?;
         }
+        self.databases = databases;
         Ok(())
     }
 
@@ -222,16 +211,21 @@ impl System {
         Ok(())
     }
 
-    /// The metrics of a service, as text.
-    pub(crate) async fn metrics(&self, service: Component) -> Result<String> {
+    /// The response of a service to GET.
+    pub(crate) async fn get(&self, service: Component, path: &str) -> Result<Response> {
         let address = url(self.stack.layout().listens(service)[0].0);
-        let answer = self.http.get(format!("{address}/metrics")).send().await;
-        Ok(answer.and_then(reqwest::Response::error_for_status)?.text().await?)
+        Ok(self.http.get(address + path).send().await?)
     }
 
-    async fn gauge(&self, service: Component, gauge: &str) -> Result<u64> {
+    /// The metrics of a service, as text.
+    pub(crate) async fn metrics(&self, service: Component) -> Result<String> {
+        Ok(self.get(service, "/metrics").await?.error_for_status()?.text().await?)
+    }
+
+    /// The value of a gauge or a counter.
+    pub(crate) async fn metric(&self, service: Component, series: &str) -> Result<u64> {
         let samples = Samples::parse(&self.metrics(service).await?).map_err(anyhow::Error::msg)?;
-        Ok(samples.find(gauge).with_context(|| format!("{service} has no metric {gauge}"))? as u64)
+        Ok(samples.find(series).with_context(|| format!("{service} has no metric {series}"))? as u64)
     }
 
     /// The answers to `GET /orders/{id}`; unknown orders are left out.
@@ -270,7 +264,7 @@ impl System {
         let mut backlog = BTreeMap::new();
         for (service, gauge) in [(Component::Payment, "outbox_pending"), (Component::Mailer, "inbox_queued")]
         {
-            backlog.insert(gauge.to_owned(), self.gauge(service, gauge).await?);
+            backlog.insert(gauge.to_owned(), self.metric(service, gauge).await?);
         }
         for queue in [QUEUE, UNROUTED] {
             backlog.insert(queue.to_owned(), self.rabbit.depth(queue).await?);

@@ -14,7 +14,6 @@ use stacks::{
     address,
     process::{Process, Signal, append, spawn_detached},
 };
-use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::server::Server;
@@ -71,12 +70,22 @@ impl Postgres {
     /// # Errors
     /// When `psql` fails.
     pub fn create_database(&self, name: &str) -> Result<()> {
+        self.execute(&[&format!("CREATE DATABASE {name}")]).map(drop)
+    }
+
+    /// Runs statements one after the other in one session, as an administrator does; returns the rows as texts.
+    ///
+    /// # Errors
+    /// When `psql` fails.
+    pub fn execute(&self, statements: &[&str]) -> Result<String> {
         let mut psql = Command::new(programs()?.join("psql"));
-        psql.arg("--quiet").arg(self.url(self.address(), "postgres"));
-        let output = psql.arg("--command").arg(format!("CREATE DATABASE {name}")).output()?;
+        psql.args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
+        psql.arg(self.url(self.address(), "postgres"));
+        psql.args(statements.iter().flat_map(|statement| ["--command", *statement]));
+        let output = psql.output().context("cannot run psql")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "cannot create the database {name}: {}", said.trim());
-        Ok(())
+        ensure!(output.status.success(), "cannot run {statements:?}: {}", said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     async fn start_with(durability: &str) -> Result<Self> {
@@ -103,7 +112,7 @@ impl Postgres {
         let child = spawn_detached(&mut command, Stdio::from(file.try_clone()?), file);
         let child = child.context("cannot start PostgreSQL")?;
         server.process = Some((Process::of(child.id())?, child));
-        server.ready(&log).await?;
+        server.ready(&programs, &log).await?;
         Ok(server)
     }
 
@@ -132,9 +141,12 @@ impl Postgres {
         Ok(())
     }
 
-    async fn ready(&self, log: &Path) -> Result<()> {
+    async fn ready(&self, programs: &Path, log: &Path) -> Result<()> {
         let deadline = Instant::now() + MAX_START;
-        while TcpStream::connect(self.address()).await.is_err() {
+        // It listens before it takes sessions.
+        let mut is_ready = Command::new(programs.join("pg_isready"));
+        is_ready.args(["--quiet", "--host=127.0.0.1", "--port", &self.port.to_string()]);
+        while !is_ready.status().context("cannot run pg_isready")?.success() {
             let is_alive = self.process.as_ref().is_some_and(|(process, _)| process.is_alive());
             if Instant::now() > deadline || !is_alive {
                 bail!("PostgreSQL does not start; its log:\n{}", fs::read_to_string(log).unwrap_or_default());

@@ -1,12 +1,16 @@
 //! Inflicts a fault and heals it: when a function here returns, the cause is gone.
 
 mod broker;
+mod clock;
 mod mail;
 mod messages;
+mod postgres;
 mod processes;
+mod rows;
 mod store;
 
 use anyhow::{Context as _, Result};
+use stacks::local::layout::Component;
 
 use super::{catalogue::Named, fault::Fault, scene::Scene};
 
@@ -40,6 +44,12 @@ pub(crate) async fn inflict(scene: &mut Scene<'_>, (name, fault): Named) -> Resu
         Fault::Locked(service) => store::lock(scene, service).await,
         Fault::LockedAndKilled => store::lock_and_kill(scene).await,
         Fault::DiskFull => store::fill_disk(scene).await,
+        Fault::SecondProcess(service) => store::start_second(scene, service).await,
+        Fault::Undecodable(Component::Payment) => rows::damage_event(scene).await,
+        Fault::Undecodable(_) => rows::damage_email(scene).await,
+        Fault::ClockSetBack => clock::set_back(scene).await,
+        Fault::StoppedInTransaction => postgres::stop_replica(scene).await,
+        Fault::ReadOnly => postgres::make_read_only(scene).await,
     }
     .with_context(|| format!("cannot inflict the fault {name}"))
 }

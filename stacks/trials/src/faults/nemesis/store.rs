@@ -1,15 +1,22 @@
 //! Faults of the databases.
 
-use std::{fs, process::Stdio};
+use std::{fs, process::Stdio, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use stacks::local::layout::Component;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
+    task::block_in_place,
 };
 
-use crate::faults::scene::Scene;
+use crate::faults::{databases::Databases, replica::Replica, scene::Scene};
+
+/// How long a second process may take until it is refused.
+const MAX_REFUSAL: Duration = Duration::from_secs(10);
+/// What it must say.
+const REFUSAL: &str = "another process uses the database file";
+const MISSING: &str = "cannot run sqlite3; install it with `stacks/local/install sqlite3`";
 
 pub(super) async fn lock(scene: &mut Scene<'_>, service: Component) -> Result<()> {
     let lock = acquire(scene, service).await?;
@@ -28,23 +35,60 @@ pub(super) async fn lock_and_kill(scene: &mut Scene<'_>) -> Result<()> {
 
 /// Fills the disk of the databases; they are on a small one already.
 pub(super) async fn fill_disk(scene: &mut Scene<'_>) -> Result<()> {
-    let disk = scene.system.small_disk.as_ref().context("the databases are not on a small disk")?;
+    let Databases::SmallDisk(disk) = &scene.system.databases else {
+        bail!("the databases are not on a small disk");
+    };
     let filler = disk.fill()?;
     scene.wait(2000..3000).await;
     fs::remove_file(filler).context("cannot free the disk")
 }
 
+/// Starts a second process of a service on its database file. One that is not refused with the reason is a violation.
+pub(super) async fn start_second(scene: &mut Scene<'_>, service: Component) -> Result<()> {
+    let stack = &scene.system.stack;
+    let taken = stack.layout().listens(service)[0].0;
+    let errors = stack.log_dir().join(format!("second-{service}.err"));
+    for address in [None, Some(taken)] {
+        let mut second = Replica::start(&scene.system.stack, service, address, &[])?;
+        let code = block_in_place(|| second.exit_code(MAX_REFUSAL));
+        let said = fs::read_to_string(&errors).unwrap_or_default();
+        if code.is_none_or(|code| code == 0) || !said.contains(REFUSAL) {
+            let violation = format!("a second {service} was not refused: exit code {code:?}, `{said}`");
+            scene.system.bad_endings.push(violation);
+        }
+        drop(second);
+        // Its last words of this time are read.
+        fs::remove_file(&errors).with_context(|| format!("cannot remove {}", errors.display()))?;
+        scene.wait(300..600).await;
+    }
+    Ok(())
+}
+
+/// Runs a statement on the database file of a service, as a tool of an operator does; returns the rows as texts.
+pub(super) async fn run(scene: &Scene<'_>, service: Component, statement: &str) -> Result<String> {
+    let file = scene.system.stack.dir().join(format!("var/{service}.db"));
+    let output = sqlite3().arg(file).arg(statement).output().await.context(MISSING)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "sqlite3 cannot run `{statement}`: {}", said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn sqlite3() -> Command {
+    let mut command = Command::new("sqlite3");
+    command.args(["-cmd", ".timeout 10000"]);
+    command
+}
+
 /// Starts a process that holds the lock on the database of a service.
 async fn acquire(scene: &Scene<'_>, service: Component) -> Result<Child> {
     let file = scene.system.stack.dir().join(format!("var/{service}.db"));
-    let mut child = Command::new("sqlite3")
-        .args(["-cmd", ".timeout 10000"])
+    let mut child = sqlite3()
         .arg(file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .context("cannot run sqlite3; install it with `stacks/local/install sqlite3`")?;
+        .context(MISSING)?;
     let (stdin, stdout) = (child.stdin.as_mut(), child.stdout.as_mut());
     let (stdin, stdout) = (stdin.context("no standard input")?, stdout.context("no standard output")?);
     stdin.write_all(b"BEGIN EXCLUSIVE;\nSELECT 'locked';\n").await?;

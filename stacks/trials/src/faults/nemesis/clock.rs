@@ -1,0 +1,94 @@
+//! A clock that is set back.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use stacks::local::layout::Component;
+use testkit::smtp::{Behavior, State};
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use tokio::time::sleep;
+
+use crate::{faults::scene::Scene, proxy::Line};
+
+/// Debian has the library below a directory of the machine's architecture.
+const LIBRARIES: &str = "/usr/lib";
+const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
+/// More than each lease and each delay between attempts.
+const STEP: (&str, Duration) = ("-3h", Duration::from_secs(3 * 60 * 60));
+/// Until nothing waits any more after the step, without new orders.
+const MAX_DRAIN: Duration = Duration::from_secs(30);
+/// Gauges may be a second old.
+const PAUSE: Duration = Duration::from_millis(600);
+
+/// Sets the clock of all services back while events are leased and e-mails wait for their next attempts. All work must
+/// end under that clock; then the services are restarted with the true one.
+pub(super) async fn set_back(scene: &mut Scene<'_>) -> Result<()> {
+    let library = library()?;
+    let clock = scene.system.stack.dir().join("var/clock");
+    fs::write(&clock, "+0").context("cannot write the clock")?;
+    let (library, file) = (library.to_string_lossy(), clock.to_string_lossy());
+    let settings = [
+        ("LD_PRELOAD", &*library),
+        ("FAKETIME_TIMESTAMP_FILE", &*file),
+        ("FAKETIME_NO_CACHE", "1"),
+        // The step of a real clock does not move the monotonic one.
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    restart(scene, settings.map(|(key, value)| (key, Some(value)))).await?;
+    scene.system.mail.set(State::Up(Behavior::Refuse("451 later"), 1));
+    scene.wait(500..1000).await;
+    scene.system.line.set(Line::Blocked);
+    scene.wait(300..600).await;
+
+    fs::write(&clock, STEP.0).context("cannot set the clock back")?;
+    let is_back = all_are_back(scene).await;
+    scene.wait(500..1000).await;
+    scene.system.line.set(Line::Open);
+    scene.system.mail.set(State::Up(Behavior::Accept, 1));
+    scene.load.hold(true);
+    let begun = Instant::now();
+    let mut quiet = 0;
+    while quiet < 3 && begun.elapsed() < MAX_DRAIN {
+        sleep(PAUSE).await;
+        quiet = if scene.system.backlog().await?.is_empty() { quiet + 1 } else { 0 };
+    }
+    if quiet < 3 {
+        let left = scene.system.backlog().await?;
+        scene.system.bad_endings.push(format!("after the clock was set back, work waits: {left:?}"));
+    }
+    scene.load.hold(false);
+    scene.wait(500..1000).await;
+    restart(scene, settings.map(|(key, _)| (key, None))).await?;
+    is_back
+}
+
+async fn restart(scene: &mut Scene<'_>, settings: [(&str, Option<&str>); 4]) -> Result<()> {
+    for service in Component::SERVICES {
+        scene.system.restart_with(service, &settings).await?;
+    }
+    Ok(())
+}
+
+/// The header `Date` of each service shows its clock; actix renews it twice a second.
+async fn all_are_back(scene: &Scene<'_>) -> Result<()> {
+    sleep(Duration::from_secs(1)).await;
+    for service in Component::SERVICES {
+        let response = scene.system.get(service, "/livez").await?;
+        let date = response.headers().get("date").and_then(|date| date.to_str().ok());
+        let date = date.with_context(|| format!("{service} says no date"))?;
+        let date = OffsetDateTime::parse(&date.replace("GMT", "+0000"), &Rfc2822)?;
+        let behind = OffsetDateTime::from(SystemTime::now()) - date;
+        ensure!(behind > STEP.1 / 2, "the clock of {service} was not set back: it says {date}");
+    }
+    Ok(())
+}
+
+fn library() -> Result<PathBuf> {
+    let machines = fs::read_dir(LIBRARIES).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut libraries = machines.map(|machine| machine.join(LIBRARY)).filter(|library| library.exists());
+    libraries.next().context("cannot find libfaketime; install it with `stacks/local/install faketime`")
+}

@@ -1,0 +1,126 @@
+//! Faults of PostgreSQL; the databases are on a server of this run already.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::StatusCode;
+use stacks::{
+    address::url,
+    local::layout::Component::{Gateway, Mailer, Payment},
+    process::Signal,
+};
+use tokio::time::sleep;
+
+use crate::{
+    faults::{databases::Databases, replica::Replica, scene::Scene},
+    lent::Postgres,
+    proxy::Proxy,
+};
+
+/// How often a replica is stopped until that is within a transaction.
+const MAX_STOPS: usize = 300;
+/// Until the server has ended the session of a stopped replica, and the other one has taken orders.
+const MAX_HELD: Duration = Duration::from_secs(15);
+/// Until a service says that it cannot write.
+const MAX_NOTICE: Duration = Duration::from_secs(10);
+/// Until a second replica is ready.
+const MAX_READY: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(100);
+/// Orders that the other replica must take meanwhile.
+const ORDERS: usize = 10;
+
+/// Sessions of the first replica that wait for it within a transaction which has written.
+const HELD: &str = "SELECT string_agg(pid::TEXT, ',') FROM pg_stat_activity \
+     WHERE application_name = 'payment' AND state = 'idle in transaction' AND backend_xid IS NOT NULL";
+
+fn server<'a>(scene: &'a Scene<'_>) -> Result<&'a Postgres> {
+    match &scene.system.databases {
+        Databases::Server(server) => Ok(server),
+        _ => bail!("the databases are not on a server"),
+    }
+}
+
+/// Stops a replica of payment within a transaction. A proxy leads the gateway to another one meanwhile, as a load
+/// balancer does.
+pub(super) async fn stop_replica(scene: &mut Scene<'_>) -> Result<()> {
+    let first = scene.system.stack.layout().payment;
+    let front = Proxy::start(first).await?;
+    let database = server(scene)?.url(server(scene)?.address(), "payment") + "?application_name=second";
+    let second = Replica::start(&scene.system.stack, Payment, None, &[("PAYMENT_DATABASE_URL", &database)])?;
+    ready(&second).await?;
+    scene.system.restart_with(Gateway, &[("PAYMENT_URL", Some(&url(front.address)))]).await?;
+
+    let session = stop_within_transaction(scene).await?;
+    let (stopped, accepted) = (Instant::now(), scene.load.accepted());
+    front.lead_to(second.address);
+    let is_held = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {session}");
+    while server(scene)?.execute(&[&is_held])? != "0" || scene.load.accepted() < accepted + ORDERS {
+        if stopped.elapsed() > MAX_HELD {
+            let taken = scene.load.accepted() - accepted;
+            let violation = format!(
+                "{} s after a replica was stopped within a transaction, the other has taken {taken} orders",
+                MAX_HELD.as_secs()
+            );
+            scene.system.bad_endings.push(violation);
+            break;
+        }
+        sleep(PAUSE).await;
+    }
+    scene.system.signal(Payment, Signal::CONT);
+    scene.wait(500..1000).await;
+    front.lead_to(first);
+    scene.wait(500..1000).await;
+    second.process.signal(Signal::TERM);
+    scene.system.restart_with(Gateway, &[("PAYMENT_URL", None)]).await
+}
+
+async fn ready(replica: &Replica) -> Result<()> {
+    let (client, begun) = (stacks::http::client()?, Instant::now());
+    while let Err(reason) = stacks::http::probe(&client, &(url(replica.address) + "/readyz")).await {
+        ensure!(begun.elapsed() < MAX_READY, "the second payment is not ready: {reason}");
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Stops the first replica while a session of it holds rows; returns the session.
+async fn stop_within_transaction(scene: &mut Scene<'_>) -> Result<String> {
+    for _ in 0..MAX_STOPS {
+        scene.wait(5..50).await;
+        scene.system.signal(Payment, Signal::STOP);
+        // The statements that it has sent end first.
+        sleep(PAUSE).await;
+        let session = server(scene)?.execute(&[HELD])?;
+        if !session.is_empty() {
+            return Ok(session);
+        }
+        scene.system.signal(Payment, Signal::CONT);
+    }
+    bail!("payment was within no transaction each of {MAX_STOPS} times that it was stopped")
+}
+
+/// Every transaction is read-only. Then new sessions may write, and old ones still may not: so it is after a failover,
+/// for the client that keeps its session with the demoted server.
+pub(super) async fn make_read_only(scene: &mut Scene<'_>) -> Result<()> {
+    server(scene)?
+        .execute(&["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"])?;
+    for service in [Payment, Mailer] {
+        let begun = Instant::now();
+        while scene.system.get(service, "/readyz").await?.status() != StatusCode::SERVICE_UNAVAILABLE {
+            if begun.elapsed() > MAX_NOTICE {
+                let violation = format!("{service} says that it is ready while it cannot write");
+                scene.system.bad_endings.push(violation);
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+    let refused = server(scene)?.execute(&["CREATE TABLE refused ()"]).err().context("it may be written")?;
+    ensure!(refused.to_string().contains("read-only"), "{refused:#}");
+    scene.wait(1000..2000).await;
+    for service in [Payment, Mailer] {
+        let promote = format!("ALTER DATABASE {service} SET default_transaction_read_only = off");
+        server(scene)?.execute(&["SET default_transaction_read_only = off", &promote])?;
+    }
+    Ok(())
+}
