@@ -6,7 +6,12 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use telemetry::amqp::{with_context, with_publish_time};
+use telemetry::propagation::TraceContext;
 use testkit::otlp::{OtlpSink, attribute, hex};
+use testkit::rabbitmq::VirtualHost;
 use testkit::wait::eventually;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -63,6 +68,31 @@ async fn the_actix_service_greets_and_is_traced() {
 #[tokio::test]
 async fn the_axum_service_greets_and_is_traced() {
     greets_and_is_traced("axum").await;
+}
+
+#[tokio::test]
+async fn the_consumer_continues_the_trace_of_the_publisher() {
+    let (sink, directory) = (OtlpSink::start(), tempfile::tempdir().unwrap());
+    let vhost = VirtualHost::create().await;
+    let consumer = example("consumer", &sink, &directory).env("AMQP_URL", vhost.amqp_url()).spawn().unwrap();
+    let connection = Connection::connect(&vhost.amqp_url(), ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let queue = "parcels";
+    channel.queue_declare(queue.into(), Default::default(), Default::default()).await.unwrap();
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let context = TraceContext::read(|name| (name == "traceparent").then(|| parent.clone()));
+    let headers = with_publish_time(with_context(FieldTable::default(), &context));
+    let properties = BasicProperties::default().with_headers(headers);
+    let published =
+        channel.basic_publish("".into(), queue.into(), Default::default(), b"a parcel", properties).await;
+    published.unwrap();
+
+    let span = eventually("the span of the message", async || sink.of_trace(TRACE).pop()).await;
+    let output = interrupt(consumer);
+    assert_eq!((span.kind, hex(&span.parent_span_id).as_str()), (5, "00f067aa0ba902b7"), "a CONSUMER span");
+    assert_eq!((span.name.as_str(), span.links.len()), ("process :parcels:parcels", 1));
+    let line = output.lines().find(|line| line.contains("\"message received\"")).unwrap();
+    assert!(line.contains(TRACE) && line.contains(&hex(&span.span_id)), "{line}");
 }
 
 #[test]

@@ -4,9 +4,14 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, exemplar, metric};
+use serde_json::Value;
 use support::lines::saying;
 use support::{Bench, endpoint};
 use telemetry::metrics::{Durations, Label, counter};
@@ -20,11 +25,69 @@ fn newest(sink: &OtlpSink, name: &str) -> Metric {
     metrics.find(|metric| metric.name == name).unwrap_or_else(|| panic!("{name} in {groups:?}")).clone()
 }
 
+/// A receiver in Python, and what it prints.
+struct Python {
+    child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    port: u16,
+}
+
+impl Python {
+    /// `None` without the package opentelemetry-proto, here or in target/python.
+    fn start() -> Option<Self> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/receiver.py");
+        let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("python");
+        let mut command = Command::new("python3");
+        command.arg(script).env("PYTHONPATH", packages).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().ok()?;
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(port) = output.next() else {
+            child.wait().unwrap();
+            return None;
+        };
+        Some(Self { child, output, port: port.unwrap().parse().unwrap() })
+    }
+
+    fn request(&mut self) -> Value {
+        serde_json::from_str(&self.output.next().unwrap().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// The request as the official messages of another language have it.
+fn assert_decoded(request: &Value, span_id: &str) {
+    let metrics = request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap();
+    let named = |name| metrics.iter().find(|metric| metric["name"] == name).unwrap();
+    let orders = &named("orders_created")["sum"];
+    assert_eq!((&orders["dataPoints"][0]["asDouble"], &orders["isMonotonic"]), (&3.0.into(), &true.into()));
+    assert_eq!(orders["aggregationTemporality"], "AGGREGATION_TEMPORALITY_CUMULATIVE");
+    let durations = named("http.server.request.duration");
+    let point = &durations["histogram"]["dataPoints"][0];
+    assert_eq!((&durations["unit"], &point["count"]), (&"s".into(), &"1".into()));
+    let attribute = &point["attributes"][0];
+    assert_eq!(attribute["key"], "http.response.status_code");
+    assert_eq!(attribute["value"]["intValue"], "200");
+    // JSON has bytes in base64.
+    let exemplar = &point["exemplars"][0];
+    assert_eq!((&exemplar["asDouble"], exemplar["spanId"].as_str().unwrap()), (&0.0008.into(), span_id));
+}
+
 #[actix_rt::test]
 async fn metrics_leave_with_exemplars_and_the_resource_of_all() {
-    let sink = OtlpSink::start();
+    let (sink, mut python) = (OtlpSink::start(), Python::start());
+    let mut metrics = format!("{}/v1/metrics", sink.url());
+    if let Some(python) = &python {
+        metrics += &format!(",http://127.0.0.1:{}/v1/metrics", python.port);
+    }
     let arguments = [
         endpoint(&sink),
+        format!("--otel-exporter-otlp-metrics-endpoint={metrics}"),
         "--otel-metrics-exporter=otlp".to_owned(),
         "--otel-logs-exporter=otlp".to_owned(),
         "--otel-resource-attributes=team=a%2Cb%20c".to_owned(),
@@ -55,6 +118,12 @@ async fn metrics_leave_with_exemplars_and_the_resource_of_all() {
     let [exemplar] = &point.exemplars[..] else { panic!("{:?}", point.exemplars) };
     assert_eq!((hex(&exemplar.trace_id), hex(&exemplar.span_id)), (hex(&span.trace_id), hex(&span.span_id)));
     assert_eq!(exemplar.value, Some(exemplar::Value::AsDouble(0.0008)));
+    match &mut python {
+        Some(python) => assert_decoded(&python.request(), &BASE64.encode(&span.span_id)),
+        None => eprintln!(
+            "SKIPPED: decoding by Python; python3 -m pip install --target target/python opentelemetry-proto"
+        ),
+    }
 
     let metrics = sink.metrics().last().unwrap().resource.clone().unwrap().attributes;
     let logs = sink.logs().last().unwrap().resource.clone().unwrap().attributes;
