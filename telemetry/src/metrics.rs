@@ -34,5 +34,6 @@ mod points;
 mod registry;
 
 pub use durations::{Durations, Label};
+pub(crate) use families::counter_family;
 pub use families::{Counters, DURATION_BUCKETS, OTHER, counter, counters, gauge, register};
 pub use registry::{Format, Registry};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, Registry};
 
 use crate::Error;
-use crate::metrics::register;
+use crate::metrics::counter_family;
 use crate::pipeline::GROUP;
 
 /// Lines that may wait for a writer. More are dropped and counted, so that a slow disk never holds up a request.
@@ -46,9 +46,17 @@ enum Queued {
 
 impl LogQueue {
     pub(super) fn start(sinks: Vec<Sink>, registry: &Registry) -> Result<Self, Error> {
-        let families = LineFamilies::register(registry)?;
+        let help = "Log lines handed to the writer.";
+        let lines = counter_family(registry, "telemetry_log_lines_total", help, &["destination"])?;
+        let (help, labels) = ("Log lines given up: queue full, or not writable.", ["destination", "reason"]);
+        let dropped = counter_family(registry, "telemetry_log_lines_dropped_total", help, &labels)?;
         let start = |sink: Sink| {
-            let metrics = families.of(sink.name);
+            let dropped = |reason| dropped.with_label_values(&[sink.name, reason]);
+            let metrics = LineMetrics {
+                lines: lines.with_label_values(&[sink.name]),
+                queue_full: dropped("queue_full"),
+                write_failed: dropped("write_failed"),
+            };
             let (queue, queued) = sync_channel(CAPACITY);
             let writer = Writer { writer: sink.writer, metrics: metrics.clone() };
             let name = format!("log-{}", sink.name);
@@ -91,35 +99,6 @@ impl LogQueue {
     /// Lines that were given up, over all destinations.
     pub(crate) fn lost(&self) -> u64 {
         self.destinations.iter().map(|d| d.metrics.queue_full.get() + d.metrics.write_failed.get()).sum()
-    }
-}
-
-struct LineFamilies {
-    lines: IntCounterVec,
-    dropped: IntCounterVec,
-}
-
-impl LineFamilies {
-    fn register(registry: &Registry) -> Result<Self, Error> {
-        let family = |name: &str, help: &str, labels: &[&str]| {
-            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-        };
-        Ok(Self {
-            lines: family("telemetry_log_lines_total", "Log lines handed to the writer.", &["destination"])?,
-            dropped: family(
-                "telemetry_log_lines_dropped_total",
-                "Log lines given up: queue full, or not writable.",
-                &["destination", "reason"],
-            )?,
-        })
-    }
-
-    fn of(&self, destination: &str) -> LineMetrics {
-        LineMetrics {
-            lines: self.lines.with_label_values(&[destination]),
-            queue_full: self.dropped.with_label_values(&[destination, "queue_full"]),
-            write_failed: self.dropped.with_label_values(&[destination, "write_failed"]),
-        }
     }
 }
 

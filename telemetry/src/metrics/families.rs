@@ -24,6 +24,16 @@ pub fn register<M: Collector + Clone + 'static>(
     Ok(metric)
 }
 
+/// Counters by some labels.
+pub(crate) fn counter_family(
+    registry: &prometheus::Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, Error> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
 /// A counter without labels.
 ///
 /// # Errors
@@ -58,7 +68,7 @@ pub fn counters(
     label: &str,
     values: &[&str],
 ) -> Result<Counters, Error> {
-    let family = register(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)?;
+    let family = counter_family(registry, name, help, &[label])?;
     let declared = values.iter().map(|value| (value.to_string(), family.with_label_values(&[value])));
     Ok(Counters { declared: declared.collect(), family })
 }

@@ -3,7 +3,7 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::Error;
-use crate::metrics::register;
+use crate::metrics::{counter_family, register};
 
 /// Why an item was given up without an answer of the receiver.
 #[derive(Clone, Copy, Debug)]
@@ -58,9 +58,7 @@ const REASON: [&str; 3] = ["signal", "destination", "reason"];
 
 impl PipelineMetrics {
     pub(crate) fn register(registry: &Registry) -> Result<Self, Error> {
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-        };
+        let counters = |name: &str, help: &str, labels: &[&str]| counter_family(registry, name, help, labels);
         let gauges =
             |name: &str, help: &str| register(registry, IntGaugeVec::new(Opts::new(name, help), &PLACE)?);
         Ok(Self {

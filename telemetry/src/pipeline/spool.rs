@@ -14,7 +14,7 @@ mod segment;
 pub(super) use segment::{Limits, Segment};
 
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::mem;
 use std::path::PathBuf;
@@ -24,7 +24,6 @@ use prost::bytes::Bytes;
 
 use self::directory::Directory;
 use self::record::{Record, count, decode};
-use self::segment::Store;
 use super::metrics::{DestinationMetrics, Dropped};
 use crate::clock;
 
@@ -103,7 +102,7 @@ impl Spool {
             is_sealed: true,
             bytes: bytes.len(),
             payloads: Vec::new(),
-            store: Store::Disk { path, file: None },
+            file: Some((path, None)),
         });
     }
 
@@ -122,8 +121,19 @@ impl Spool {
     /// Keeps a request of `items` items. True if the delivery has something new to do.
     pub(super) fn append(&mut self, payload: &Bytes, items: u64) -> bool {
         let waited = self.segments.len();
-        if self.write_to_disk(payload, items).is_none() {
-            self.keep_in_memory(payload, items);
+        let Some(length) = self.write(payload, items).or_else(|| self.find_memory(payload, items)) else {
+            self.metrics.drop(items, Dropped::QueueFull);
+            return false;
+        };
+        let Some(last) = self.segments.back_mut() else { return false };
+        last.payloads.push(payload.clone());
+        last.items += items;
+        last.bytes += length;
+        if last.is_on_disk() {
+            self.weigh(|total| total + length as u64);
+        } else {
+            self.in_memory.items += items;
+            self.in_memory.bytes += length;
         }
         self.make_room();
         let is_full = self
@@ -136,51 +146,43 @@ impl Spool {
         is_full || self.segments.len() != waited
     }
 
-    fn write_to_disk(&mut self, payload: &Bytes, items: u64) -> Option<()> {
+    /// Writes a request to the newest segment on disk, or to a new one. Gives the bytes that it takes.
+    fn write(&mut self, payload: &Bytes, items: u64) -> Option<usize> {
         let directory = self.directory.as_ref()?;
         let written = u64::try_from(clock::now().as_millis()).ok()?;
         let record = Record { items, written, payload }.encode()?;
         if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && last.is_on_disk()) {
             let (path, file) = directory.create(self.next).ok()?;
-            self.begin(Store::Disk { path, file: Some(file) });
+            self.begin(Some((path, Some(file))));
         }
         let last = self.segments.back_mut()?;
-        let Store::Disk { file: Some(file), .. } = &mut last.store else { return None };
+        let Some((_, Some(file))) = &mut last.file else { return None };
         if file.write_all(&record).is_err() {
             // The disk is full, most of all. The part of the record that was written would be counted as damage.
             let _ = file.set_len(last.bytes as u64);
             last.is_sealed = true;
             if last.items == 0
-                && let Some(Segment { store: Store::Disk { path, .. }, .. }) = self.segments.pop_back()
+                && let Some(Segment { file: Some((path, _)), .. }) = self.segments.pop_back()
             {
                 let _ = fs::remove_file(path);
             }
             return None;
         }
-        let length = record.len();
-        last.payloads.push(payload.clone());
-        last.items += items;
-        last.bytes += length;
-        self.weigh(|total| total + length as u64);
-        Some(())
+        Some(record.len())
     }
 
-    fn keep_in_memory(&mut self, payload: &Bytes, items: u64) {
+    /// Makes the newest segment one in memory with room for a request. Gives the bytes that it takes.
+    fn find_memory(&mut self, payload: &Bytes, items: u64) -> Option<usize> {
         if self.in_memory.items >= self.limits.memory || self.in_memory.bytes >= MAX_MEMORY {
-            return self.metrics.drop(items, Dropped::QueueFull);
+            return None;
         }
         if !self.segments.back().is_some_and(|last| last.has_room(items, self.limits) && !last.is_on_disk()) {
-            self.begin(Store::Memory);
+            self.begin(None);
         }
-        let Some(last) = self.segments.back_mut() else { return };
-        last.payloads.push(payload.clone());
-        last.items += items;
-        last.bytes += payload.len();
-        self.in_memory.items += items;
-        self.in_memory.bytes += payload.len();
+        Some(payload.len())
     }
 
-    fn begin(&mut self, store: Store) {
+    fn begin(&mut self, file: Option<(PathBuf, Option<File>)>) {
         self.seal();
         if let Some(last) = self.segments.back_mut().filter(|last| last.is_on_disk()) {
             last.payloads = Vec::new();
@@ -194,7 +196,7 @@ impl Spool {
             is_sealed: false,
             bytes: 0,
             payloads: Vec::new(),
-            store,
+            file,
         });
         self.next += 1;
     }
@@ -234,8 +236,8 @@ impl Spool {
     /// The requests of a segment as one. What can't be read any more is counted as damaged.
     pub(super) fn read(&self, segment: &mut Segment) -> Bytes {
         let payloads = mem::take(&mut segment.payloads);
-        let path = match &segment.store {
-            Store::Disk { path, .. } if payloads.is_empty() => path,
+        let path = match &segment.file {
+            Some((path, _)) if payloads.is_empty() => path,
             // One protobuf message after the other is their union.
             _ => return payloads.concat().into(),
         };
@@ -255,19 +257,16 @@ impl Spool {
 
     /// Removes a segment that was taken.
     pub(super) fn remove(&mut self, segment: Segment) {
-        match segment.store {
-            Store::Memory => {
-                self.in_memory.items = self.in_memory.items.saturating_sub(segment.items);
-                self.in_memory.bytes = self.in_memory.bytes.saturating_sub(segment.bytes);
-            }
-            Store::Disk { path, .. } => {
-                if let Some(directory) = &self.directory {
-                    // One that can't be emptied is sent again by the next process: twice is better than never.
-                    let _ = directory.retire(&path);
-                }
-                self.weigh(|total| total.saturating_sub(segment.bytes as u64));
-            }
+        let Some((path, _)) = segment.file else {
+            self.in_memory.items = self.in_memory.items.saturating_sub(segment.items);
+            self.in_memory.bytes = self.in_memory.bytes.saturating_sub(segment.bytes);
+            return;
+        };
+        if let Some(directory) = &self.directory {
+            // One that can't be emptied is sent again by the next process: twice is better than never.
+            let _ = directory.retire(&path);
         }
+        self.weigh(|total| total.saturating_sub(segment.bytes as u64));
     }
 
     fn weigh(&mut self, change: impl FnOnce(u64) -> u64) {

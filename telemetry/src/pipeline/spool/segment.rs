@@ -33,12 +33,8 @@ pub(crate) struct Segment {
     pub(super) bytes: usize,
     /// The requests in it; empty if they are on disk alone.
     pub(super) payloads: Vec<Bytes>,
-    pub(super) store: Store,
-}
-
-pub(super) enum Store {
-    Memory,
-    Disk { path: PathBuf, file: Option<File> },
+    /// Its file and, while it is filled, a handle of that; `None` keeps it in memory.
+    pub(super) file: Option<(PathBuf, Option<File>)>,
 }
 
 impl Segment {
@@ -47,6 +43,6 @@ impl Segment {
     }
 
     pub(super) fn is_on_disk(&self) -> bool {
-        matches!(self.store, Store::Disk { .. })
+        self.file.is_some()
     }
 }
