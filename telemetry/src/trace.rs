@@ -67,10 +67,14 @@ pub(crate) fn subscriber(
 ) -> Dispatch {
     match tracing {
         Tracing::Recorded(provider) => {
-            let open = open.with_filter(span_filter());
-            Dispatch::new(base.with(layer(provider.tracer(scope))).with(open).with(bridge.into_layer()))
+            // Behind one filter: a second one would cost each span as much as the list.
+            let spans = layer(provider.tracer(scope)).and_then(open).with_filter(span_filter());
+            Dispatch::new(base.with(spans).with(bridge.into_layer()))
         }
-        Tracing::PassedOn => Dispatch::new(base.with(layer(NoopTracer::new())).with(bridge.into_layer())),
+        Tracing::PassedOn => {
+            let spans = layer(NoopTracer::new()).with_filter(span_filter());
+            Dispatch::new(base.with(spans).with(bridge.into_layer()))
+        }
         Tracing::Off => Dispatch::new(base.with(bridge.into_layer())),
     }
 }
@@ -98,7 +102,6 @@ where
         .with_threads(false)
         .with_target(false)
         .with_tracked_inactivity(false)
-        .with_filter(span_filter())
 }
 
 /// Spans from `INFO` up, and no event.

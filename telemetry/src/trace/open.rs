@@ -110,6 +110,14 @@ impl<S: Subscriber> Layer<S> for OpenSpans {
 }
 
 impl Opened {
+    fn record(&mut self, name: &'static str, value: impl FnOnce() -> String) {
+        if name == "otel.name" {
+            self.renamed = Some(value());
+        } else if is_id(name) {
+            self.ids.push((name, value()));
+        }
+    }
+
     fn describe(&self) -> OpenSpan {
         OpenSpan {
             name: self.renamed.clone().unwrap_or_else(|| self.name.to_owned()),
@@ -122,14 +130,10 @@ impl Opened {
 
 impl Visit for Opened {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        match field.name() {
-            "otel.name" => self.renamed = Some(format!("{value:?}")),
-            name if is_id(name) => self.ids.push((name, format!("{value:?}"))),
-            _ => {}
-        }
+        self.record(field.name(), || format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.record_debug(field, &format_args!("{value}"));
+        self.record(field.name(), || value.to_owned());
     }
 }
