@@ -11,7 +11,7 @@ const FILE: &str = "SSL_CERT_FILE";
 
 static ORIGIN: OnceLock<&'static str> = OnceLock::new();
 
-/// Says where [`FILE`] was read from, if not from the environment of the process. The first call counts.
+/// Says where `SSL_CERT_FILE` was read from, if not from the environment of the process. The first call counts.
 pub fn set_origin(origin: &'static str) {
     // An error means that it is set.
     let _ = ORIGIN.set(origin);
