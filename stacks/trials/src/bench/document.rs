@@ -32,7 +32,7 @@ pub(super) fn document(args: &BenchArgs, summary: &str) -> String {
          - {database};\n\
          - telemetry on: every trace sampled, log lines to a file and over OTLP, spans over OTLP to a receiver that counts;\n\
          {base}{growth}\
-         - a service is ready at its first good `/readyz`, with new databases; the slowest of the three counts;\n\
+         - a service is ready at its first good `/readyz`, with new databases or the grown ones; the slowest of the three counts;\n\
          - numbers are medians, losses are sums.\n\n\
          {summary}\n![Orders per second of each trial]({}.svg)\n",
         args.rounds,
