@@ -22,7 +22,7 @@ use super::{
     load::{Answers, place_orders},
     losses,
     measured::{Cost, Measured, SERVICES},
-    usage::Usage,
+    usage::{self, Usage},
     variant::Variant,
 };
 
@@ -30,6 +30,9 @@ use super::{
 const WARM_UP: Duration = Duration::from_secs(2);
 /// From the last answer to the last e-mail.
 const MAX_DRAIN: Duration = Duration::from_secs(60);
+/// The thread of a service that reads its whole file, and how long it may take.
+const CHECK: &str = "store-check";
+const MAX_CHECK: Duration = Duration::from_secs(300);
 const SENT: &str = "emails_sent_total{outcome=\"sent\"}";
 
 /// Where trials take place.
@@ -56,6 +59,7 @@ impl Site<'_> {
         let options = Options { dir, env, free_ports: true, binaries: variant.binaries.clone() };
         let stack = LocalStack::up(&options, &mut Progress::silent()).await?;
         let mut trial = Trial { stack, http: http::client()?, sink, orders: 0 };
+        trial.checked().await?;
         trial.load(WARM_UP).await?;
         let before = trial.usage()?;
         let answers = trial.load(duration).await?;
@@ -112,6 +116,20 @@ impl Trial {
         }
     }
 
+    /// Waits until no service reads its whole file for damage any more: that belongs to the start, and to no order.
+    async fn checked(&self) -> Result<()> {
+        let deadline = Instant::now() + MAX_CHECK;
+        for (name, pid) in self.pids()? {
+            while usage::has_thread(pid, CHECK)? {
+                if Instant::now() > deadline {
+                    bail!("{name} still checks its file after {} s", MAX_CHECK.as_secs());
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(())
+    }
+
     async fn sent(&self) -> Result<u64> {
         let address = url(self.stack.layout().mailer);
         let page = self.http.get(format!("{address}/metrics")).send().await?.text().await?;
@@ -122,12 +140,20 @@ impl Trial {
     /// In the order of [`SERVICES`].
     fn usage(&self) -> Result<[Usage; 3]> {
         let mut usage = [Usage::default(); 3];
-        for (name, usage) in SERVICES.iter().zip(&mut usage) {
-            let service = Component::SERVICES.into_iter().find(|service| service.name() == *name);
-            let process = service.and_then(|service| self.stack.process(service));
-            *usage = Usage::of(process.with_context(|| format!("{name} has ended"))?.pid)?;
+        for ((_, pid), usage) in self.pids()?.into_iter().zip(&mut usage) {
+            *usage = Usage::of(pid)?;
         }
         Ok(usage)
+    }
+
+    /// The services with their process ids, in the order of [`SERVICES`].
+    fn pids(&self) -> Result<Vec<(&'static str, i32)>> {
+        let pid = |name: &'static str| {
+            let service = Component::SERVICES.into_iter().find(|service| service.name() == name);
+            let process = service.and_then(|service| self.stack.process(service));
+            Ok((name, process.with_context(|| format!("{name} has ended"))?.pid))
+        };
+        SERVICES.into_iter().map(pid).collect()
     }
 
     fn finish(

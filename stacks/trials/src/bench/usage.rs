@@ -14,6 +14,18 @@ pub(super) struct Usage {
     pub(super) peak_mib: f64,
 }
 
+/// True while a process has a thread of this name.
+///
+/// # Errors
+/// When the process has ended.
+pub(super) fn has_thread(pid: i32, name: &str) -> Result<bool> {
+    let tasks = Process::new(pid).and_then(|process| process.tasks());
+    let tasks = tasks.with_context(|| format!("cannot read /proc/{pid}: the service has ended"))?;
+    // A thread may end before its status is read.
+    let mut names = tasks.filter_map(|task| Some(task.ok()?.status().ok()?.name));
+    Ok(names.any(|thread| thread == name))
+}
+
 impl Usage {
     /// The resources of a process.
     ///
