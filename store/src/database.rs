@@ -1,9 +1,11 @@
 //! A database: its writer, its reader, its health.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use crate::counts::Counts;
 use crate::health::Health;
 use crate::lane::Lane;
 use crate::migrate::Migrations;
@@ -14,10 +16,11 @@ use crate::{Session, StoreError, postgres, sqlite, tls, url};
 #[derive(Clone)]
 pub struct Database {
     /// The file, if it is one.
-    path: Option<PathBuf>,
+    path: Option<Arc<Path>>,
     writer: Lane,
     reader: Lane,
     health: Health,
+    counts: Counts,
 }
 
 impl Database {
@@ -29,27 +32,28 @@ impl Database {
     /// # Errors
     /// When the database can't be opened, or its schema can't be brought up to date; the service must not start then.
     pub async fn open(url: &SecretString, migrations: Migrations) -> Result<Self, StoreError> {
-        let health = Health::default();
+        let (health, counts) = (Health::default(), Counts::default());
         let write = "store-writer";
         let read = "store-reader";
         Ok(match url::parse(url)? {
             Location::Sqlite(path) => {
-                let (file, checked) = (path.clone(), health.clone());
-                let open = async move || sqlite::Writer::open(file, migrations, checked);
+                let (file, checked, counted) = (path.clone(), health.clone(), counts.clone());
+                let open = async move || sqlite::Writer::open(file, migrations, checked, counted);
                 let writer = Lane::start(write, health.clone(), open).await?;
-                let file = path.clone();
-                let open = async move || Ok(sqlite::Reader::new(file));
+                let (file, counted) = (path.clone(), counts.clone());
+                let open = async move || Ok(sqlite::Reader::new(file, counted));
                 let reader = Lane::start(read, Health::default(), open).await?;
-                Self { path: Some(path), writer, reader, health }
+                Self { path: Some(path.into()), writer, reader, health, counts }
             }
             Location::Postgres(server) => {
                 let tls = tls::client_config(&server)?;
-                let (remote, config) = (server.clone(), tls.clone());
-                let open = async move || postgres::Writer::open(*remote, migrations, config).await;
+                let (remote, config, counted) = (server.clone(), tls.clone(), counts.clone());
+                let open = async move || postgres::Writer::open(*remote, migrations, config, counted).await;
                 let writer = Lane::start(write, health.clone(), open).await?;
-                let open = async move || Ok(postgres::Reader::new(*server, migrations.owner, tls));
+                let counted = counts.clone();
+                let open = async move || Ok(postgres::Reader::new(*server, migrations.owner, tls, counted));
                 let reader = Lane::start(read, Health::default(), open).await?;
-                Self { path: None, writer, reader, health }
+                Self { path: None, writer, reader, health, counts }
             }
         })
     }
@@ -82,6 +86,14 @@ impl Database {
         F: AsyncFn(&Session<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.reader.run(read).await
+    }
+
+    /// Registers `store_statements_total` and `store_commits_total`.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn register(&self, registry: &prometheus::Registry) -> Result<(), prometheus::Error> {
+        self.counts.register(registry)
     }
 
     /// The reason why the database can't be used: the failure of the last write, or damage that was found in a file.

@@ -7,13 +7,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Cause;
 use crate::health::Health;
-use crate::job::{Answer, Job, job};
+use crate::job::{Answer, Followers, Job, job};
 use crate::{Session, StoreError};
 
 /// Jobs in one group; with more, the first would wait long for the last.
 pub(crate) const MAX_GROUP: usize = 256;
 /// Jobs that may wait; more wait outside of the queue, and their senders have bounds of their own.
 const MAX_WAITING: usize = 4096;
+/// Jobs in a group without siblings worth waiting for: a caller or two, one after the other.
+const FEW: usize = 2;
 /// For one group. A server that does not answer for so long is given up, and connected to again.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 /// Groups in a row that may be divided because they were late: a server that hangs is given up then.
@@ -23,6 +25,8 @@ const MAX_LATE: usize = 3;
 pub(crate) trait Driver {
     /// True if the connection needs the I/O and the timers of the runtime.
     const IS_REMOTE: bool;
+    /// Time in which a group gathers while several callers write; zero where a commit takes longer anyway.
+    const GATHERING: Duration;
 
     /// Runs the jobs. A writer commits all of them or none; a reader answers those that fail.
     async fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure>;
@@ -82,7 +86,26 @@ impl Lane {
     {
         let (job, answer): (_, Answer<T>) = job(work);
         self.0.send(job).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let (answer, followers) = answer.await.map_err(|_| StoreError::Closed)?;
+        drop(followers);
+        answer
+    }
+}
+
+/// Adds the jobs that arrive within this time. A commit wakes this thread, the disk and each caller's thread, for few jobs
+/// as for many: so a group after one of several jobs waits a little for its siblings, as with PostgreSQL's `commit_delay`.
+#[expect(clippy::disallowed_methods, reason = "the thread is the store's own")]
+fn gather(
+    time: Duration,
+    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+    group: &mut Vec<Box<dyn Job>>,
+    limit: usize,
+) {
+    std::thread::sleep(time);
+    while group.len() < limit
+        && let Ok(job) = jobs.try_recv()
+    {
+        group.push(job);
     }
 }
 
@@ -95,27 +118,30 @@ struct Worker<D> {
 
 impl<D: Driver> Worker<D> {
     async fn work(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
-        let mut group = Vec::with_capacity(MAX_GROUP);
+        let (mut group, mut is_busy) = (Vec::new(), false);
         while jobs.recv_many(&mut group, self.limit).await > 0 {
-            self.run(&mut group).await;
-            group.clear();
+            if is_busy {
+                gather(D::GATHERING, &mut jobs, &mut group, self.limit);
+            }
+            is_busy = group.len() > FEW;
+            self.run(std::mem::take(&mut group)).await;
         }
     }
 
     /// Runs a group. A group that fails because of one write, or is late, is halved until the write is alone.
-    async fn run(&mut self, group: &mut [Box<dyn Job>]) {
+    async fn run(&mut self, group: Vec<Box<dyn Job>>) {
         let (mut parts, mut late) = (vec![group], 0);
-        while let Some(part) = parts.pop() {
+        while let Some(mut part) = parts.pop() {
             if part.len() > self.limit {
                 // Another part of the group was late meanwhile.
-                let (first, rest) = part.split_at_mut(self.limit);
-                parts.extend([rest, first]);
+                let rest = part.split_off(self.limit);
+                parts.extend([rest, part]);
                 continue;
             }
             let begun = Instant::now();
             let outcome = match self.health.damage() {
                 Some(error) => Err(Failure::OfAll(error)),
-                None => self.driver.run(part).await,
+                None => self.driver.run(&mut part).await,
             };
             if let Err(Failure::Late(_)) = outcome {
                 late += 1;
@@ -128,16 +154,16 @@ impl<D: Driver> Worker<D> {
                     if begun.elapsed() < DEADLINE / 4 {
                         self.limit = (self.limit + self.limit / 4 + 1).min(MAX_GROUP);
                     }
-                    part.iter_mut().for_each(|job| job.succeed());
+                    Followers::new(part).answer();
                 }
                 Err(Failure::OfOne(_) | Failure::Late(_)) if part.len() > 1 && late <= MAX_LATE => {
-                    let (first, second) = part.split_at_mut(part.len() / 2);
-                    parts.extend([second, first]);
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
                 }
                 Err(Failure::OfOne(error)) => part.iter_mut().for_each(|job| job.fail(error.clone())),
                 Err(Failure::Late(error) | Failure::OfAll(error)) => {
                     self.health.set(Some(error.clone()));
-                    for job in parts.drain(..).chain([part]).flatten() {
+                    for mut job in parts.drain(..).chain([part]).flatten() {
                         job.fail(error.clone());
                     }
                 }

@@ -15,6 +15,7 @@
 //! known". rusqlite and tokio-postgres are the crates: the one runs a statement without a hop to another thread, the
 //! other pipelines and knows several hosts. refinery brings the schemas of both up to date.
 
+mod counts;
 mod database;
 mod error;
 mod health;

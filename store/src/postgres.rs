@@ -13,6 +13,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::StoreError;
+use crate::counts::Counts;
 use crate::error::{Cause, refused_certificate};
 use crate::job::Job;
 use crate::lane::{DEADLINE, Driver, Failure};
@@ -38,6 +39,7 @@ struct Remote {
     root_file: Option<PathBuf>,
     tls: MakeRustlsConnect,
     client: Option<Client>,
+    counts: Counts,
 }
 
 /// The connection that writes.
@@ -47,7 +49,7 @@ pub(crate) struct Writer(Remote);
 pub(crate) struct Reader(Remote);
 
 impl Remote {
-    fn new(server: Server, owner: &str, tls: Arc<ClientConfig>) -> Self {
+    fn new(server: Server, owner: &str, tls: Arc<ClientConfig>, counts: Counts) -> Self {
         let mut config = server.config;
         config
             .connect_timeout(DEADLINE)
@@ -59,7 +61,7 @@ impl Remote {
             config.application_name(owner);
         }
         let root_file = server.root_file;
-        Self { config, root_file, tls: MakeRustlsConnect::new((*tls).clone()), client: None }
+        Self { config, root_file, tls: MakeRustlsConnect::new((*tls).clone()), client: None, counts }
     }
 
     async fn connect(&self) -> Result<Client, Cause> {
@@ -107,8 +109,9 @@ impl Writer {
         server: Server,
         migrations: Migrations,
         tls: Arc<ClientConfig>,
+        counts: Counts,
     ) -> Result<Self, StoreError> {
-        let mut remote = Remote::new(server, migrations.owner, tls);
+        let mut remote = Remote::new(server, migrations.owner, tls, counts);
         // The driver tries each host until one allows writes.
         remote.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let mut client = remote.connect().await.map_err(StoreError::Open)?;
@@ -131,13 +134,14 @@ enum Broken {
 
 impl Driver for Writer {
     const IS_REMOTE: bool = true;
+    const GATHERING: Duration = Duration::ZERO;
 
     async fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         loop {
             let refused = |cause| Failure::OfAll(StoreError::Refused(cause));
             let (client, was_open) = self.0.client().await.map_err(refused)?;
             let is_committing = Cell::new(false);
-            let outcome = timeout(DEADLINE, transact(&client, jobs, &is_committing)).await;
+            let outcome = timeout(DEADLINE, transact(&client, jobs, &is_committing, &self.0.counts)).await;
             match outcome {
                 Ok(Ok(())) => {
                     self.0.client = Some(client);
@@ -164,20 +168,22 @@ async fn transact(
     client: &Client,
     jobs: &mut [Box<dyn Job>],
     is_committing: &Cell<bool>,
+    counts: &Counts,
 ) -> Result<(), Broken> {
     let begun = client.simple_query(BEGIN).await.map_err(|error| Broken::Lost(error.into()))?;
     let now = begun.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
         _ => None,
     });
-    let session = Session::new(Connection::Postgres(client), now.unwrap_or_else(clock));
+    let session = Session::new(Connection::Postgres(client), now.unwrap_or_else(clock), counts);
     let ran = try_join_all(jobs.iter_mut().map(|job| job.run(&session))).await;
     if let Err(error) = ran.map(drop).and_then(|()| session.outcome()) {
         let rolled_back = is_of_one(&error) && client.batch_execute("ROLLBACK").await.is_ok();
         return Err(if rolled_back { Broken::RolledBack(error) } else { Broken::Lost(error) });
     }
     is_committing.set(true);
-    client.batch_execute("COMMIT").await.map_err(|error| match StoreError::of_commit(error.into()) {
+    let committed = client.batch_execute("COMMIT").await;
+    committed.map(|()| counts.commit()).map_err(|error| match StoreError::of_commit(error.into()) {
         error @ StoreError::Unknown(_) => Broken::Unknown(error),
         error if is_of_one(&error) => Broken::RolledBack(error),
         error => Broken::Lost(error),
@@ -195,18 +201,19 @@ fn is_of_one(error: &StoreError) -> bool {
 }
 
 impl Reader {
-    pub(crate) fn new(server: Server, owner: &str, tls: Arc<ClientConfig>) -> Self {
-        Self(Remote::new(server, owner, tls))
+    pub(crate) fn new(server: Server, owner: &str, tls: Arc<ClientConfig>, counts: Counts) -> Self {
+        Self(Remote::new(server, owner, tls, counts))
     }
 }
 
 impl Driver for Reader {
     const IS_REMOTE: bool = true;
+    const GATHERING: Duration = Duration::ZERO;
 
     async fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         let refused = |cause| Failure::OfAll(StoreError::Refused(cause));
         let (client, _) = self.0.client().await.map_err(refused)?;
-        let session = Session::new(Connection::Postgres(&client), clock());
+        let session = Session::new(Connection::Postgres(&client), clock(), &self.0.counts);
         let all = join_all(jobs.iter_mut().map(async |job| {
             if let Err(error) = job.run(&session).await {
                 job.fail(error);

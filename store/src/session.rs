@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
+use crate::counts::Counts;
 use crate::value::Value;
 use crate::{Dialect, Param, Row, StoreError};
 
@@ -14,6 +15,7 @@ pub struct Session<'c> {
     pub now: i64,
     /// The first error of a statement: PostgreSQL answers COMMIT with a rollback then, and no error.
     failure: RefCell<Option<StoreError>>,
+    counts: &'c Counts,
 }
 
 #[derive(Clone, Copy)]
@@ -23,8 +25,8 @@ pub(crate) enum Connection<'c> {
 }
 
 impl<'c> Session<'c> {
-    pub(crate) fn new(connection: Connection<'c>, now: i64) -> Self {
-        Self { connection, now, failure: RefCell::default() }
+    pub(crate) fn new(connection: Connection<'c>, now: i64, counts: &'c Counts) -> Self {
+        Self { connection, now, failure: RefCell::default(), counts }
     }
 
     /// The kind of database.
@@ -50,6 +52,7 @@ impl<'c> Session<'c> {
     /// # Errors
     /// When the database refuses it, or is lost.
     pub async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
+        self.counts.statement();
         let changed = match self.connection {
             Connection::Sqlite(connection) => execute(connection, sql, params).map_err(StoreError::from),
             Connection::Postgres(client) => {
@@ -64,6 +67,7 @@ impl<'c> Session<'c> {
     /// # Errors
     /// When the database refuses it, or is lost.
     pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError> {
+        self.counts.statement();
         let rows = match self.connection {
             Connection::Sqlite(connection) => query(connection, sql, params).map_err(StoreError::from),
             Connection::Postgres(client) => client

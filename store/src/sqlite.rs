@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
 
 use crate::StoreError;
+use crate::counts::Counts;
 use crate::error::Cause;
 use crate::health::Health;
 use crate::job::Job;
@@ -34,6 +35,7 @@ pub(crate) struct Writer {
     connection: Option<Connection>,
     /// Stops the check of a large file.
     check: Option<InterruptHandle>,
+    counts: Counts,
     /// Held until the connection is closed: fields are dropped in order.
     _lock: File,
 }
@@ -42,12 +44,18 @@ pub(crate) struct Writer {
 pub(crate) struct Reader {
     path: PathBuf,
     connection: Option<Connection>,
+    counts: Counts,
 }
 
 impl Writer {
     /// Makes the file if there is none, and brings its schema up to date. Touches nothing while another process has
     /// the file.
-    pub(crate) fn open(path: PathBuf, migrations: Migrations, health: Health) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        path: PathBuf,
+        migrations: Migrations,
+        health: Health,
+        counts: Counts,
+    ) -> Result<Self, StoreError> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(|error| StoreError::Directory(Arc::new(error)))?;
         }
@@ -60,21 +68,21 @@ impl Writer {
             self::check(&connection)?;
         }
         migrate::sqlite(&mut connection, migrations)?;
-        Ok(Self { path, connection: Some(connection), check, _lock: lock })
+        Ok(Self { path, connection: Some(connection), check, counts, _lock: lock })
     }
 
-    fn transact(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+    fn transact(connection: &Connection, jobs: &mut [Box<dyn Job>], counts: &Counts) -> Result<(), Failure> {
         let run = |sql| connection.prepare_cached(sql)?.raw_execute();
         // A transaction that begins as a reader can't become a writer once another process has written.
         run("BEGIN IMMEDIATE").map_err(|error| Failure::OfAll(error.into()))?;
-        let session = Session::new(session::Connection::Sqlite(connection), clock());
+        let session = Session::new(session::Connection::Sqlite(connection), clock(), counts);
         for job in jobs {
             if let Err(error) = in_place(job, &session) {
                 roll_back(connection);
                 return Err(Failure::OfOne(error));
             }
         }
-        run("COMMIT").map(drop).map_err(|error| {
+        run("COMMIT").map(|_| counts.commit()).map_err(|error| {
             roll_back(connection);
             Failure::OfAll(StoreError::of_commit(error.into()))
         })
@@ -99,13 +107,14 @@ fn roll_back(connection: &Connection) {
 
 impl Driver for Writer {
     const IS_REMOTE: bool = false;
+    const GATHERING: Duration = Duration::from_millis(1);
 
     async fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         let connection = match self.connection.take() {
             Some(open) => open,
             None => connect(&self.path, true).map_err(|error| Failure::OfAll(error.into()))?,
         };
-        let outcome = Self::transact(&connection, jobs);
+        let outcome = Self::transact(&connection, jobs, &self.counts);
         // After an I/O error only a new connection knows the state of the file.
         let is_sound = !matches!(outcome, Err(Failure::OfAll(StoreError::Unknown(_))));
         self.connection = is_sound.then_some(connection);
@@ -114,18 +123,19 @@ impl Driver for Writer {
 }
 
 impl Reader {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, connection: None }
+    pub(crate) fn new(path: PathBuf, counts: Counts) -> Self {
+        Self { path, connection: None, counts }
     }
 }
 
 impl Driver for Reader {
     const IS_REMOTE: bool = false;
+    const GATHERING: Duration = Duration::ZERO;
 
     async fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         let open = self.connection.take().map_or_else(|| connect(&self.path, false), Ok);
         let connection = open.map_err(|error| Failure::OfAll(error.into()))?;
-        let session = Session::new(session::Connection::Sqlite(&connection), clock());
+        let session = Session::new(session::Connection::Sqlite(&connection), clock(), &self.counts);
         for job in jobs {
             if let Err(error) = in_place(job, &session) {
                 job.fail(error);
