@@ -33,12 +33,14 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     // First: all that is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
-    let metrics = Metrics::register(observability.registry())?;
-    let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
+    let registry = observability.registry().clone();
+    let metrics = Metrics::register(&registry)?;
+    let observer = Observer::register(&registry, &log, &http::ROUTES)?;
     let observability = observability.launch();
 
     // The path of an event, far end first: each stage gets the address of the next.
     let store = Store::open(&config.mailer_database_url).await?;
+    store.register(&registry)?;
     metrics.inbox_queued.set(store.backlog().await?.pending);
     let transport = Transport::new(config.smtp_url.as_ref(), config.mail_dir.clone())?;
     let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();

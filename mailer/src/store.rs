@@ -7,6 +7,7 @@ mod rows;
 
 use std::time::Duration;
 
+use prometheus::Registry;
 use secrecy::SecretString;
 use store::{Backlog, Database, Migrations, Queue, StoreError};
 
@@ -58,6 +59,14 @@ impl Store {
     /// When the database can't be written; what is left is forgotten the next time.
     pub async fn forget_old(&self) -> Result<(), StoreError> {
         self.inbox.forget(RETENTION).await
+    }
+
+    /// Registers the metrics of the database.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        self.database.register(registry)
     }
 
     /// The reason why the database can't be used.

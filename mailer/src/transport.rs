@@ -1,30 +1,26 @@
 //! The destination of e-mails: a mail server, or files where there is none.
 
 mod fate;
+mod files;
 mod smtp;
 
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::{fs, io};
 
 use lettre::Message;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 pub use self::fate::{Fate, NotMarked};
+pub use self::files::Files;
 pub use self::smtp::{MAX_ATTEMPT, Smtp, SmtpError};
-
-/// Files that are written at once: each takes a thread, and more of them make no disk faster.
-const MAX_WRITERS: usize = 2;
 
 /// A destination of e-mails.
 #[derive(Clone)]
 pub enum Transport {
     /// A mail server.
     Smtp(Smtp),
-    /// Files of RFC 5322 in this directory; a writer needs a permit.
-    Files(PathBuf, Arc<Semaphore>),
+    /// Files of RFC 5322.
+    Files(Files),
 }
 
 /// Why an e-mail was not sent.
@@ -33,7 +29,7 @@ pub enum TransportError {
     /// The setting is not a URL of SMTP. The text does not repeat it, because it has a password in it.
     #[error("SMTP_URL is not a URL such as smtp://localhost:1025: {0}")]
     Url(String),
-    /// The directory can't be created.
+    /// The directory can't be created, or the thread that writes there can't be started.
     #[error("cannot create the directory MAIL_DIR")]
     Directory(#[source] io::Error),
     /// The mail server did not answer 250.
@@ -63,10 +59,7 @@ impl Transport {
     pub fn new(smtp_url: Option<&SecretString>, mail_dir: PathBuf) -> Result<Self, TransportError> {
         match smtp_url {
             Some(url) => Self::smtp(url),
-            None => {
-                fs::create_dir_all(&mail_dir).map_err(TransportError::Directory)?;
-                Ok(Self::Files(mail_dir, Arc::new(Semaphore::new(MAX_WRITERS))))
-            }
+            None => Files::open(mail_dir).map(Self::Files).map_err(TransportError::Directory),
         }
     }
 
@@ -82,7 +75,7 @@ impl Transport {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Smtp(_) => "smtp",
-            Self::Files(..) => "file",
+            Self::Files(_) => "file",
         }
     }
 
@@ -100,17 +93,8 @@ impl Transport {
         match self {
             // The future of an SMTP transaction is larger than all others of an e-mail.
             Self::Smtp(smtp) => Box::pin(smtp.send(&email, mark)).await?,
-            Self::Files(directory, writers) => {
-                // The semaphore is never closed.
-                let _permit = writers.acquire().await.ok();
-                // Renamed when whole, so that a reader of the directory never finds half an e-mail. A file is never
-                // uncertain: it may be written again.
-                let [part, whole] = ["part", "eml"].map(|kind| directory.join(format!("{name}.{kind}")));
-                let write =
-                    move || fs::write(&part, email.formatted()).and_then(|()| fs::rename(part, whole));
-                // A cancelled write means that the runtime is ending, and with it the process.
-                spawn_blocking(write).await.map_err(io::Error::other)??;
-            }
+            // A file is never uncertain: it may be written again.
+            Self::Files(files) => files.write(name, email.formatted()).await?,
         }
         Ok(())
     }

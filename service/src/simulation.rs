@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, web};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use telemetry::Traced;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::http::{get, read_json, resource};
@@ -140,9 +141,16 @@ pub fn in_words<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::
     serializer.collect_str(&humantime::format_duration(*duration))
 }
 
+/// Waits for the latency of a simulation. tokio rounds up to a millisecond, and sets a timer for no time, too.
+pub async fn pause(latency: Duration) {
+    if !latency.is_zero() {
+        sleep(latency).await;
+    }
+}
+
 /// True with the probability `share`.
 pub fn happens(share: f64) -> bool {
-    unit_interval(Uuid::new_v4()) < share
+    share > 0.0 && unit_interval(Uuid::new_v4()) < share
 }
 
 /// A number in [0, 1) from the random bits of an id, which are the low ones in every version of UUID.

@@ -1,8 +1,10 @@
 //! Handling a group of deliveries: read, commit, acknowledge.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Recipient;
+use futures_util::future::join;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicRejectOptions};
 use payment_api::event::{PaymentEvent, Unreadable};
@@ -83,9 +85,12 @@ impl Shared {
     /// Commits the rows of all events, then acknowledges all deliveries at once.
     async fn keep(&self, received: &[Received]) {
         service::crash::point("mailer.before_inbox");
-        let arrivals: Vec<Arrival> = received.iter().map(Arrival::from).collect();
+        let arrivals: Arc<[Arrival]> = received.iter().map(Arrival::from).collect();
         let new = loop {
-            match self.store.receive(arrivals.clone()).await {
+            // Told at once, the postman's claim is in the same commit. A full mailbox means that a claim is due already, and
+            // it will find these events.
+            let tell = async { self.postman.try_send(SendDueEmails).is_ok() };
+            match join(self.store.receive(arrivals.clone()), tell).await.0 {
                 Ok(new) => break new,
                 // Returned to the broker, they would come closer to their delivery limit for a fault of the store.
                 Err(error) => {
@@ -105,10 +110,6 @@ impl Shared {
                     "event.duplicate" => !is_new, "event.type" => event.kind.as_str(),
                     "event.id" => %event.id, "order.id" => %event.data.order_id);
             });
-        }
-        if new.contains(&true) {
-            // A full mailbox means that a claim is due already, and it will find these events.
-            let _ = self.postman.try_send(SendDueEmails);
         }
         service::crash::point("mailer.before_ack");
         self.acknowledge(received).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lettre::message::Mailbox;
-use service::simulation::happens;
+use service::simulation::{happens, pause};
 use slog::{Logger, error, info, warn};
 use telemetry::Chain;
 use telemetry::propagation::link;
@@ -151,7 +151,7 @@ impl Shared {
 
     async fn hand_over(&self, due: &Due) -> Result<(), SendError> {
         let email = email::compose(&due.event, &self.from)?;
-        sleep(self.simulation.latency).await;
+        pause(self.simulation.latency).await;
         if happens(self.simulation.failure_rate) {
             return Err(SendError::Simulated);
         }

@@ -1,5 +1,7 @@
 //! Deliveries: committed to the inbox before they are acknowledged.
 
+use std::sync::Arc;
+
 use futures_util::future::try_join_all;
 use payment_api::event::PaymentEvent;
 use store::{Session, StoreError};
@@ -24,7 +26,8 @@ impl Store {
     ///
     /// # Errors
     /// When the commit failed, or its outcome is unknown: receiving the events again is harmless.
-    pub async fn receive(&self, arrivals: Vec<Arrival>) -> Result<Vec<bool>, StoreError> {
+    pub async fn receive(&self, arrivals: impl Into<Arc<[Arrival]>>) -> Result<Vec<bool>, StoreError> {
+        let arrivals = arrivals.into();
         let receive = async move |session: &Session<'_>| {
             // The statements of all travel together.
             try_join_all(arrivals.iter().map(|arrival| arrival.insert(session))).await

@@ -29,7 +29,7 @@ async fn receive(inbox: &Store, event: &PaymentEvent, context: TraceContext) -> 
 
 async fn receive_new(inbox: &Store, number: usize) {
     let arrivals = (0..number).map(|_| Arrival { event: event(), context: context() });
-    assert_eq!(inbox.receive(arrivals.collect()).await.unwrap(), vec![true; number]);
+    assert_eq!(inbox.receive(arrivals.collect::<Vec<_>>()).await.unwrap(), vec![true; number]);
 }
 
 fn later(error: &str, delay: Duration) -> Outcome {
