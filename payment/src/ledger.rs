@@ -15,7 +15,7 @@ use actix::prelude::*;
 use futures_util::FutureExt;
 use payment_api::http::{NewPayment, Payment, order_key};
 use payment_api::{Money, MoneyError};
-use service::simulation::{ChangeSimulation, ReadSimulation};
+use service::simulation::{ChangeSimulation, ReadSimulation, pause};
 use slog::{Logger, info, warn};
 use store::StoreError;
 use telemetry::{Chain, Traced};
@@ -235,7 +235,7 @@ impl Ledger {
         if self.store.pending() >= i64::from(self.rules.outbox_limit) {
             return self.known_or(SettleError::OutboxFull, &idempotency_key, &fingerprint).await;
         }
-        tokio::time::sleep(self.rules.simulation.latency).await;
+        pause(self.rules.simulation.latency).await;
         if self.rules.fails() {
             return self.known_or(SettleError::Processor, &idempotency_key, &fingerprint).await;
         }

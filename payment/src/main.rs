@@ -29,12 +29,14 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     // First: all that is built below can log, count and trace.
     let observability = Observability::new(SERVICE, &config.telemetry)?;
     let log = observability.log();
-    let metrics = Metrics::register(observability.registry())?;
-    let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?;
+    let registry = observability.registry().clone();
+    let metrics = Metrics::register(&registry)?;
+    let observer = Observer::register(&registry, &log, &http::ROUTES)?;
     let observability = observability.launch();
 
     // The path of a payment, far end first: each stage gets the address of the next.
     let store = Store::open(&config.payment_database_url).await?;
+    store.register(&registry)?;
     metrics.waiting(store.backlog().await?);
     let broker = Broker::new(config.amqp_url.expose_secret(), topology::DEFINITIONS)?;
     let publisher = Publisher::new(store.clone(), broker, metrics.clone(), &log);
@@ -57,7 +59,8 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let server = Server {
         listen: config.payment_listen,
         setting: "PAYMENT_LISTEN",
-        workers: None,
+        // The gateway is its client, and the ledger behind it is one thread, too: more would only wake each other up.
+        workers: Some(1),
         max_requests: config.payment_max_in_flight.get(),
         stop: config.stop_times(),
         observer,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use futures_util::future::join;
 use lapin::options::ConfirmSelectOptions;
 use service::amqp::{Broker, Connection, Link};
 use slog::{Logger, debug, error, info, warn};
@@ -37,7 +38,7 @@ const MAX_WINDOW: u32 = 256;
 const LEASE: Duration = Duration::from_secs(20);
 /// Between two checks for events that no queue took.
 const UNROUTED_PERIOD: Duration = Duration::from_secs(2);
-/// Between two passes without a message.
+/// Between two passes without a message, and the time of one pass while events keep coming.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Why a pass ended early; the events that it had claimed are still in the outbox.
@@ -53,6 +54,15 @@ enum PassError {
     Unconfirmed(usize),
     #[error("events that no queue took can't be published again")]
     Unrouted(#[from] UnroutedError),
+}
+
+/// What a pass has published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relayed {
+    /// All events of the outbox.
+    All,
+    /// As many as it had time for.
+    Part,
 }
 
 /// The publisher of the outbox.
@@ -96,21 +106,24 @@ impl Publisher {
             let outcome = shared.relay(&mut unrouted_at).await;
             (unrouted_at, outcome)
         };
-        pass.into_actor(self).map(|(unrouted_at, outcome), publisher, _| {
+        pass.into_actor(self).map(|(unrouted_at, outcome), publisher, context| {
             publisher.unrouted_at = unrouted_at;
-            publisher.note(outcome);
+            publisher.note(&outcome);
+            if let Ok(Relayed::Part) = outcome {
+                ask_for_pass(context);
+            }
         })
     }
 
-    fn note(&mut self, outcome: Result<(), PassError>) {
+    fn note(&mut self, outcome: &Result<Relayed, PassError>) {
         let log = &self.shared.log;
-        match (&outcome, self.is_failing) {
+        match (outcome, self.is_failing) {
             (Err(error), false) => {
                 warn!(log, "publishing failed, events wait in the outbox"; "error.message" => Chain(error));
             }
             (Err(error), true) => debug!(log, "publishing still fails"; "error.message" => Chain(error)),
-            (Ok(()), true) => info!(log, "publishing works again"),
-            (Ok(()), false) => {}
+            (Ok(_), true) => info!(log, "publishing works again"),
+            (Ok(_), false) => {}
         }
         self.is_failing = outcome.is_err();
     }
@@ -157,8 +170,8 @@ impl Handler<DrainOutbox> for Publisher {
 }
 
 impl Shared {
-    /// Publishes window after window until the outbox is empty.
-    async fn relay(&self, unrouted_at: &mut Option<Instant>) -> Result<(), PassError> {
+    /// Publishes window after window until the outbox is empty, or the time of a pass is over.
+    async fn relay(&self, unrouted_at: &mut Option<Instant>) -> Result<Relayed, PassError> {
         // Before claiming: without a broker a claim is of no use.
         let outcome = match self.connection.link().await {
             Some(link) => {
@@ -184,7 +197,7 @@ impl Shared {
         outcome
     }
 
-    async fn relay_over(&self, link: &Link, unrouted_at: &mut Option<Instant>) -> Result<(), PassError> {
+    async fn relay_over(&self, link: &Link, unrouted_at: &mut Option<Instant>) -> Result<Relayed, PassError> {
         if unrouted_at.is_none_or(|at| at.elapsed() > UNROUTED_PERIOD) {
             let moved = unrouted::republish(link).await?;
             if moved > 0 {
@@ -192,30 +205,45 @@ impl Shared {
             }
             *unrouted_at = Some(Instant::now());
         }
+        let begun = Instant::now();
+        let mut window = self.store.claim(MAX_WINDOW, LEASE).await?;
         loop {
-            let window = self.store.claim(MAX_WINDOW, LEASE).await?;
             for SetAside { key, reason } in &window.set_aside {
                 self.metrics.set_aside();
                 error!(self.log, "event set aside: it can't be read"; "event.id" => key, "error.message" => reason);
             }
-            let claimed = window.items.len() + window.set_aside.len();
-            if !window.items.is_empty() {
-                self.relay_window(link, window).await?;
+            if window.items.is_empty() && window.set_aside.is_empty() {
+                // The commit of each later event has sent a message to this actor.
+                return Ok(Relayed::All);
             }
-            // The commit of each later event has sent a message to this actor.
-            if claimed < MAX_WINDOW as usize {
-                return Ok(());
+            let is_last = begun.elapsed() > PERIOD;
+            match self.relay_window(link, window, is_last).await? {
+                Some(next) => window = next,
+                None => return Ok(Relayed::Part),
             }
         }
     }
 
-    /// Publishes outside of any transaction, then marks the events that were confirmed.
-    async fn relay_window(&self, link: &Link, window: Window) -> Result<(), PassError> {
+    /// Publishes outside of any transaction, then marks the events that were confirmed, and claims the next unless this
+    /// window is the last of its pass.
+    async fn relay_window(
+        &self,
+        link: &Link,
+        window: Window,
+        is_last: bool,
+    ) -> Result<Option<Window>, PassError> {
         service::crash::point("payment.before_publish");
         let unconfirmed = window::publish(link, &window.items, &self.metrics, &self.log).await;
         service::crash::point("payment.after_confirm");
         let failed = unconfirmed.len();
-        self.store.finish(window, unconfirmed).await?;
-        if failed > 0 { Err(PassError::Unconfirmed(failed)) } else { Ok(()) }
+        let finish = self.store.finish(window, unconfirmed);
+        if failed > 0 || is_last {
+            finish.await?;
+            return if failed > 0 { Err(PassError::Unconfirmed(failed)) } else { Ok(None) };
+        }
+        // Both at once are one commit.
+        let (finished, next) = join(finish, self.store.claim(MAX_WINDOW, LEASE)).await;
+        finished?;
+        Ok(Some(next?))
     }
 }

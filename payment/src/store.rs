@@ -8,6 +8,7 @@ mod settle;
 use std::sync::Arc;
 
 use payment_api::http::Payment;
+use prometheus::Registry;
 use secrecy::SecretString;
 pub use store::Backlog;
 use store::{Database, Expiring, Migrations, Queue, Session, StoreError};
@@ -110,6 +111,14 @@ impl Store {
         self.keys.forget(&self.database, RETENTION).await?;
         // An event holds the customer's address.
         self.outbox.forget(RETENTION).await
+    }
+
+    /// Registers the metrics of the database.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        self.database.register(registry)
     }
 
     /// The reason why the database can't be used.

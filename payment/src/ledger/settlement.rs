@@ -1,5 +1,6 @@
 //! What is committed of a decided payment: the payment, its key, and its event.
 
+use data_encoding::HEXLOWER;
 use payment_api::Money;
 use payment_api::event::{Kind, PaymentEvent, PaymentSettled, SOURCE, SPECVERSION};
 use payment_api::http::{EventState, NewPayment, Payment};
@@ -64,5 +65,5 @@ pub(super) fn settlement(
 /// A digest of the contents of a payment; without the order id, because a retry of the client has a new one.
 pub(super) fn fingerprint(new: &NewPayment) -> Result<String, serde_json::Error> {
     let contents = serde_json::to_vec(&(&new.customer, &new.items, &new.amount, new.currency))?;
-    Ok(Sha256::digest(contents).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(HEXLOWER.encode(&Sha256::digest(contents)))
 }
