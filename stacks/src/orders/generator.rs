@@ -68,7 +68,7 @@ impl Schedule {
                     // A task that panicked has no answer.
                     answered.into_iter().for_each(&mut seen);
                 }
-                () = sleep_until(due.into()), if placed < last && has_room => {
+                () = until(due), if placed < last && has_room => {
                     placed += 1;
                     took = begun.elapsed();
                     under_way.spawn(place(due, under_way.len()));
@@ -99,6 +99,14 @@ impl Client {
             }
         };
         schedule.run(place, stop, seen).await
+    }
+}
+
+/// Waits for a time that is not yet over: tokio's timers round up to a millisecond, and a closed loop would place no more
+/// than one order in each.
+async fn until(due: Instant) {
+    if due > Instant::now() {
+        sleep_until(due.into()).await;
     }
 }
 
@@ -138,6 +146,14 @@ mod tests {
         // Those that were due in the first half of the stall, at least; a closed loop would have sent one of them.
         let late = answers.iter().filter(|answered| answered.latency >= STALL / 2).count();
         assert!(late >= 25, "{late} orders were late");
+    }
+
+    #[tokio::test]
+    async fn clients_place_more_than_one_order_in_a_millisecond() {
+        let client = gateway(|| Duration::from_millis(500)).await;
+        let schedule = Schedule { pace: Pace::Clients(200), count: Some(200) };
+        let took = client.run(schedule, || Sort::Sample, future::pending(), |_| {}).await;
+        assert!(took < Duration::from_millis(100), "the last order was placed after {took:?}");
     }
 
     #[tokio::test]
