@@ -193,8 +193,9 @@ mod tests {
             Box::pin(async { Ok(()) })
         }
 
-        fn succeed(&mut self) {
+        fn succeed(&mut self, followers: Followers) -> Option<Followers> {
             self.0.fetch_add(1, Ordering::Relaxed);
+            Some(followers)
         }
 
         fn fail(&mut self, error: StoreError) {
@@ -208,6 +209,7 @@ mod tests {
 
     impl Driver for Slow {
         const IS_REMOTE: bool = false;
+        const GATHERING: Duration = Duration::ZERO;
 
         async fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
             let mut sizes = self.0.lock().unwrap();

@@ -14,6 +14,9 @@ pub(super) struct Cost {
     pub(super) switches: f64,
     /// The largest resident set, in MiB; of several services, that of the largest.
     pub(super) peak_mib: f64,
+    /// Statements in the database for an order, and commits.
+    pub(super) statements: f64,
+    pub(super) commits: f64,
 }
 
 /// What one trial measured.
@@ -36,11 +39,14 @@ pub(super) type Round = Vec<Measured>;
 impl Cost {
     /// The cost of so many orders between two readings.
     pub(super) fn between(before: Usage, after: Usage, orders: u64) -> Self {
+        // Threads that have ended are missing from the second reading.
+        let per_order = |after: u64, before: u64| after.saturating_sub(before) as f64 / orders as f64;
         Self {
             cpu_us: (after.cpu_s - before.cpu_s) * 1e6 / orders as f64,
-            // Threads that have ended are missing from the second reading.
-            switches: after.switches.saturating_sub(before.switches) as f64 / orders as f64,
+            switches: per_order(after.switches, before.switches),
             peak_mib: after.peak_mib,
+            statements: per_order(after.statements, before.statements),
+            commits: per_order(after.commits, before.commits),
         }
     }
 }
@@ -52,6 +58,8 @@ impl Measured {
             cpu_us: sum.cpu_us + cost.cpu_us,
             switches: sum.switches + cost.switches,
             peak_mib: sum.peak_mib.max(cost.peak_mib),
+            statements: sum.statements + cost.statements,
+            commits: sum.commits + cost.commits,
         })
     }
 }
@@ -73,10 +81,11 @@ mod tests {
 
     #[test]
     fn a_cost_is_the_difference_of_two_readings_per_order() {
-        let before = Usage { cpu_s: 1.0, switches: 100, peak_mib: 20.0 };
-        let after = Usage { cpu_s: 1.5, switches: 600, peak_mib: 30.0 };
+        let before = Usage { cpu_s: 1.0, switches: 100, peak_mib: 20.0, statements: 0, commits: 7 };
+        let after = Usage { cpu_s: 1.5, switches: 600, peak_mib: 30.0, statements: 5000, commits: 57 };
         let cost = Cost::between(before, after, 1000);
         assert_eq!((cost.cpu_us, cost.switches, cost.peak_mib), (500.0, 0.5, 30.0));
+        assert_eq!((cost.statements, cost.commits), (5.0, 0.05));
     }
 
     #[test]

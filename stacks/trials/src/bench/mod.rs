@@ -59,7 +59,8 @@ pub async fn run(options: &Options, args: &BenchArgs) -> Result<()> {
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
     };
     write("svg", &picture::picture(&variants, &rounds))?;
-    write("md", &document::document(args, &summary))
+    let last = fs::read_to_string(args.docs.join(name).with_extension("md")).unwrap_or_default();
+    write("md", &document::document(args, &summary, &last))
 }
 
 fn variants(options: &Options, args: &BenchArgs, progress: &mut Progress) -> Result<Vec<Variant>> {

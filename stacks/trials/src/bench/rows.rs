@@ -13,8 +13,13 @@ pub(super) fn rows(variants: &[Variant], rounds: &[Round]) -> Vec<Value> {
     for (number, round) in rounds.iter().enumerate() {
         for (variant, measured) in variants.iter().zip(round) {
             let services = SERVICES.iter().zip(measured.services).map(|(name, cost)| {
-                let cost =
-                    json!({"cpu_us": cost.cpu_us, "switches": cost.switches, "peak_mib": cost.peak_mib});
+                let cost = json!({
+                    "cpu_us": cost.cpu_us,
+                    "switches": cost.switches,
+                    "peak_mib": cost.peak_mib,
+                    "statements": cost.statements,
+                    "commits": cost.commits,
+                });
                 ((*name).to_owned(), cost)
             });
             rows.push(json!({

@@ -60,7 +60,9 @@ fn trials(variants: &[Variant], rounds: &[Round]) -> String {
 
 /// A row for each service of each variant.
 fn services(variants: &[Variant], rounds: &[Round]) -> String {
-    let mut text = "| telemetry | service | CPU µs an order | switches an order | peak MiB |\n|---|---|---:|---:|---:|\n".to_owned();
+    let mut text = "| telemetry | service | CPU µs an order | switches | statements | commits | peak MiB |\n\
+                    |---|---|---:|---:|---:|---:|---:|\n"
+        .to_owned();
     for (index, variant) in variants.iter().enumerate() {
         for (service, name) in SERVICES.iter().enumerate() {
             let of = |number: fn(Cost) -> f64| {
@@ -68,15 +70,22 @@ fn services(variants: &[Variant], rounds: &[Round]) -> String {
             };
             let _ = writeln!(
                 text,
-                "| {} | {name} | {:.0} | {:.1} | {:.1} |",
+                "| {} | {name} | {:.0} | {:.1} | {} | {} | {:.1} |",
                 variant.name,
                 of(|cost| cost.cpu_us),
                 of(|cost| cost.switches),
+                counted(of(|cost| cost.statements)),
+                counted(of(|cost| cost.commits)),
                 of(|cost| cost.peak_mib)
             );
         }
     }
     text
+}
+
+/// A number of statements or commits; a service without a database has none, and the base may not count them.
+fn counted(number: f64) -> String {
+    if number > 0.0 { format!("{number:.2}") } else { "–".to_owned() }
 }
 
 /// What the second pair takes as a share of the first: medians over the pairs.
@@ -109,7 +118,7 @@ mod tests {
     use crate::bench::picture::picture;
 
     fn measured(orders_per_s: f64, cpu_us: f64) -> Measured {
-        let cost = Cost { cpu_us: cpu_us / 3.0, switches: 2.0, peak_mib: 3.0 };
+        let cost = Cost { cpu_us: cpu_us / 3.0, switches: 2.0, peak_mib: 3.0, statements: 5.0, commits: 0.0 };
         Measured {
             orders_per_s,
             p50_ms: 1.0,
@@ -132,7 +141,7 @@ mod tests {
         let text = summary(&variants, &rounds);
         for part in [
             "\n| on | 80 | 140 | 6.0 | 1.0 | 2.0 | 90 | 3 | 0 |\n",
-            "\n| on | mailer | 47 | 2.0 | 3.0 |\n",
+            "\n| on | mailer | 47 | 2.0 | 5.00 | – | 3.0 |\n",
             "Throughput on / off: 0.80. CPU that telemetry adds to an order: 40 µs, 40 % of",
             "reached 50 to 200 orders/s",
         ] {

@@ -1,6 +1,7 @@
 //! One trial: the three services, started anew, under load until the last order has its e-mail.
 
 use std::{
+    net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
 };
@@ -61,9 +62,9 @@ impl Site<'_> {
         let mut trial = Trial { stack, http: http::client()?, sink, orders: 0 };
         trial.checked().await?;
         trial.load(WARM_UP).await?;
-        let before = trial.usage()?;
+        let before = trial.usage().await?;
         let answers = trial.load(duration).await?;
-        let after = trial.usage()?;
+        let after = trial.usage().await?;
         trial.finish(variant, &answers, before, after)
     }
 
@@ -131,17 +132,22 @@ impl Trial {
     }
 
     async fn sent(&self) -> Result<u64> {
-        let address = url(self.stack.layout().mailer);
-        let page = self.http.get(format!("{address}/metrics")).send().await?.text().await?;
-        let samples = Samples::parse(&page).map_err(anyhow::Error::msg)?;
+        let samples = self.metrics(self.stack.layout().mailer).await?;
         Ok(samples.find(SENT).with_context(|| format!("there is no metric {SENT}"))? as u64)
     }
 
+    async fn metrics(&self, service: SocketAddr) -> Result<Samples> {
+        let page = self.http.get(format!("{}/metrics", url(service))).send().await?.text().await?;
+        Samples::parse(&page).map_err(anyhow::Error::msg)
+    }
+
     /// In the order of [`SERVICES`].
-    fn usage(&self) -> Result<[Usage; 3]> {
+    async fn usage(&self) -> Result<[Usage; 3]> {
         let mut usage = [Usage::default(); 3];
-        for ((_, pid), usage) in self.pids()?.into_iter().zip(&mut usage) {
-            *usage = Usage::of(pid)?;
+        let layout = self.stack.layout();
+        let addresses = [layout.gateway, layout.payment, layout.mailer];
+        for (((_, pid), address), usage) in self.pids()?.into_iter().zip(addresses).zip(&mut usage) {
+            *usage = Usage::of(pid, &self.metrics(address).await?)?;
         }
         Ok(usage)
     }

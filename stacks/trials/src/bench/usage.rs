@@ -1,7 +1,8 @@
-//! What a service uses of the machine.
+//! What a service uses of the machine and of its database.
 
 use anyhow::{Context as _, Result};
 use procfs::process::Process;
+use testkit::exposition::Samples;
 
 /// The resources of one service since its start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,6 +13,9 @@ pub(super) struct Usage {
     pub(super) switches: u64,
     /// The largest resident set so far, in MiB.
     pub(super) peak_mib: f64,
+    /// Statements in its database, and commits; zero where the service has none or does not count them.
+    pub(super) statements: u64,
+    pub(super) commits: u64,
 }
 
 /// True while a process has a thread of this name.
@@ -27,12 +31,16 @@ pub(super) fn has_thread(pid: i32, name: &str) -> Result<bool> {
 }
 
 impl Usage {
-    /// The resources of a process.
+    /// The resources of a process with these metrics.
     ///
     /// # Errors
     /// When the process has ended.
-    pub(super) fn of(pid: i32) -> Result<Self> {
-        Self::read(pid).with_context(|| format!("cannot read /proc/{pid}: the service has ended"))
+    pub(super) fn of(pid: i32, metrics: &Samples) -> Result<Self> {
+        let counted = |name| metrics.find(name).unwrap_or_default() as u64;
+        let usage =
+            Self::read(pid).with_context(|| format!("cannot read /proc/{pid}: the service has ended"))?;
+        let (statements, commits) = (counted("store_statements_total"), counted("store_commits_total"));
+        Ok(Self { statements, commits, ..usage })
     }
 
     fn read(pid: i32) -> procfs::ProcResult<Self> {
@@ -48,6 +56,7 @@ impl Usage {
             cpu_s: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
             switches,
             peak_mib: process.status()?.vmhwm.unwrap_or_default() as f64 / 1024.0,
+            ..Self::default()
         })
     }
 }
