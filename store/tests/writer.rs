@@ -89,6 +89,42 @@ async fn a_caller_that_gives_up_does_not_undo_its_write() {
 }
 
 #[tokio::test]
+async fn a_group_is_answered_though_some_callers_have_gone() {
+    for test in TestDatabase::each().await {
+        let database = open(&test).await;
+        let call = |id| {
+            let database = database.clone();
+            tokio::spawn(async move { note(&database, id).await })
+        };
+        let calls: Vec<_> = (0..60).map(call).collect();
+        // All are queued by then, and few are answered.
+        tokio::task::yield_now().await;
+        calls.iter().skip(1).step_by(2).for_each(|gone| gone.abort());
+        for (id, call) in (0..).zip(calls).step_by(2) {
+            let answer = tokio::time::timeout(Duration::from_secs(10), call).await.unwrap();
+            assert_eq!(answer.unwrap().unwrap(), id, "{:?}", database.dialect());
+        }
+    }
+}
+
+#[tokio::test]
+async fn statements_and_commits_are_counted() {
+    for test in TestDatabase::each().await {
+        let (database, registry) = (open(&test).await, prometheus::Registry::new());
+        database.register(&registry).unwrap();
+        futures_util::future::try_join_all((0..50).map(|id| note(&database, id))).await.unwrap();
+        let families = registry.gather();
+        let value = |name| {
+            let family = families.iter().find(|family| family.name() == name).unwrap();
+            family.get_metric()[0].get_counter().get_value()
+        };
+        assert_eq!(value("store_statements_total"), 50.0);
+        assert!((1.0..50.0).contains(&value("store_commits_total")), "{:?}", database.dialect());
+        assert!(database.register(&registry).is_err(), "the names are taken");
+    }
+}
+
+#[tokio::test]
 async fn a_locked_file_refuses_in_time_and_is_used_once_free() {
     let test = TestDatabase::sqlite();
     let database = open(&test).await;

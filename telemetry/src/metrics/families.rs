@@ -1,5 +1,7 @@
 //! Counters and gauges, and what all families share.
 
+use std::sync::Arc;
+
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
 
@@ -53,7 +55,7 @@ pub fn gauge(registry: &prometheus::Registry, name: &str, help: &str) -> Result<
 /// A counter by one label; cheap to clone. A value that was not declared counts as [`OTHER`].
 #[derive(Clone, Debug)]
 pub struct Counters {
-    declared: Vec<(String, IntCounter)>,
+    declared: Arc<[(String, IntCounter)]>,
     family: IntCounterVec,
 }
 
