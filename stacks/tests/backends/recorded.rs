@@ -113,7 +113,7 @@ async fn an_unknown_trace_of_jaeger_is_none_and_a_bad_id_refused() {
         assert_eq!(unknown.trace(TRACE).await.unwrap(), None);
         let (bad, _server) = client(&recording, "trace-v3-bad-id", Jaeger::new).await;
         let error = bad.trace(TRACE).await.unwrap_err().to_string();
-        assert!(error.contains("answered 400") && error.contains("invalid length for TraceID"), "{error}");
+        assert!(error.contains("answered 400") && error.contains("malformed parameter trace_id"), "{error}");
     }
 }
 
