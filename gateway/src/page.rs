@@ -6,6 +6,7 @@ use service::http::{get, resource};
 
 const PAGE: &str = include_str!("page.html");
 const OPENAPI: &str = include_str!("../openapi.json");
+const EVENT_SCHEMA: &str = include_str!("../../payment/api/payment-event.schema.json");
 
 /// The page is one file and loads no other.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
@@ -15,13 +16,14 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 #[derive(Clone)]
 struct Page(String);
 
-/// Adds `/` and `/openapi.json`; `trace_url` has `{traceId}` in it.
+/// Adds `/`, `/openapi.json` and `/payment-event.schema.json`; `trace_url` has `{traceId}` in it.
 pub(crate) fn page_routes(config: &mut web::ServiceConfig, trace_url: &str) {
     let page = PAGE.replace("@TRACE_URL@", &escaped(trace_url));
     config
         .app_data(web::Data::new(Page(page)))
         .service(resource("/", "GET, HEAD").route(get().to(show)))
-        .service(resource("/openapi.json", "GET, HEAD").route(get().to(openapi)));
+        .service(resource("/openapi.json", "GET, HEAD").route(get().to(openapi)))
+        .service(resource("/payment-event.schema.json", "GET, HEAD").route(get().to(event_schema)));
 }
 
 async fn show(page: web::Data<Page>) -> HttpResponse {
@@ -35,6 +37,10 @@ async fn show(page: web::Data<Page>) -> HttpResponse {
 
 async fn openapi() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(OPENAPI)
+}
+
+async fn event_schema() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/schema+json").body(EVENT_SCHEMA)
 }
 
 fn escaped(text: &str) -> String {

@@ -14,6 +14,8 @@ const MAX_LENGTH: usize = 254;
 /// [`NewPayment::flaws`](crate::http::NewPayment::flaws) applies the rule of [`Email::parse`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = crate::rules::ADDRESS, "maxLength" = MAX_LENGTH)))]
 pub struct Email(String);
 
 /// A text is not an address that is accepted.

@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use crate::http::Outcome;
 use crate::object::{Object, object, objects};
+#[cfg(feature = "schema")]
+use crate::rules::{AMOUNT, LINE, MAX_ITEMS, MAX_LINE, TIME};
 use crate::rules::{EVENT, Flaw, is_line};
 use crate::{Currency, Customer, Item};
 
@@ -28,18 +30,22 @@ const DATES: RangeInclusive<i64> = 0..=253_402_300_799;
 
 /// The event of a settled payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PaymentEvent {
-    /// The version of CloudEvents: [`SPECVERSION`].
+    /// The version of CloudEvents.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SPECVERSION)))]
     pub specversion: String,
     /// Unique; also the AMQP `message_id`. A repeated delivery repeats it.
     pub id: Uuid,
-    /// [`SOURCE`].
+    /// The program that sent it.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SOURCE)))]
     pub source: String,
     /// Also the routing key.
     #[serde(rename = "type")]
     pub kind: Kind,
     /// When the payment was settled.
     #[serde(with = "time::serde::rfc3339")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time", "pattern" = TIME)))]
     pub time: OffsetDateTime,
     /// The payment.
     #[serde(deserialize_with = "object")]
@@ -48,6 +54,7 @@ pub struct PaymentEvent {
 
 /// The kinds of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Kind {
     /// `payment.succeeded`
     #[serde(rename = "payment.succeeded")]
@@ -79,6 +86,7 @@ impl From<Outcome> for Kind {
 /// The data of a [`PaymentEvent`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PaymentSettled {
     /// The order.
     pub order_id: Uuid,
@@ -87,13 +95,16 @@ pub struct PaymentSettled {
     pub customer: Customer,
     /// The items that are paid for.
     #[serde(deserialize_with = "objects")]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1, "maxItems" = MAX_ITEMS)))]
     pub items: Vec<Item>,
     /// The amount, a decimal string.
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = AMOUNT)))]
     pub amount: String,
     /// The currency of the amount.
     pub currency: Currency,
     /// Why it was declined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = LINE, "maxLength" = MAX_LINE)))]
     pub reason: Option<String>,
 }
 
@@ -124,6 +135,12 @@ pub enum Unreadable {
 }
 
 impl PaymentEvent {
+    /// The JSON Schema of an event. What it cannot say, [`PaymentEvent::read`] checks: the size, the `message_id`, dates.
+    #[cfg(feature = "schema")]
+    pub fn schema() -> schemars::Schema {
+        schemars::schema_for!(Self)
+    }
+
     /// Reads the event in a message with this `message_id`.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 /// A customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Customer {
     /// The address of the receipt.
     pub email: Email,
@@ -28,11 +29,15 @@ pub struct Customer {
 /// One line of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Item {
     /// The article.
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = rules::LINE, "maxLength" = rules::MAX_LINE)))]
     pub sku: String,
     /// The number of pieces.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub quantity: u32,
     /// The price of one piece, a decimal string.
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = rules::AMOUNT)))]
     pub unit_price: String,
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The currencies that are accepted (ISO 4217).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "the codes of ISO 4217 are their own documentation")]
 pub enum Currency {
     Aud,

@@ -17,7 +17,21 @@ pub const MAX_ITEMS: usize = 100;
 /// Characters of an SKU.
 pub const MAX_SKU: usize = 64;
 /// Characters of a text that is printed in one line.
-const MAX_LINE: usize = 256;
+pub(crate) const MAX_LINE: usize = 256;
+
+/// An amount that is positive, for JSON Schema; a currency without minor units allows no point.
+#[cfg(feature = "schema")]
+pub(crate) const AMOUNT: &str = r"^(?=.*[1-9])[0-9]{1,17}(\.[0-9]{1,2})?$";
+/// A text of visible characters, for JSON Schema.
+#[cfg(feature = "schema")]
+pub(crate) const LINE: &str =
+    r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+$";
+/// A time of RFC 3339 from 1970 on, for JSON Schema: validators do not check `format` by default.
+#[cfg(feature = "schema")]
+pub(crate) const TIME: &str = r"^(19[7-9]|[2-9][0-9]{2})[0-9]-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$";
+/// One recipient, for JSON Schema.
+#[cfg(feature = "schema")]
+pub(crate) const ADDRESS: &str = r#"^[^@\s"(),:;<>\[\\\]\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e]+@[^@\s"(),:;<>\[\\\]\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e]+$"#;
 
 /// The rules for the texts of a payment.
 pub(crate) struct Rules {

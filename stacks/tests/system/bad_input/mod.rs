@@ -111,7 +111,9 @@ async fn head_is_answered_like_get_without_a_body() {
     // Until its event is published, the state of the order may change between the two answers.
     system.published(&id).await;
     let mut connection = Connection::to(system.stack.layout().gateway).await;
-    for path in ["/", "/openapi.json", &format!("/orders/{id}"), "/livez", "/orders/7"] {
+    for path in
+        ["/", "/openapi.json", "/payment-event.schema.json", &format!("/orders/{id}"), "/livez", "/orders/7"]
+    {
         connection.send(&request(&format!("GET {path}"), "", b"")).await;
         let get = connection.answer().await;
         connection.send(&request(&format!("HEAD {path}"), "", b"")).await;

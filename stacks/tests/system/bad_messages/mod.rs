@@ -2,6 +2,7 @@
 //! e-mails.
 
 mod cases;
+mod schema;
 
 use stacks::local::layout::Component::Mailer;
 
