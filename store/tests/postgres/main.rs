@@ -1,6 +1,7 @@
 //! PostgreSQL that is slow, lost, read-only or behind a proxy.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod notes;
 mod pooler;
 mod proxy;
 mod stopped;
@@ -8,16 +9,14 @@ mod stopped;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all, try_join_all};
+use notes::MIGRATIONS;
 use pooler::Pooler;
 use proxy::{Mode, Proxy};
 use secrecy::ExposeSecret;
 use stopped::Replica;
 use store::testing::TestDatabase;
-use store::{Database, Migrations, Session, StoreError};
+use store::{Database, Session, StoreError};
 use tokio::time::sleep;
-
-const NOTES: &str = "CREATE TABLE notes (id BIGINT PRIMARY KEY, text TEXT NOT NULL)";
-const MIGRATIONS: Migrations = Migrations { owner: "notes", sqlite: &[], postgres: &[("notes", NOTES)] };
 
 async fn open(url: &str) -> Database {
     Database::open(&url.into(), MIGRATIONS).await.unwrap()

@@ -4,9 +4,9 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use store::Session;
+use store::{Database, Session};
 
-use super::{Database, MIGRATIONS};
+use crate::notes::MIGRATIONS;
 
 /// The database and the row of the replica: this program runs again with it.
 const REPLICA: &str = "STORE_TEST_REPLICA";
