@@ -86,7 +86,10 @@ impl Handler<ListNotices> for AlertLog {
 impl AlertLog {
     /// An empty log.
     pub fn new(log: &Logger) -> Self {
-        Self { notices: VecDeque::with_capacity(MAX_NOTICES), log: log.new(slog::o!("actor" => "alert_log")) }
+        Self {
+            notices: VecDeque::with_capacity(MAX_NOTICES),
+            log: log.new(slog::o!("omnitrace.actor" => "alert_log")),
+        }
     }
 
     fn record(&mut self, notice: Notice) {

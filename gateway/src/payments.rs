@@ -88,7 +88,7 @@ impl Payments {
     /// # Errors
     /// When there can be no HTTP client in this process.
     pub fn new(config: &Config, metrics: &Metrics, log: &Logger) -> Result<Self, reqwest::Error> {
-        let log = log.new(slog::o!("actor" => "payments"));
+        let log = log.new(slog::o!("omnitrace.actor" => "payments"));
         Ok(Self {
             // The requests have a token in them: a proxy must not see it, and payment is in our own network.
             client: reqwest::Client::builder().no_proxy().build()?,

@@ -48,7 +48,7 @@ impl Consumer {
         metrics: Metrics,
         log: &Logger,
     ) -> Self {
-        let log = log.new(slog::o!("actor" => "consumer"));
+        let log = log.new(slog::o!("omnitrace.actor" => "consumer"));
         let connection = Connection::open(broker, "email-service consumer", consume, &log);
         connection.show_in(metrics.broker_connected.clone());
         Self { connection, shared: Shared { store, postman, metrics, log } }

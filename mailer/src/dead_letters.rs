@@ -61,7 +61,7 @@ struct Shared {
 impl DeadLetters {
     /// The dead letters in `store` and at `broker`.
     pub fn new(store: Store, broker: Arc<Broker>, postman: Recipient<SendDueEmails>, log: &Logger) -> Self {
-        let log = log.new(slog::o!("actor" => "dead_letters"));
+        let log = log.new(slog::o!("omnitrace.actor" => "dead_letters"));
         Self { shared: Shared { store, broker, postman, log } }
     }
 }

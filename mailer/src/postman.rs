@@ -65,7 +65,7 @@ impl Postman {
             deadline: config.mail_deadline,
             policy: config.mail_uncertain,
             metrics,
-            log: log.new(slog::o!("actor" => "postman")),
+            log: log.new(slog::o!("omnitrace.actor" => "postman")),
         };
         let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
         Self { shared, in_flight, has_more: Arc::default(), is_stopping: false }
@@ -77,7 +77,7 @@ impl Postman {
                 for SetAside { key, reason } in &claim.set_aside {
                     self.shared.metrics.sending(Sending::Dead);
                     error!(self.shared.log, "e-mail given up: a dead letter";
-                        "event.id" => key, "error.message" => reason);
+                        "messaging.message.id" => key, "error.message" => reason);
                 }
                 claim.items
             }

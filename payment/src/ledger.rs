@@ -197,7 +197,7 @@ impl Ledger {
         log: &Logger,
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(rules.max_in_flight as usize));
-        let log = log.new(slog::o!("actor" => "ledger"));
+        let log = log.new(slog::o!("omnitrace.actor" => "ledger"));
         Self { store, rules, publisher, metrics, in_flight, keys: Keys::default(), log }
     }
 

@@ -86,7 +86,7 @@ struct Shared {
 impl Publisher {
     /// A publisher of the outbox in `store`, connected to `broker` from now on.
     pub fn new(store: Store, broker: Broker, metrics: Metrics, log: &Logger) -> Self {
-        let log = log.new(slog::o!("actor" => "publisher"));
+        let log = log.new(slog::o!("omnitrace.actor" => "publisher"));
         let confirm =
             async |link: &Link| Ok(link.channel.confirm_select(ConfirmSelectOptions::default()).await?);
         let connection = Connection::open(Arc::new(broker), "payment-service publisher", confirm, &log);
@@ -210,7 +210,7 @@ impl Shared {
         loop {
             for SetAside { key, reason } in &window.set_aside {
                 self.metrics.set_aside();
-                error!(self.log, "event set aside: it can't be read"; "event.id" => key, "error.message" => reason);
+                error!(self.log, "event set aside: it can't be read"; "messaging.message.id" => key, "error.message" => reason);
             }
             if window.items.is_empty() && window.set_aside.is_empty() {
                 // The commit of each later event has sent a message to this actor.

@@ -107,8 +107,8 @@ impl Shared {
                     self.metrics.waited(*waited);
                 }
                 info!(self.log, "event received";
-                    "event.duplicate" => !is_new, "event.type" => event.kind.as_str(),
-                    "event.id" => %event.id, "order.id" => %event.data.order_id);
+                    "omnitrace.event.duplicate" => !is_new, "cloudevents.event_type" => event.kind.as_str(),
+                    "messaging.message.id" => %event.id, "order.id" => %event.data.order_id);
             });
         }
         service::crash::point("mailer.before_ack");

@@ -85,7 +85,7 @@ impl Shared {
 
     async fn attempt(self, due: Due) {
         let log = self.log.new(slog::o!("email.attempt" => due.attempt,
-            "event.id" => due.event.id.to_string(), "order.id" => due.event.data.order_id.to_string()));
+            "messaging.message.id" => due.event.id.to_string(), "order.id" => due.event.data.order_id.to_string()));
         let sent = match self.policy {
             Policy::Hold if due.handed_over => Err(SendError::Abandoned),
             _ => {

@@ -60,8 +60,8 @@ pub(super) async fn publish(
         span.in_scope(|| {
             metrics.published(is_taken, *took);
             if is_taken {
-                info!(log, "event published"; "event.type" => &event.routing_key,
-                    "event.id" => %event.id, "order.id" => %event.order_id);
+                info!(log, "event published"; "cloudevents.event_type" => &event.routing_key,
+                    "messaging.message.id" => %event.id, "order.id" => %event.order_id);
             }
         });
         if is_taken {

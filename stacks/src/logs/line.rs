@@ -6,7 +6,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::{http::plain, style::Style};
 
 /// Fields that are not shown, by prefix: they are the same in every line.
-const HIDDEN: [&str; 7] = ["actor", "ecs.", "host.", "log.logger", "process.", "service.", "span.id"];
+const HIDDEN: [&str; 7] =
+    ["ecs.", "host.", "log.logger", "omnitrace.actor", "process.", "service.", "span.id"];
 
 /// A line of a service's log.
 #[derive(Clone, Debug)]

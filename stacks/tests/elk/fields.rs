@@ -64,7 +64,7 @@ fn patterns_and_queries_are_read_as_elastic_reads_them() {
 fn ids_and_texts_have_the_types_that_searching_them_needs() {
     let fields = mapped();
     let of = |field: &str| fields.get(field).map(String::as_str);
-    for id in ["trace.id", "span.id", "order.id", "event.id", "service.name", "log.level"] {
+    for id in ["trace.id", "span.id", "order.id", "messaging.message.id", "service.name", "log.level"] {
         assert_eq!(of(id), Some("keyword"), "{id}");
     }
     assert_eq!(of("message"), Some("match_only_text"));
