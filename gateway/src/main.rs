@@ -15,7 +15,7 @@ use telemetry::http::Observer;
 
 #[actix::main]
 async fn main() -> ExitCode {
-    lifecycle::report(run(lifecycle::settings(Config::check)).await)
+    lifecycle::report(run(lifecycle::settings(Config::check))).await
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {

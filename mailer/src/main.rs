@@ -23,7 +23,7 @@ use telemetry::{Chain, Observability};
 
 #[actix::main]
 async fn main() -> ExitCode {
-    lifecycle::report(run(lifecycle::settings(Config::check)).await)
+    lifecycle::report(run(lifecycle::settings(Config::check))).await
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {

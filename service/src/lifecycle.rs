@@ -19,6 +19,7 @@ use slog::Logger;
 use telemetry::http::Observer;
 use telemetry::{Chain, Observability, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// The exit code for work that was abandoned.
@@ -189,13 +190,16 @@ impl Stopping {
     }
 }
 
-/// The exit code of a service that has ended; an error is written to stderr, in one line, and has code 1.
-pub fn report<E: AsRef<dyn std::error::Error + Send + Sync>>(ended: Result<ExitCode, E>) -> ExitCode {
-    match ended {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {}", Chain(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+/// Runs a service to its end, and returns its exit code; an error is written to stderr, in one line, and has code 1.
+pub async fn report<E: AsRef<dyn std::error::Error + Send + Sync>>(
+    service: impl Future<Output = Result<ExitCode, E>>,
+) -> ExitCode {
+    let error = match service.await {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    eprintln!("error: {}", Chain(error.as_ref()));
+    // An actor that has not begun yet begins when it is dropped, and its timers panic without a runtime.
+    yield_now().await;
+    ExitCode::FAILURE
 }

@@ -211,6 +211,7 @@ async fn a_busy_port_is_named_and_ends_the_service() {
         let ended = Program::start(service, &[], dir.path(), &settings).ended().await;
         assert!(ended.code.is_some_and(|code| code != 0), "{service}: {ended:?}");
         assert!(ended.stderr.contains("in use"), "{service}: {ended:?}");
+        assert!(!ended.stderr.contains("panicked"), "{service}: {ended:?}");
         assert!(ended.stderr.contains(&address), "{service} does not name the port: {ended:?}");
         assert_silent(&ended.stderr, service);
     }
