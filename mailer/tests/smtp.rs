@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lettre::Message;
 use lettre::message::header::ContentType;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A server: `reply` gives the reply to a verb from the number of the session, 0 the first, and the number of e-mails
-/// that this session has taken; a null reply closes the session.
+/// that this session has taken; an empty text is no reply, and `None` closes the session.
 struct Scripted {
     address: SocketAddr,
     /// The verbs of all sessions.
@@ -60,7 +61,9 @@ async fn talk(stream: TcpStream, session: usize, reply: Reply, seen: &Mutex<Vec<
     let mut verb = "GREETING".to_owned();
     loop {
         let text = reply(session, taken, &verb)?;
-        stream.write_all(format!("{text}\r\n").as_bytes()).await.ok()?;
+        if !text.is_empty() {
+            stream.write_all(format!("{text}\r\n").as_bytes()).await.ok()?;
+        }
         taken += usize::from(verb == ".");
         let in_content = text.starts_with("354");
         let mut line = String::new();
@@ -140,6 +143,20 @@ async fn a_session_closed_by_421_is_replaced() {
         send(&client).await.unwrap();
     }
     assert_eq!((server.count("EHLO"), server.count(".")), (3, 3));
+}
+
+#[actix_rt::test]
+async fn a_session_that_says_421_and_hangs_holds_up_no_email() {
+    let server = Scripted::start(|_, taken, verb| match verb {
+        "MAIL" if taken == 1 => Some("421 too many e-mails"),
+        "QUIT" => Some(""),
+        _ => usual(verb),
+    })
+    .await;
+    let client = server.client();
+    send(&client).await.unwrap();
+    let second = tokio::time::timeout(Duration::from_secs(5), send(&client)).await;
+    assert!(second.is_ok_and(|sent| sent.is_ok()), "it waits for the reply to QUIT");
 }
 
 #[actix_rt::test]

@@ -16,7 +16,7 @@ use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::timeout;
 
 use self::reply::{Step, is_final, redacted};
 use self::server::{ConnectError, Server, is_lost};
@@ -94,7 +94,10 @@ impl Smtp {
         mark: impl Future<Output = Result<(), NotMarked>>,
     ) -> Result<(), SmtpError> {
         let content = email.formatted();
-        let mut connection = self.offer(email, &content).await?;
+        // Idle sessions that have ended take time, too: both deadlines together hold for all of it, as MAX_ATTEMPT says.
+        let limit = CONNECT_DEADLINE + self.envelope_deadline;
+        let offered = timeout(limit, self.offer(email, &content)).await;
+        let mut connection = offered.unwrap_or_else(|_| Err(SmtpError::Interrupted(late(limit))))?;
         mark.await?;
         service::crash::point("mailer.before_content");
         let answered = timeout(self.content_deadline, connection.message(&content)).await;
@@ -111,35 +114,31 @@ impl Smtp {
 
     /// A connection on which the server waits for the content.
     async fn offer(&self, email: &Message, content: &[u8]) -> Result<AsyncSmtpConnection, SmtpError> {
-        if let Some(mut connection) = self.server.idle_connection().await {
-            match timeout(self.envelope_deadline, offer(&mut connection, email, content)).await {
+        let mut idle = self.server.idle_connection().await;
+        loop {
+            let is_reused = idle.is_some();
+            let mut connection = match idle.take() {
+                Some(connection) => connection,
+                None => self.connect(email.envelope()).await?,
+            };
+            let offered = timeout(self.envelope_deadline, offer(&mut connection, email, content)).await;
+            let failure = match offered {
                 Ok(Ok(())) => return Ok(connection),
-                // The server has closed the session, some do after a number of e-mails: the next one may be taken.
-                Ok(Err((_, error))) if is_lost(&error) => connection.abort().await,
-                other => return self.offered(connection, other, email.envelope()).await,
-            }
+                // The server has ended the session, as some do after a number of e-mails: a new one may take this e-mail.
+                Ok(Err((_, error))) if is_reused && is_lost(&error) => continue,
+                Ok(Err((step, error))) => judge(step, &error, email.envelope(), SmtpError::Interrupted),
+                Err(_) => SmtpError::Interrupted(late(self.envelope_deadline)),
+            };
+            return Err(abort(connection, failure).await);
         }
-        let connected = timeout(CONNECT_DEADLINE, self.server.connect()).await;
-        let mut connection = connected
-            .map_err(|_| late(CONNECT_DEADLINE))
-            .and_then(|connected| connected.map_err(|error| self.unusable(&error, email.envelope())))
-            .map_err(SmtpError::Unreachable)?;
-        let offered = timeout(self.envelope_deadline, offer(&mut connection, email, content)).await;
-        self.offered(connection, offered, email.envelope()).await
     }
 
-    async fn offered(
-        &self,
-        connection: AsyncSmtpConnection,
-        offered: Result<Result<(), (Step, Error)>, Elapsed>,
-        envelope: &Envelope,
-    ) -> Result<AsyncSmtpConnection, SmtpError> {
-        let failure = match offered {
-            Ok(Ok(())) => return Ok(connection),
-            Ok(Err((step, error))) => judge(step, &error, envelope, SmtpError::Interrupted),
-            Err(_) => SmtpError::Interrupted(late(self.envelope_deadline)),
-        };
-        Err(abort(connection, failure).await)
+    async fn connect(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, SmtpError> {
+        let connected = timeout(CONNECT_DEADLINE, self.server.connect()).await;
+        connected
+            .map_err(|_| late(CONNECT_DEADLINE))
+            .and_then(|connected| connected.map_err(|error| self.unusable(&error, envelope)))
+            .map_err(SmtpError::Unreachable)
     }
 
     /// Why there is no connection; for a refused certificate, with its server and what to do.

@@ -13,7 +13,7 @@ use lettre::transport::smtp::{Error, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_POR
 use percent_encoding::percent_decode_str;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
 use super::helo::Helo;
 
@@ -75,17 +75,8 @@ impl Server {
         let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let credentials =
             url.password().map(|password| Credentials::new(plain(url.username()), plain(password)));
-        let is_loopback = match url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            // The type of the host of a scheme that the URL standard does not know is a name, also for an address.
-            Some(Host::Domain(name)) => {
-                name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-            }
-            None => false,
-        };
         let is_protected = matches!(security, Security::Required(_) | Security::Wrapper(_));
-        if credentials.is_some() && !is_protected && !is_loopback {
+        if credentials.is_some() && !is_protected && !is_loopback(&host) {
             return Err(
                 "it would send the password unencrypted; add ?tls=required, or use smtps://".to_owned()
             );
@@ -195,6 +186,12 @@ impl Server {
         // A panic can't leave a list of connections half changed.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// True for this machine by its name or by an address, IPv6 in brackets.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// True if the session is over: 421, or no reply.
