@@ -38,8 +38,10 @@ const MAX_WINDOW: u32 = 256;
 const LEASE: Duration = Duration::from_secs(20);
 /// Between two checks for events that no queue took.
 const UNROUTED_PERIOD: Duration = Duration::from_secs(2);
-/// Between two passes without a message, and the time of one pass while events keep coming.
+/// Between two passes without a message.
 const PERIOD: Duration = Duration::from_secs(1);
+/// The time of one pass while events keep coming: the next message waits for its end.
+const MAX_PASS: Duration = Duration::from_secs(1);
 
 /// Why a pass ended early; the events that it had claimed are still in the outbox.
 #[derive(Debug, thiserror::Error)]
@@ -99,11 +101,12 @@ impl Publisher {
         self.shared.connection.clone()
     }
 
-    /// One pass, alone: [`AtomicResponse`] keeps the mailbox waiting, so that no event is claimed twice.
-    fn pass(&mut self) -> impl ActorFuture<Self, Output = ()> + 'static {
+    /// One pass that begins no window after `limit`. It is alone: [`AtomicResponse`] keeps the mailbox waiting, so that no
+    /// event is claimed twice.
+    fn pass(&mut self, limit: Duration) -> impl ActorFuture<Self, Output = ()> + 'static {
         let (shared, mut unrouted_at) = (self.shared.clone(), self.unrouted_at);
         let pass = async move {
-            let outcome = shared.relay(&mut unrouted_at).await;
+            let outcome = shared.relay(&mut unrouted_at, limit).await;
             (unrouted_at, outcome)
         };
         pass.into_actor(self).map(|(unrouted_at, outcome), publisher, context| {
@@ -151,7 +154,7 @@ impl Handler<RelayEvents> for Publisher {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, _: RelayEvents, _: &mut Self::Context) -> Self::Result {
-        AtomicResponse::new(Box::pin(self.pass()))
+        AtomicResponse::new(Box::pin(self.pass(MAX_PASS)))
     }
 }
 
@@ -165,39 +168,40 @@ impl Handler<DrainOutbox> for Publisher {
         };
         // Stopping any earlier would drop this very future, and its answer with it.
         let stop = |(), _: &mut Self, context: &mut Context<Self>| context.stop();
-        AtomicResponse::new(Box::pin(self.pass().then(close).map(stop)))
+        // No event comes in any more, and the caller has a deadline.
+        AtomicResponse::new(Box::pin(self.pass(Duration::MAX).then(close).map(stop)))
     }
 }
 
 impl Shared {
-    /// Publishes window after window until the outbox is empty, or the time of a pass is over.
-    async fn relay(&self, unrouted_at: &mut Option<Instant>) -> Result<Relayed, PassError> {
+    /// Publishes window after window until the outbox is empty, or `limit` is over.
+    async fn relay(&self, unrouted_at: &mut Option<Instant>, limit: Duration) -> Result<Relayed, PassError> {
         // Before claiming: without a broker a claim is of no use.
-        let outcome = match self.connection.link().await {
-            Some(link) => {
-                let outcome = match link.is_blocked() {
-                    true => Err(PassError::Blocked),
-                    false => self.relay_over(&link, unrouted_at).await,
-                };
-                let is_blocked = link.is_blocked();
-                self.metrics.broker_blocked.set(i64::from(is_blocked));
-                // A channel is not to be trusted after an error. A blocked connection is kept: lapin can't write to it, not
-                // even the goodbye, and another one would be blocked, too.
-                if matches!(outcome, Err(PassError::Unconfirmed(_) | PassError::Unrouted(_))) && !is_blocked {
-                    link.give_up();
-                }
-                outcome
-            }
-            None => {
-                self.metrics.broker_blocked.set(0);
-                Err(PassError::Disconnected)
-            }
+        let link = self.connection.link().await;
+        let outcome = match &link {
+            None => Err(PassError::Disconnected),
+            Some(link) if link.is_blocked() => Err(PassError::Blocked),
+            Some(link) => self.relay_over(link, unrouted_at, limit).await,
         };
+        let is_blocked = link.as_ref().is_some_and(|link| link.is_blocked());
+        self.metrics.broker_blocked.set(i64::from(is_blocked));
+        // A channel is not to be trusted after an error. A blocked connection is kept: lapin can't write to it, not even
+        // the goodbye, and another one would be blocked, too.
+        if let (Some(link), Err(PassError::Unconfirmed(_) | PassError::Unrouted(_))) = (&link, &outcome)
+            && !is_blocked
+        {
+            link.give_up();
+        }
         self.metrics.outbox_pending.set(self.store.pending());
         outcome
     }
 
-    async fn relay_over(&self, link: &Link, unrouted_at: &mut Option<Instant>) -> Result<Relayed, PassError> {
+    async fn relay_over(
+        &self,
+        link: &Link,
+        unrouted_at: &mut Option<Instant>,
+        limit: Duration,
+    ) -> Result<Relayed, PassError> {
         if unrouted_at.is_none_or(|at| at.elapsed() > UNROUTED_PERIOD) {
             let moved = unrouted::republish(link).await?;
             if moved > 0 {
@@ -216,7 +220,7 @@ impl Shared {
                 // The commit of each later event has sent a message to this actor.
                 return Ok(Relayed::All);
             }
-            let is_last = begun.elapsed() > PERIOD;
+            let is_last = begun.elapsed() > limit;
             match self.relay_window(link, window, is_last).await? {
                 Some(next) => window = next,
                 None => return Ok(Relayed::Part),

@@ -75,6 +75,13 @@ async fn settle(store: &Store) -> Uuid {
     id
 }
 
+/// So many settled payments, committed in groups.
+async fn settle_many(store: &Store, number: usize) {
+    for _ in 0..number.div_ceil(1000) {
+        futures_util::future::join_all((0..1000).map(|_| settle(store))).await;
+    }
+}
+
 async fn until_pending(store: &Store, number: i64) {
     eventually(&format!("{number} pending events"), async || {
         let pending = store.pending();
@@ -229,4 +236,14 @@ async fn an_event_waits_while_the_queue_is_full() {
         arrived.insert(client.next_message(topology::MAILER_QUEUE).await.data);
     }
     publisher.send(DrainOutbox).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn a_backlog_of_seconds_is_drained_to_its_end() {
+    let (vhost, _client) = broker().await;
+    let (store, _database) = store().await;
+    settle_many(&store, 30_000).await;
+    let publisher = publisher(&store, &vhost.amqp_url());
+    publisher.send(DrainOutbox).await.unwrap();
+    assert_eq!(store.pending(), 0);
 }
