@@ -2,11 +2,11 @@
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, web};
+use payment_api::event::JSON_SCHEMA;
 use service::http::{get, resource};
 
 const PAGE: &str = include_str!("page.html");
 const OPENAPI: &str = include_str!("../openapi.json");
-const EVENT_SCHEMA: &str = include_str!("../../payment/api/payment-event.schema.json");
 
 /// The page is one file and loads no other.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
@@ -40,7 +40,7 @@ async fn openapi() -> HttpResponse {
 }
 
 async fn event_schema() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/schema+json").body(EVENT_SCHEMA)
+    HttpResponse::Ok().content_type("application/schema+json").body(JSON_SCHEMA)
 }
 
 fn escaped(text: &str) -> String {

@@ -28,6 +28,9 @@ pub const MAX_SIZE: usize = 256 * 1024;
 /// The times that can be written as a date: from 1970 to 9999, in seconds since the Unix epoch.
 const DATES: RangeInclusive<i64> = 0..=253_402_300_799;
 
+/// The JSON Schema of an event, as it is published; made of the types by the test `schema`.
+pub const JSON_SCHEMA: &str = include_str!("../payment-event.schema.json");
+
 /// The event of a settled payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
