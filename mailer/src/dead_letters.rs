@@ -112,39 +112,48 @@ impl Shared {
     }
 
     async fn replay(&self, id: Option<String>, context: &TraceContext) -> Result<u64, DeadLetterError> {
-        let event = id.as_deref().map(Uuid::parse_str);
-        let rows = match event {
-            // Only a parked message can have such an id.
-            Some(Err(_)) => 0,
-            event => self.store.replay(event.and_then(Result::ok), context).await?,
+        let rows = async |event| {
+            let rows = self.store.replay(event, context).await?;
+            if rows > 0 {
+                info!(self.log, "e-mails put back"; "dead_letters.replayed" => rows);
+                // A full mailbox means that a claim is due already, and it will find them.
+                let _ = self.postman.try_send(SendDueEmails);
+            }
+            Ok(rows)
         };
-        if rows > 0 {
-            info!(self.log, "e-mails put back"; "dead_letters.replayed" => rows);
-            // A full mailbox means that a claim is due already, and it will find them.
-            let _ = self.postman.try_send(SendDueEmails);
-        }
-        let parked = match (&id, rows) {
-            (Some(_), 1..) => 0,
-            _ => parking::replay(&self.broker, id.as_deref()).await?,
+        let parked = async |id: Option<&str>| {
+            let parked = parking::replay(&self.broker, id).await?;
+            if parked > 0 {
+                info!(self.log, "parked messages put back"; "dead_letters.replayed" => parked);
+            }
+            Ok(parked)
         };
-        if parked > 0 {
-            info!(self.log, "parked messages put back"; "dead_letters.replayed" => parked);
-        }
-        Ok(rows + parked)
+        take_out(id.as_deref(), rows, parked).await
     }
 
     async fn discard(&self, id: Option<String>) -> Result<u64, DeadLetterError> {
-        let rows = match id.as_deref().map(Uuid::parse_str) {
-            Some(Err(_)) => 0,
-            event => self.store.discard(event.and_then(Result::ok)).await?,
-        };
-        let parked = match (&id, rows) {
-            (Some(_), 1..) => 0,
-            _ => parking::discard(&self.broker, id.as_deref()).await?,
-        };
-        if rows + parked > 0 {
-            warn!(self.log, "dead letters discarded"; "dead_letters.discarded" => rows + parked);
+        let rows = async |event| self.store.discard(event).await;
+        let parked = async |id: Option<&str>| parking::discard(&self.broker, id).await;
+        let discarded = take_out(id.as_deref(), rows, parked).await?;
+        if discarded > 0 {
+            warn!(self.log, "dead letters discarded"; "dead_letters.discarded" => discarded);
         }
-        Ok(rows + parked)
+        Ok(discarded)
     }
+}
+
+/// Takes the dead letter with this id, or all, out of the inbox by `rows` and out of the parking queue by `parked`; returns
+/// their number. A letter is in one of the two.
+async fn take_out(
+    id: Option<&str>,
+    rows: impl AsyncFnOnce(Option<Uuid>) -> Result<u64, StoreError>,
+    parked: impl AsyncFnOnce(Option<&str>) -> Result<u64, ParkingError>,
+) -> Result<u64, DeadLetterError> {
+    let rows = match id.map(Uuid::parse_str).transpose() {
+        Ok(event) => rows(event).await?,
+        // Only a parked message can have such an id.
+        Err(_) => 0,
+    };
+    let is_found = id.is_some() && rows > 0;
+    Ok(if is_found { rows } else { rows + parked(id).await? })
 }

@@ -103,14 +103,9 @@ async fn replay(
     dead_letters: web::Data<Addr<DeadLetters>>,
     event: web::Path<String>,
 ) -> Result<web::Json<Replayed>, Problem> {
-    match dead_letters
-        .send(Traced::new(ReplayDeadLetters(Some(event.into_inner()))))
-        .await
-        .map_err(gone)??
-    {
-        0 => Err(Problem::not_found("There is no dead letter with this event id.")),
-        replayed => Ok(web::Json(Replayed { replayed })),
-    }
+    let replay = ReplayDeadLetters(Some(event.into_inner()));
+    let replayed = found(dead_letters.send(Traced::new(replay)).await.map_err(gone)??)?;
+    Ok(web::Json(Replayed { replayed }))
 }
 
 async fn discard_all(
@@ -127,10 +122,14 @@ async fn discard(
     event: web::Path<String>,
 ) -> Result<web::Json<Discarded>, Problem> {
     let discard = DiscardDeadLetters(Some(event.into_inner()));
-    match dead_letters.send(Traced::new(discard)).await.map_err(gone)?? {
-        0 => Err(Problem::not_found("There is no dead letter with this event id.")),
-        discarded => Ok(web::Json(Discarded { discarded })),
-    }
+    let discarded = found(dead_letters.send(Traced::new(discard)).await.map_err(gone)??)?;
+    Ok(web::Json(Discarded { discarded }))
+}
+
+/// The number of dead letters with an id, of which there must be one.
+fn found(number: u64) -> Result<u64, Problem> {
+    let unknown = || Problem::not_found("There is no dead letter with this event id.");
+    (number > 0).then_some(number).ok_or_else(unknown)
 }
 
 fn gone(_: MailboxError) -> Problem {

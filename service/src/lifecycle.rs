@@ -27,7 +27,8 @@ const ABANDONED: u8 = 3;
 /// Beyond the deadline, for the answer of an actor that keeps the same deadline.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Reads the settings of a service from `.env` in the working directory, the environment and the command line, each over the one before.
+/// Reads the settings of a service from `.env` in the working directory, the environment and the command line, each over
+/// the one before.
 ///
 /// `check` checks values against each other, and secrets, which clap would print. A bad or missing value is reported with
 /// the name of its variable and ends the process with code 2, `--help` with code 0, before anything has been started.

@@ -15,7 +15,7 @@ pub(super) const REPLAY: &str = "UPDATE inbox SET state = 'queued', attempts = 0
      WHERE state IN ('dead', 'uncertain') AND ($3 = '' OR event_id = $3)";
 
 // Finished like a sent one: another delivery of the event must not bring it back before it is forgotten.
-const DISCARD: &str = "UPDATE inbox SET state = 'sent', sent_at = $1, error = 'discarded', lease = NULL \
+pub(super) const DISCARD: &str = "UPDATE inbox SET state = 'sent', sent_at = $1, error = 'discarded', lease = NULL \
      WHERE state IN ('dead', 'uncertain') AND ($2 = '' OR event_id = $2)";
 
 impl Store {

@@ -11,7 +11,7 @@ const PROCESSED: &str = "payment_processed_total";
 /// The head of a request whose body has two bytes, without its last line.
 const EMPTY_OBJECT: &str = "POST /create-order HTTP/1.1\r\nhost: localhost\r\n\
     content-type: application/json\r\ncontent-length: 2\r\n";
-/// Another address of this machine than that of the other requests.
+/// A second loopback address: the gateway takes its connections for another client.
 const SLOW_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 #[tokio::test]
