@@ -6,7 +6,6 @@ use std::time::Duration;
 use actix::{Addr, MailboxError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
-use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use payment_api::http::{EventState, NewPayment, Outcome, Payment};
 use serde_json::json;
@@ -22,7 +21,7 @@ use crate::alert_log::AlertLog;
 use crate::alerts::{ALERTS, alert_routes};
 use crate::config::Config;
 use crate::idempotency::derived_key;
-use crate::limits::{Limits, limit};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::negotiation::Negotiated;
 use crate::order::Order;
@@ -55,6 +54,7 @@ struct Shared {
 /// The routes of this gateway.
 pub fn routes(
     config: &Config,
+    limits: Limits,
     (payments, alert_log): (Addr<Payments>, Addr<AlertLog>),
     (metrics, log): (Metrics, Logger),
 ) -> impl Fn(&mut web::ServiceConfig) + Clone + use<> {
@@ -62,7 +62,7 @@ pub fn routes(
         web::Data::new(Shared { payments, metrics, log, body_deadline: config.gateway_body_deadline });
     let trace_url = config.trace_url.clone();
     let alerts_token = config.alerts_token.as_ref().map(Token::new);
-    let limits = web::Data::new(Limits::new(config));
+    let limits = web::Data::new(limits);
     move |app| {
         if let Some(token) = &alerts_token {
             // For the routes of operations; without it they refuse every request.
@@ -70,8 +70,8 @@ pub fn routes(
         }
         app.app_data(shared.clone())
             .app_data(limits.clone())
-            .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)).wrap(from_fn(limit)))
-            .service(resource(ORDER, "GET, HEAD").route(get().to(find_order)).wrap(from_fn(limit)))
+            .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)))
+            .service(resource(ORDER, "GET, HEAD").route(get().to(find_order)))
             .configure(|routes| alert_routes(routes, alerts_token.as_ref(), &alert_log))
             .configure(|routes| page_routes(routes, &trace_url));
     }

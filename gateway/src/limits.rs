@@ -4,16 +4,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use actix_web::Error;
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::middleware::Next;
-use actix_web::web::Data;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use service::http::Admission;
 use service::problem::Problem;
 
 use crate::client::network;
@@ -23,24 +20,33 @@ use crate::places::{NoPlace, Place, Places};
 /// Requests after which idle clients are forgotten, so that memory is bounded.
 const FORGET_EVERY: u32 = 10_000;
 
-/// The limits of this gateway, shared by all workers.
-pub(crate) struct Limits {
+/// The limits of this gateway; cheap to clone.
+#[derive(Clone)]
+pub struct Limits {
     /// Apart from the orders: a body may take as long as its deadline, without any work for it.
     bodies: Places,
     orders: Places,
-    rate: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    rate: Option<Arc<Rate>>,
+}
+
+/// The requests of each client.
+struct Rate {
+    limiter: DefaultKeyedRateLimiter<IpAddr>,
     seen: AtomicU32,
 }
 
 impl Limits {
-    pub(crate) fn new(config: &Config) -> Self {
+    /// The limits of these settings.
+    pub fn new(config: &Config) -> Self {
         let per_second = NonZeroU32::new(config.gateway_rate_limit);
         let places = || Places::new(config.gateway_max_in_flight.get(), config.gateway_client_share);
         Self {
             bodies: places(),
             orders: places(),
-            rate: per_second.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
-            seen: AtomicU32::new(0),
+            rate: per_second.map(|rate| {
+                let limiter = RateLimiter::keyed(Quota::per_second(rate));
+                Arc::new(Rate { limiter, seen: AtomicU32::new(0) })
+            }),
         }
     }
 
@@ -54,12 +60,18 @@ impl Limits {
         place(&self.orders, client)
     }
 
+    /// What applies the rate to a request before any work is done for it.
+    pub fn admission(&self) -> Admission {
+        let limits = self.clone();
+        Admission::new(move |client| limits.admit(client.map(|address| network(address.ip()))))
+    }
+
     fn admit(&self, client: Option<IpAddr>) -> Result<(), Problem> {
         let (Some(rate), Some(client)) = (&self.rate, client) else { return Ok(()) };
-        if self.seen.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
-            rate.retain_recent();
+        if rate.seen.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            rate.limiter.retain_recent();
         }
-        rate.check_key(&client).map_err(|refused| {
+        rate.limiter.check_key(&client).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
             too_many(
                 "This client makes too many requests. Wait, then repeat the request.",
@@ -81,26 +93,11 @@ fn too_many(detail: &'static str, seconds: u64) -> Problem {
         .retry_after(seconds)
 }
 
-/// The middleware that applies the rate to a resource. Probes have none: an overloaded service is not a dead one.
-pub(crate) async fn limit<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let Some(limits) = request.app_data::<Data<Limits>>().cloned() else {
-        return next.call(request).await;
-    };
-    limits.admit(request.peer_addr().map(|address| network(address.ip())))?;
-    next.call(request).await
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use actix_web::middleware::from_fn;
-    use actix_web::test::{TestRequest, init_service, try_call_service};
-    use actix_web::{App, HttpResponse, web};
     use clap::Parser;
-    use service::http::resource;
+
+    use super::*;
 
     fn limits(rate: &str) -> Limits {
         let token = ["gateway", "--payment-token", "0123456789abcdef", "--gateway-rate-limit", rate];
@@ -121,22 +118,5 @@ mod tests {
     fn limit_zero_disables_the_limit() {
         let limits = limits("0");
         assert!((0..1000).all(|_| limits.admit(Some(IpAddr::from([127, 0, 0, 1]))).is_ok()));
-    }
-
-    #[actix_rt::test]
-    async fn another_spelling_of_the_path_has_the_same_limit() {
-        let orders = resource("/create-order", "POST").route(web::post().to(HttpResponse::Ok));
-        let app = App::new().app_data(Data::new(limits("1"))).service(orders.wrap(from_fn(limit)));
-        let app = init_service(app).await;
-        let mut statuses = Vec::new();
-        for path in ["/create-order", "/create%2Dorder"] {
-            let client = "127.0.0.1:9".parse().unwrap();
-            let request = TestRequest::post().uri(path).peer_addr(client).to_request();
-            statuses.push(match try_call_service(&app, request).await {
-                Ok(response) => response.status().as_u16(),
-                Err(error) => error.as_response_error().status_code().as_u16(),
-            });
-        }
-        assert_eq!(statuses, [200, 429]);
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use actix::prelude::*;
 use gateway::alert_log::AlertLog;
 use gateway::config::Config;
+use gateway::limits::Limits;
 use gateway::metrics::Metrics;
 use gateway::payments::Payments;
 use gateway::{SERVICE, http};
@@ -41,17 +42,20 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
                 false => Check::Ok,
             }
         });
+    let limits = Limits::new(&config);
     let server = Server {
         listen: config.gateway_listen,
         setting: "GATEWAY_LISTEN",
         workers: None,
         // Bodies that arrive, and orders.
         max_requests: config.gateway_max_in_flight.get().saturating_mul(2),
+        admission: limits.admission(),
         stop: config.stop_times(),
         observer,
         probes,
     };
     // Until a signal. Then the requests in flight are answered, and the last spans leave.
-    let stopping = serve(server, http::routes(&config, (payments, alert_log), (metrics, log))).await?;
+    let stopping =
+        serve(server, http::routes(&config, limits, (payments, alert_log), (metrics, log))).await?;
     Ok(stopping.shut_down(&observability).await)
 }

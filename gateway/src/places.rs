@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A number of places, shared by all workers.
+/// A number of places, shared by all workers; cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Places {
     taken: Arc<Mutex<Taken>>,
     number: u32,

@@ -1,5 +1,6 @@
 //! The HTTP server of a service: one way to wrap, serve and stop an app, and the routes of operations.
 
+mod admission;
 mod body;
 mod connections;
 mod files;
@@ -11,6 +12,7 @@ mod probes;
 mod routes;
 mod serve;
 
+pub use admission::Admission;
 pub use body::read_json;
 pub use healthcheck::healthcheck;
 pub use probes::{Check, Probes};

@@ -15,9 +15,11 @@
 
 mod observe;
 mod observer;
+mod refusals;
 mod request;
 mod span;
 
 pub use observe::observe;
 pub use observer::{Incoming, Observer};
+pub use request::is_operational;
 pub use span::{ServerSpan, server_spans};

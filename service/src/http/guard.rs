@@ -1,5 +1,5 @@
-//! The middleware of every request besides its telemetry: it marks the connection as busy, and answers when the handler
-//! panics.
+//! The middleware of every request besides its telemetry: it marks the connection as busy, and answers a request
+//! that was not admitted or whose handler panics.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -11,6 +11,7 @@ use actix_web::{Error, web};
 use futures_util::FutureExt;
 use telemetry::http::Observer;
 
+use super::admission::refusal;
 use super::connections::AtWork;
 use crate::problem::Problem;
 
@@ -23,6 +24,9 @@ pub(super) async fn guard_request<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let _at_work = AtWork::on(&request);
+    if let Some(problem) = refusal(&request) {
+        return Err(problem.into());
+    }
     let observer = request.app_data::<web::Data<Observer>>().cloned();
     // Inside of `async`, because a middleware can panic before its first future exists.
     let call = AssertUnwindSafe(async move { next.call(request).await });

@@ -7,8 +7,10 @@ use actix_web::{HttpResponse, Resource, Route, guard, web};
 use crate::problem::Problem;
 
 /// A resource that answers OPTIONS with `Allow: {allowed}`, and methods it has no route for with 405 and the same.
+///
+/// Its name is `allowed`, for the middleware that finds wrong methods before a request is routed.
 pub fn resource(path: &str, allowed: &'static str) -> Resource {
-    web::resource(path).default_service(web::to(move |method: Method| async move {
+    web::resource(path).name(allowed).default_service(web::to(move |method: Method| async move {
         match method {
             Method::OPTIONS => Ok(HttpResponse::NoContent().insert_header((ALLOW, allowed)).finish()),
             _ => Err(Problem::method_not_allowed(allowed)),

@@ -10,6 +10,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, Error, HttpServer};
 use telemetry::http::{Observer, observe, server_spans};
 
+use super::admission::{Admission, admit_request};
 use super::connections::guard_connection;
 use super::files::raise_limit;
 use super::guard::guard_request;
@@ -29,6 +30,8 @@ pub struct Server {
     pub workers: Option<usize>,
     /// Requests in flight that its settings allow.
     pub max_requests: u32,
+    /// What admits a request, before any work is done for it.
+    pub admission: Admission,
     /// How long it takes to stop.
     pub stop: StopTimes,
     /// What requests are recorded with.
@@ -45,11 +48,14 @@ pub async fn serve(
     server: Server,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Stopping> {
-    let Server { listen, setting, workers, max_requests, stop, observer, probes } = server;
+    let Server { listen, setting, workers, max_requests, admission, stop, observer, probes } = server;
     raise_limit(max_requests, observer.log());
-    let (recorder, probes) = (Data::new(observer.clone()), Data::new(probes));
+    let (recorder, admission, probes) =
+        (Data::new(observer.clone()), Data::new(admission), Data::new(probes));
     let announced = probes.clone();
-    let mut http = HttpServer::new(move || app(recorder.clone(), probes.clone(), routes.clone()));
+    let mut http = HttpServer::new(move || {
+        app(recorder.clone(), probes.clone(), routes.clone()).app_data(admission.clone())
+    });
     if let Some(workers) = workers {
         http = http.workers(workers);
     }
@@ -96,4 +102,5 @@ pub(super) fn app(
         .wrap(from_fn(guard_request))
         .wrap(from_fn(observe))
         .wrap(server_spans())
+        .wrap(from_fn(admit_request))
 }

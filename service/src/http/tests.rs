@@ -24,6 +24,8 @@ use super::serve::app;
 use crate::problem::Problem;
 use crate::token::Token;
 
+mod refusals;
+
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 /// `Status.code` of a span on the wire.

@@ -7,10 +7,11 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::{Error, HttpMessage, web};
 use tracing::Span;
 
 use super::observer::{Counted, Observer};
+use super::refusals::Sample;
 use super::request::{bounded, is_operational, known_method, route};
 use crate::propagation::{TRACERESPONSE, TraceContext, annotate};
 
@@ -38,6 +39,7 @@ pub async fn observe<B: MessageBody + 'static>(
         method: known_method(request.method().as_str()),
         route: route(&request),
         path: bounded(request.path()).to_owned(),
+        sample: Sample::of(&request.extensions()),
         is_answered: false,
     };
     let outcome = next.call(request).await;
@@ -70,6 +72,8 @@ struct Recording {
     method: &'static str,
     route: Option<String>,
     path: String,
+    /// Of a request that was refused before its span began.
+    sample: Option<Sample>,
     is_answered: bool,
     _counted: Counted,
 }
@@ -80,11 +84,17 @@ impl Recording {
         let took = self.started.elapsed();
         let label = self.route.as_deref().unwrap_or("unmatched");
         self.observer.measure([self.method, label, &status.to_string()], took);
+        let suppressed = match self.sample.or_else(|| self.observer.sample(status)) {
+            Some(Sample::Suppressed) => return,
+            Some(Sample::Recorded { suppressed }) => Some(suppressed).filter(|number| *number > 0),
+            None => None,
+        };
         let message = match status {
             CLIENT_CLOSED_REQUEST => "client disconnected",
             _ => "request answered",
         };
         slog::info!(self.observer.log(), "{}", message;
+            "omnitrace.requests.suppressed" => suppressed,
             "event.duration" => took.as_nanos(),
             "http.response.status_code" => status,
             "url.path" => &self.path,

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use actix_web::HttpMessage;
+use actix_web::dev::ServiceRequest;
 use prometheus::IntGauge;
 use slog::Logger;
 
+use super::refusals::{Refusals, Sample};
 use super::request::METHODS;
 use crate::metrics::{Durations, Label, Registry, gauge};
 
@@ -31,6 +34,7 @@ pub enum Incoming {
 pub struct Observer {
     durations: Durations<3>,
     active: Active,
+    refusals: Refusals,
     log: Logger,
     incoming: Incoming,
     trusted_proxies: Arc<[IpAddr]>,
@@ -66,9 +70,14 @@ impl Observer {
         }
         let help = "HTTP requests that are being answered.";
         let gauge = gauge(registry, "http_server_active_requests", help)?;
-        let active = Active { requests: Arc::default(), gauge };
-        let trusted_proxies = Arc::default();
-        Ok(Self { durations, active, log: log.clone(), incoming: Incoming::default(), trusted_proxies })
+        Ok(Self {
+            durations,
+            active: Active { requests: Arc::default(), gauge },
+            refusals: Refusals::new(),
+            log: log.clone(),
+            incoming: Incoming::default(),
+            trusted_proxies: Arc::default(),
+        })
     }
 
     /// Requests that are being answered.
@@ -91,6 +100,20 @@ impl Observer {
     #[must_use]
     pub fn with_trusted_proxies(self, proxies: impl IntoIterator<Item = IpAddr>) -> Self {
         Self { trusted_proxies: proxies.into_iter().collect(), ..self }
+    }
+
+    /// Samples a request that will be answered with this status without any work, before its span begins: of 401, 404, 405
+    /// and 429, one each second has a span and a log line after a burst of 50, whatever trace it comes with. All are
+    /// measured.
+    pub fn refuse(&self, request: &ServiceRequest, status: u16) {
+        if let Some(sample) = self.refusals.sample(status) {
+            request.extensions_mut().insert(sample);
+        }
+    }
+
+    /// Whether a response with this status has a log line; one that was not refused before its span began.
+    pub(super) fn sample(&self, status: u16) -> Option<Sample> {
+        self.refusals.sample(status)
     }
 
     pub(super) fn incoming(&self) -> Incoming {

@@ -32,7 +32,7 @@ pub(super) fn bounded(text: &str) -> &str {
 }
 
 /// True for probes and scrapes, which come every few seconds: their traces and logs would bury the rest.
-pub(super) fn is_operational(path: &str) -> bool {
+pub fn is_operational(path: &str) -> bool {
     matches!(path, "/metrics" | "/livez" | "/readyz")
 }
 

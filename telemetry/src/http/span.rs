@@ -3,11 +3,12 @@
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::USER_AGENT;
-use actix_web::{Error, web};
+use actix_web::{Error, HttpMessage, web};
 use tracing::{Span, field::Empty};
 use tracing_actix_web::{RootSpanBuilder, TracingLogger};
 
 use super::observer::{Incoming, Observer};
+use super::refusals::Sample;
 use super::request::{
     OTHER_METHOD, bounded, header, is_operational, known_method, origin, propagation_header, route,
 };
@@ -24,7 +25,8 @@ pub struct ServerSpan;
 
 impl RootSpanBuilder for ServerSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
-        if is_operational(request.path()) {
+        let is_suppressed = Sample::of(&request.extensions()) == Some(Sample::Suppressed);
+        if is_suppressed || is_operational(request.path()) {
             return Span::none();
         }
         let sent = request.method().as_str();

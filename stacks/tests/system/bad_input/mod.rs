@@ -10,6 +10,8 @@ mod headers;
 mod json;
 mod routing;
 
+use std::time::Instant;
+
 use stacks::local::layout::{
     Component::{Gateway, Mailer, Payment},
     Layout,
@@ -60,7 +62,7 @@ async fn bad_input_gets_a_problem_document_and_reaches_no_payment() {
 }
 
 #[tokio::test]
-async fn a_thousand_bad_requests_make_no_new_series() {
+async fn a_thousand_bad_requests_make_no_new_series_and_few_lines() {
     let system = System::with(&[("GATEWAY_RATE_LIMIT", "0")]).await;
     let pair = |index: usize| {
         let agent = format!("user-agent: agent-{index}\r\n");
@@ -69,20 +71,31 @@ async fn a_thousand_bad_requests_make_no_new_series() {
         [nowhere, unknown].concat()
     };
     let mut connection = Connection::to(system.stack.layout().gateway).await;
-    let mut series = 0;
+    let (mut series, started) = (0, Instant::now());
     for index in 0..500 {
         // Answers keep the order of pipelined requests.
         if index % 50 == 0 {
             let batch: Vec<u8> = (index..index + 50).flat_map(pair).collect();
             connection.send(&batch).await;
         }
-        connection.answer().await.assert_problem(404, "/problems/not-found", "nowhere");
-        connection.answer().await.assert_problem(405, "/problems/method-not-allowed", "unknown method");
+        for expected in [(404, "/problems/not-found"), (405, "/problems/method-not-allowed")] {
+            let answer = connection.answer().await;
+            assert_eq!((answer.status, answer.text("type")), expected, "{answer:?}");
+        }
         if index == 0 {
             series = system.metrics(Gateway).await.len();
         }
     }
-    assert_eq!(system.metrics(Gateway).await.len(), series);
+    let samples = system.metrics(Gateway).await;
+    assert_eq!(samples.len(), series);
+    let most = 51 + started.elapsed().as_secs() as usize;
+    for status in ["404", "405"] {
+        let counted = samples.sum("http_request_duration_seconds_count", &[("status", status)]);
+        assert_eq!(counted, 500.0, "requests with {status}");
+        let field = format!(r#""http.response.status_code":{status}"#);
+        let lines = system.log("order-gateway").iter().filter(|line| line.contains(&field)).count();
+        assert!((50..=most).contains(&lines), "{lines} lines of {status}; at most {most}");
+    }
 }
 
 #[tokio::test]
