@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::{Addr, MailboxError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
+use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use payment_api::http::{EventState, NewPayment, Outcome, Payment};
 use serde_json::json;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use crate::alert_log::AlertLog;
 use crate::alerts::{ALERTS, alert_routes};
 use crate::config::Config;
+use crate::held::{hold, hold_place};
 use crate::idempotency::derived_key;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -70,8 +72,10 @@ pub fn routes(
         }
         app.app_data(shared.clone())
             .app_data(limits.clone())
-            .service(resource(CREATE_ORDER, "POST").route(web::post().to(create_order)))
-            .service(resource(ORDER, "GET, HEAD").route(get().to(find_order)))
+            .service(
+                resource(CREATE_ORDER, "POST").route(web::post().to(create_order)).wrap(from_fn(hold_place)),
+            )
+            .service(resource(ORDER, "GET, HEAD").route(get().to(find_order)).wrap(from_fn(hold_place)))
             .configure(|routes| alert_routes(routes, alerts_token.as_ref(), &alert_log))
             .configure(|routes| page_routes(routes, &trace_url));
     }
@@ -89,7 +93,7 @@ async fn create_order(
     let order_id = Uuid::now_v7();
     let idempotency_key = derived_key(&request, order_id)?;
     let body = read_json(&request, payload, MAX_BODY, shared.body_deadline).await?;
-    let _place = limits.order(client)?;
+    hold(&request, limits.order(client)?);
     drop(arriving);
     let order = Order::parse(if body.is_empty() { Order::SAMPLE } else { &body })?;
     let payment = NewPayment {
@@ -134,7 +138,7 @@ async fn find_order(
     (shared, limits): (web::Data<Shared>, web::Data<Limits>),
     order_id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let _place = limits.order(request.peer_addr())?;
+    hold(&request, limits.order(request.peer_addr())?);
     let unknown = |_| Problem::not_found("There is no order with this id.");
     let order_id: Uuid = order_id.parse().map_err(unknown)?;
     let stopped = |_| Problem::unavailable("The client of payment has stopped. Restart the service.");

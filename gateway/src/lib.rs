@@ -22,6 +22,7 @@ pub mod payments;
 
 mod alerts;
 mod client;
+mod held;
 mod idempotency;
 mod json;
 mod negotiation;
