@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use payment_api::http::{IDEMPOTENCY_KEY, NewPayment, PAYMENT, PROCESS_PAYMENT, Payment};
 use reqwest::{Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
+use service::Backoff;
 use slog::{Logger, error, info, warn};
 use telemetry::propagation::TraceContext;
 use telemetry::{Chain, Traced};
@@ -45,8 +46,8 @@ pub struct FindPayment(pub Uuid);
 
 /// Attempts after the first; while payment is at work on an earlier attempt, the deadline alone is the bound.
 const MAX_RETRIES: u32 = 2;
-const FIRST_DELAY: Duration = Duration::from_millis(100);
-const MAX_DELAY: Duration = Duration::from_secs(1);
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
 /// The client of payment.
 #[derive(Clone)]
@@ -155,7 +156,7 @@ impl Payments {
         let deadline = Instant::now() + self.deadline;
         let mut url = self.base.clone();
         url.set_path(path);
-        let mut delay = FIRST_DELAY;
+        let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
         let mut resends = 0;
         let mut may_be_decided = false;
         loop {
@@ -178,12 +179,12 @@ impl Payments {
             let is_ours =
                 may_be_decided && matches!(error, CallError::InProgress(_) | CallError::CircuitOpen);
             let is_worth_it = is_ours || (error.is_transient() && resends < MAX_RETRIES);
-            if !is_worth_it || Instant::now() + delay >= deadline {
+            let pause = backoff.pause();
+            if !is_worth_it || Instant::now() + pause >= deadline {
                 return Err(if may_be_decided { error.after_unknown() } else { error });
             }
             warn!(self.log, "calling payment again"; "error.message" => Chain(&error));
-            sleep(delay).await;
-            delay = (delay * 2).min(MAX_DELAY);
+            sleep(pause).await;
             resends += 1;
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use secrecy::SecretString;
+use service::Backoff;
 use store::{Backlog, Database, Migrations, Queue, StoreError};
 
 pub use self::attempts::{Due, Outcome};
@@ -22,6 +23,9 @@ const MIGRATIONS: Migrations = Migrations {
     ],
     postgres: &[("inbox", include_str!("../migrations/postgres/0001_inbox.sql"))],
 };
+
+/// The pauses between attempts to write into a store that refuses.
+pub const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
 
 /// The time for which an event is known after its e-mail was sent. A delivery that repeats it later counts as new; no
 /// broker keeps a message for that long.

@@ -12,5 +12,6 @@ mod tls;
 
 pub use broker::{Broker, BrokerError};
 pub use connection::Connection;
+pub use definitions::DeclareError;
 pub use link::Link;
 pub use redrive::{RedriveError, redrive};

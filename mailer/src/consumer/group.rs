@@ -18,10 +18,8 @@ use tracing::Span;
 
 use crate::metrics::{Delivered, Metrics};
 use crate::postman::SendDueEmails;
-use crate::store::{Arrival, Store};
+use crate::store::{Arrival, RETRY, Store};
 
-/// Between two attempts to write into a store that refuses.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 const ACK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The parts of the consumer that the work on a group uses.
@@ -86,6 +84,7 @@ impl Shared {
     async fn keep(&self, received: &[Received]) {
         service::crash::point("mailer.before_inbox");
         let arrivals: Arc<[Arrival]> = received.iter().map(Arrival::from).collect();
+        let mut backoff = RETRY;
         let new = loop {
             // Told at once, the postman's claim is in the same commit. A full mailbox means that a claim is due already, and
             // it will find these events.
@@ -95,7 +94,7 @@ impl Shared {
                 // Returned to the broker, they would come closer to their delivery limit for a fault of the store.
                 Err(error) => {
                     error!(self.log, "the inbox can't be written"; "error.message" => Chain(&error));
-                    sleep(STORE_PAUSE).await;
+                    sleep(backoff.pause()).await;
                 }
             }
         };

@@ -15,11 +15,8 @@ use crate::config::Policy;
 use crate::email::{self, EmailError};
 use crate::metrics::{Metrics, Sending, Uncertain};
 use crate::simulation::Simulation;
-use crate::store::{Due, Outcome, Store};
+use crate::store::{Due, Outcome, RETRY, Store};
 use crate::transport::{Fate, NotMarked, Transport, TransportError};
-
-/// Between two attempts to record an outcome.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why an e-mail was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -101,11 +98,12 @@ impl Shared {
         }
         let outcome = self.judge(&due, &sent, &log);
         service::crash::point("mailer.after_answer");
+        let mut backoff = RETRY;
         // Without a record, the e-mail would be uncertain although its fate is known.
         while let Err(error) = self.store.record_outcome(&due, outcome.clone()).await {
             error!(log, "the inbox can't be written: the outcome of an e-mail will be recorded later";
                 "error.message" => Chain(&error));
-            sleep(STORE_PAUSE).await;
+            sleep(backoff.pause()).await;
         }
     }
 

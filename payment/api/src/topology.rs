@@ -26,8 +26,9 @@ pub const PARKING_QUEUE: &str = "mailer.parking";
 /// JSON has no comments, so the reasons are here:
 /// - `x-delivery-limit` of `mailer.payments` is a net for crash loops alone: a message that ends its consumer so often is
 ///   parked. The attempts to send an e-mail are counted in the mailer's database.
-/// - `x-delivery-limit` of `mailer.parking`: to list parked messages is to give them back, and the default limit of
-///   RabbitMQ 4 would drop them after twenty listings. RabbitMQ 3 has no word for "none".
+/// - `x-delivery-limit` of `mailer.parking` and `checkout.unrouted`: to list parked messages is to give them back, and an
+///   attempt to publish an unrouted event again may fail. The default limit of RabbitMQ 4 would drop them after twenty of
+///   these. RabbitMQ 3 has no word for "none".
 /// - `x-dead-letter-strategy`: the default loses a dead letter when the broker stops in between; `at-least-once` asks for
 ///   `reject-publish`.
 pub const DEFINITIONS: &str = include_str!("topology.json");
@@ -37,6 +38,14 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn queues_whose_messages_are_given_back_have_no_delivery_limit() {
+        let definitions: Value = serde_json::from_str(DEFINITIONS).unwrap();
+        for queue in definitions["queues"].as_array().unwrap().iter().filter(|q| q["name"] != MAILER_QUEUE) {
+            assert_eq!(queue["arguments"]["x-delivery-limit"], i32::MAX, "{queue}");
+        }
+    }
 
     #[test]
     fn the_definitions_have_the_names_of_the_contract() {

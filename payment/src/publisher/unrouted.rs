@@ -7,7 +7,7 @@ use std::time::Duration;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use payment_api::topology;
-use service::amqp::{Link, RedriveError, redrive};
+use service::amqp::{DeclareError, Link, RedriveError, redrive};
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -19,6 +19,8 @@ const MAX_EVENTS: u32 = 256;
 pub(super) enum UnroutedError {
     #[error("the broker can't be used")]
     Amqp(#[from] lapin::Error),
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
     #[error(transparent)]
     Redrive(#[from] RedriveError),
     #[error("the broker did not answer in time")]

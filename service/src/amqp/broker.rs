@@ -3,8 +3,8 @@
 //! lapin drives its socket on the runtime that connected. That runtime is one thread of its own here: on an
 //! arbiter, a slow handler would hold up heartbeats and every publish with it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -15,8 +15,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
-use super::definitions::Definitions;
-use super::link::Link;
+use super::definitions::{DeclareError, Definitions};
+use super::link::{Link, Topology};
 use super::tls;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -54,6 +54,9 @@ pub enum BrokerError {
         /// What lapin said.
         source: lapin::Error,
     },
+    /// A queue or an exchange exists with other properties.
+    #[error(transparent)]
+    Declare(DeclareError),
     /// The broker refused, or was lost.
     #[error("the broker can't be used")]
     Amqp(#[from] lapin::Error),
@@ -109,7 +112,7 @@ impl Broker {
     /// Connects, and declares the topology. `name` is what the broker's management page shows.
     ///
     /// # Errors
-    /// When the broker can't be reached within ten seconds, or refuses.
+    /// When the broker can't be reached within ten seconds, or refuses; [`BrokerError::Declare`] where the topology differs.
     pub async fn connect(&self, name: &str) -> Result<Link, BrokerError> {
         let Some(runtime) = &self.runtime else { return Err(BrokerError::Interrupted) };
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -121,7 +124,10 @@ impl Broker {
         let mut connecting =
             runtime.spawn(connect(uri, properties, self.tls.clone(), definitions, long_frames));
         match timeout(CONNECT_DEADLINE, &mut connecting).await {
-            Ok(Ok(link)) => link.map_err(|source| BrokerError::Unreachable { server: self.server(), source }),
+            Ok(Ok(link)) => link.map_err(|error| match error {
+                DeclareError::Amqp(source) => BrokerError::Unreachable { server: self.server(), source },
+                mismatch => BrokerError::Declare(mismatch),
+            }),
             Ok(Err(_)) => Err(BrokerError::Interrupted),
             Err(_) => {
                 connecting.abort();
@@ -146,15 +152,16 @@ async fn connect(
     tls: Option<Arc<ClientConfig>>,
     definitions: Arc<Definitions>,
     has_long_frames: Arc<AtomicBool>,
-) -> lapin::Result<Link> {
+) -> Result<Link, DeclareError> {
+    let vhost = uri.vhost.clone();
     let connection = match tls {
         Some(config) => tls::connect(uri, properties, config).await?,
         None => Connection::connect_uri(uri, properties).await?,
     };
     tokio::spawn(notice_long_frames(connection.events_listener(), has_long_frames));
+    let outdated = definitions.declare(&connection, &vhost).await?;
     let channel = connection.create_channel().await?;
-    definitions.declare(&channel).await?;
-    Ok(Link::new(connection, channel, definitions))
+    Ok(Link::new(connection, channel, Topology { definitions, vhost, outdated: Mutex::new(outdated) }))
 }
 
 async fn notice_long_frames(mut events: impl Stream<Item = Event> + Unpin, noticed: Arc<AtomicBool>) {

@@ -1,7 +1,7 @@
 //! A connection that is made again whenever it is lost.
 //!
 //! A [`Connection`] owns one task: it connects, prepares the link for its user, publishes it as the [`State`], waits until
-//! the link is lost or given up, and begins again after [`PAUSE`]. The state is the one source for the user of the link,
+//! the link is lost or given up, and begins again after a pause that grows while attempts fail. The state is the one source for the user of the link,
 //! the readiness probe and the gauge.
 
 use std::sync::Arc;
@@ -11,14 +11,23 @@ use prometheus::IntGauge;
 use slog::{Logger, info, warn};
 use telemetry::Chain;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::broker::{Broker, BrokerError};
 use super::link::Link;
+use crate::Backoff;
 use crate::http::Check;
 
-/// Between two attempts to connect, and between two checks whether a link is still open.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between two checks whether a link is still open.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
+const MIN_BACKOFF: Duration = Duration::from_millis(500);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// While a queue has other arguments: a person has to act.
+const MAX_MISMATCH_BACKOFF: Duration = Duration::from_secs(20);
+/// The age of a link from which the next failure counts as the first.
+const STABLE: Duration = Duration::from_secs(10);
+/// Between two checks whether outdated queues have been deleted.
+const REDECLARE_PERIOD: Duration = Duration::from_secs(10);
 const PREPARE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The state of a connection.
@@ -28,8 +37,8 @@ enum State<T> {
     Connecting,
     /// The link, and what it was prepared with.
     Up(Arc<Link>, T),
-    /// The last attempt failed, or the link was lost.
-    Down,
+    /// The last attempt failed, or the link was lost; with the reason where a person has to act.
+    Down(Option<Arc<str>>),
     /// Closed for good.
     Closed,
 }
@@ -72,7 +81,7 @@ impl<T: Clone + 'static> Connection<T> {
         let is_next = |state: &State<T>| match state {
             State::Up(link, _) => !link.is_given_up(),
             State::Closed => true,
-            State::Connecting | State::Down => false,
+            State::Connecting | State::Down(_) => false,
         };
         match &*state.wait_for(is_next).await.ok()? {
             State::Up(link, prepared) => Some((link.clone(), prepared.clone())),
@@ -80,7 +89,8 @@ impl<T: Clone + 'static> Connection<T> {
         }
     }
 
-    /// A check for `/readyz`: `down` while there is no link, degraded while the broker has blocked it.
+    /// A check for `/readyz`: `down` while there is no link, degraded while the broker has blocked it, or has queues that an
+    /// earlier version declared.
     pub fn check(&self, down: Check) -> impl Fn() -> Check + Send + Sync + 'static
     where
         T: Send + Sync,
@@ -90,7 +100,11 @@ impl<T: Clone + 'static> Connection<T> {
             State::Up(link, _) if link.is_blocked() => {
                 Check::Degraded("the broker takes no messages: its memory or disk is short".to_owned())
             }
-            State::Up(..) => Check::Ok,
+            State::Up(link, _) => link.outdated().map_or(Check::Ok, Check::Degraded),
+            State::Down(Some(reason)) => match down {
+                Check::Failed(_) => Check::Failed(reason.to_string()),
+                _ => Check::Degraded(reason.to_string()),
+            },
             _ => down.clone(),
         }
     }
@@ -134,7 +148,7 @@ impl<T: Clone, P: AsyncFn(&Link) -> Result<T, BrokerError>> Supervisor<T, P> {
             _ = closing.changed() => {}
             () = self.connect_for_ever() => {}
         }
-        let last = self.state.send_replace(State::Down);
+        let last = self.state.send_replace(State::Down(None));
         if let State::Up(link, _) = last {
             link.close().await;
         }
@@ -142,27 +156,43 @@ impl<T: Clone, P: AsyncFn(&Link) -> Result<T, BrokerError>> Supervisor<T, P> {
     }
 
     async fn connect_for_ever(&self) {
+        let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
+        let mut mismatch_backoff = Backoff::new(MIN_BACKOFF, MAX_MISMATCH_BACKOFF);
         // An outage is worth one line, not one each second.
-        let mut is_failing = false;
+        let mut said = String::new();
         loop {
+            let mut reason = None;
             match self.connect().await {
                 Ok((link, prepared)) => {
                     info!(self.log, "connected to the broker");
-                    is_failing = false;
+                    if let Some(outdated) = link.outdated() {
+                        warn!(self.log, "a queue of an earlier version is used as it is"; "error.message" => outdated);
+                    }
+                    said.clear();
+                    let begun = Instant::now();
                     self.state.send_replace(State::Up(link.clone(), prepared));
-                    link.lost(PAUSE).await;
-                    self.state.send_replace(State::Down);
+                    watch_over(&link).await;
+                    self.state.send_replace(State::Down(None));
                     link.close().await;
+                    if begun.elapsed() >= STABLE {
+                        backoff.reset();
+                    }
+                    mismatch_backoff.reset();
                 }
                 Err(error) => {
-                    if !is_failing {
-                        warn!(self.log, "no connection to the broker"; "error.message" => Chain(&error));
+                    let text = Chain(&error).to_string();
+                    if matches!(error, BrokerError::Declare(_)) {
+                        reason = Some(Arc::from(text.as_str()));
                     }
-                    is_failing = true;
-                    self.state.send_replace(State::Down);
+                    if said != text {
+                        warn!(self.log, "no connection to the broker"; "error.message" => &text);
+                    }
+                    said = text;
                 }
             }
-            sleep(PAUSE).await;
+            let pause = if reason.is_some() { &mut mismatch_backoff } else { &mut backoff }.pause();
+            self.state.send_replace(State::Down(reason));
+            sleep(pause).await;
             self.state.send_replace(State::Connecting);
         }
     }
@@ -172,5 +202,23 @@ impl<T: Clone, P: AsyncFn(&Link) -> Result<T, BrokerError>> Supervisor<T, P> {
         let prepared = timeout(PREPARE_DEADLINE, (self.prepare)(&link)).await;
         let prepared = prepared.map_err(|_| BrokerError::Deadline(PREPARE_DEADLINE))?;
         Ok((Arc::new(link), prepared?))
+    }
+}
+
+/// Waits until the link is lost or given up, and notices when outdated queues have been deleted.
+async fn watch_over(link: &Link) {
+    let redeclare = async {
+        while link.outdated().is_some() {
+            sleep(REDECLARE_PERIOD).await;
+            // A link that can't declare is lost, or the next one is told why.
+            if link.declare().await.is_err() {
+                link.give_up();
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = link.lost(CHECK_PERIOD) => {}
+        () = redeclare => {}
     }
 }

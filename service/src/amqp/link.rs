@@ -1,14 +1,14 @@
 //! One connection to the broker with one channel, for one purpose: a blocked publisher must not hold up
 //! acknowledgements.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lapin::{Channel, Connection};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::definitions::Definitions;
+use super::definitions::{DeclareError, Definitions, delete_command};
 
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -17,21 +17,47 @@ pub struct Link {
     connection: Connection,
     /// The channel; closed for good by its first error.
     pub channel: Channel,
-    definitions: Arc<Definitions>,
+    topology: Topology,
     is_given_up: watch::Sender<bool>,
 }
 
+/// The topology as it was declared last.
+pub(super) struct Topology {
+    pub(super) definitions: Arc<Definitions>,
+    pub(super) vhost: String,
+    /// The queues that an earlier version has declared without their delivery limit.
+    pub(super) outdated: Mutex<Vec<String>>,
+}
+
 impl Link {
-    pub(super) fn new(connection: Connection, channel: Channel, definitions: Arc<Definitions>) -> Self {
-        Self { connection, channel, definitions, is_given_up: watch::Sender::new(false) }
+    pub(super) fn new(connection: Connection, channel: Channel, topology: Topology) -> Self {
+        Self { connection, channel, topology, is_given_up: watch::Sender::new(false) }
     }
 
     /// Declares the topology again, where something of it may have been deleted.
     ///
     /// # Errors
     /// When the broker refuses.
-    pub async fn declare(&self) -> lapin::Result<()> {
-        self.definitions.declare(&self.channel).await
+    pub async fn declare(&self) -> Result<(), DeclareError> {
+        let Topology { definitions, vhost, outdated } = &self.topology;
+        let found = definitions.declare(&self.connection, vhost).await?;
+        *outdated.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(())
+    }
+
+    /// The queues that an earlier version has declared, and how to replace them; `None` where there are none.
+    pub fn outdated(&self) -> Option<String> {
+        let Topology { vhost, outdated, .. } = &self.topology;
+        let outdated = outdated.lock().unwrap_or_else(PoisonError::into_inner);
+        let commands: Vec<_> = outdated.iter().map(|queue| delete_command(vhost, queue)).collect();
+        (!outdated.is_empty()).then(|| {
+            format!(
+                "{} without a delivery limit of ours: RabbitMQ 4 drops a message after 20 failed deliveries; \
+                 while it is empty: {}",
+                outdated.join(", "),
+                commands.join("; ")
+            )
+        })
     }
 
     /// Ends the use of the link; the supervisor closes it and connects again.

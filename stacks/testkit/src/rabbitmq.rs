@@ -188,6 +188,30 @@ impl VirtualHost {
         .await;
     }
 
+    /// Declares a durable queue or exchange (`queues`, `exchanges`) by hand; `body` as the management API has it.
+    ///
+    /// # Panics
+    /// If the node refuses.
+    pub async fn declare(&self, kind: &str, name: &str, body: Value) {
+        self.call(Method::PUT, &format!("{kind}/{}/{name}", self.name), Some(body)).await;
+    }
+
+    /// The arguments of a queue.
+    ///
+    /// # Panics
+    /// If there is no such queue.
+    pub async fn arguments(&self, queue: &str) -> Value {
+        self.call(Method::GET, &format!("queues/{}/{queue}", self.name), None).await["arguments"].clone()
+    }
+
+    /// Deletes an exchange.
+    ///
+    /// # Panics
+    /// If there is no such exchange.
+    pub async fn delete_exchange(&self, name: &str) {
+        self.call(Method::DELETE, &format!("exchanges/{}/{name}", self.name), None).await;
+    }
+
     /// Deletes a queue with its messages.
     ///
     /// # Panics
