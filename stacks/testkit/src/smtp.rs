@@ -56,6 +56,14 @@ pub enum State {
     Slow(Duration),
     /// Gives no reply until the state changes.
     Stalled,
+    /// Gives this reply to each sender.
+    RefusesSenders(&'static str),
+    /// Says 421 and closes the connection at every n-th sender.
+    Closes(usize),
+    /// Closes the connection after each accepted e-mail.
+    OneEach,
+    /// Knows no EHLO.
+    HeloOnly,
     /// Does not listen; open connections break.
     Down,
 }
@@ -78,6 +86,8 @@ struct Mailbox {
     next: VecDeque<Behavior>,
     /// Every recipient without a script.
     recipients: usize,
+    /// Every sender.
+    senders: usize,
     /// Every e-mail that arrived whole, and whether it was accepted.
     offered: Vec<(Received, bool)>,
     /// The arguments of every `AUTH`.
@@ -139,14 +149,18 @@ impl SmtpServer {
 
     /// The accepted e-mails, whether or not the client got the reply.
     pub fn accepted(&self) -> Vec<Received> {
-        self.accepted_after(0)
-    }
-
-    /// The accepted e-mails without the first `known`.
-    pub fn accepted_after(&self, known: usize) -> Vec<Received> {
         let mailbox = self.mailbox();
         let accepted = mailbox.offered.iter().filter(|(_, accepted)| *accepted);
-        accepted.skip(known).map(|(email, _)| email.clone()).collect()
+        accepted.map(|(email, _)| email.clone()).collect()
+    }
+
+    /// The accepted e-mails since the last call. What the server has recorded is forgotten: a long run has no room for it.
+    pub fn take_accepted(&self) -> Vec<Received> {
+        let mut mailbox = self.mailbox();
+        mailbox.commands.clear();
+        mailbox.logins.clear();
+        let offered = std::mem::take(&mut mailbox.offered);
+        offered.into_iter().filter_map(|(email, accepted)| accepted.then_some(email)).collect()
     }
 
     /// Every `AUTH` command, as sent.
@@ -206,6 +220,8 @@ impl SmtpServer {
             self.mailbox().commands.push(verb.clone());
             let address = || command.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
             let reply = match verb.as_str() {
+                "EHLO" if self.is(State::HeloOnly) => "502 unknown command",
+                "HELO" => "250 test",
                 "EHLO" => "250-test\r\n250-8BITMIME\r\n250 AUTH PLAIN",
                 "AUTH" => {
                     self.mailbox().logins.push(command.clone());
@@ -213,7 +229,12 @@ impl SmtpServer {
                 }
                 "MAIL" => {
                     (from, to) = (address(), Vec::new());
-                    "250 ok"
+                    match self.answer_to_sender() {
+                        Some(refusal) if refusal.starts_with("421") => {
+                            return self.reply(&mut stream, refusal).await;
+                        }
+                        refusal => refusal.unwrap_or("250 ok"),
+                    }
                 }
                 "RCPT" => {
                     to.push(address());
@@ -238,6 +259,9 @@ impl SmtpServer {
                             tokio::time::sleep(delay).await;
                             "250 accepted"
                         }
+                        _ if self.is(State::OneEach) => {
+                            return self.reply(&mut stream, "250 accepted").await;
+                        }
                         _ => "250 accepted",
                     }
                 }
@@ -257,6 +281,20 @@ impl SmtpServer {
             tokio::time::sleep(delay).await;
         }
         stream.write_all(format!("{reply}\r\n").as_bytes()).await
+    }
+
+    fn is(&self, state: State) -> bool {
+        *self.state.borrow() == state
+    }
+
+    fn answer_to_sender(&self) -> Option<&'static str> {
+        let mut mailbox = self.mailbox();
+        mailbox.senders += 1;
+        match *self.state.borrow() {
+            State::RefusesSenders(refusal) => Some(refusal),
+            State::Closes(every) if mailbox.senders.is_multiple_of(every.max(1)) => Some("421 closing"),
+            _ => None,
+        }
     }
 
     fn closes_greeting(&self) -> bool {

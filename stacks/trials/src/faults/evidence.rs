@@ -1,22 +1,25 @@
 //! Collects a history from outside once a fault is over: orders, e-mails, log lines, metrics, queues and processes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fs::File,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{Read as _, Seek as _, SeekFrom},
-    path::PathBuf,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::Value;
-use stacks::{local::layout::Component, process::Process};
+use stacks::local::layout::Component;
 use testkit::smtp::Received;
 use tokio::time::sleep;
 
 use super::{
-    history::{Email, Footprint, History, Operation, Order, Outcome, Recovery},
+    history::{Email, History, Operation, Order, Outcome, Recovery},
+    peaks::Peaks,
     plan::CANARY,
     system::System,
 };
@@ -31,12 +34,16 @@ const MAX_PARKING: Duration = Duration::from_secs(10);
 /// How much of the evidence is read.
 #[derive(Default)]
 pub(crate) struct Evidence {
-    /// Bytes of each log file.
-    logs: BTreeMap<PathBuf, u64>,
-    /// E-mails of the mail server.
-    emails: usize,
-    /// The customers of earlier rounds.
-    customers: BTreeSet<String>,
+    /// Bytes of each log file, by device and inode: a file is renamed when it is full.
+    logs: BTreeMap<(u64, u64), u64>,
+    /// E-mails that are in no history yet.
+    emails: Vec<Email>,
+    /// E-mails to customers of earlier rounds.
+    late: Vec<Email>,
+    /// The recipients of this round's e-mails, hashed.
+    served: HashSet<u64>,
+    /// The customers of earlier rounds, hashed: a run may have millions.
+    customers: HashSet<u64>,
 }
 
 /// The signals of the services.
@@ -50,18 +57,15 @@ struct Signals {
 }
 
 impl Evidence {
-    /// The history since the last call.
+    /// The history since the last call, without the records of the orders.
     pub(crate) async fn collect(
         &mut self,
         system: &mut System,
         operations: Vec<Operation>,
         recovery: Recovery,
+        peaks: Peaks,
+        clients: usize,
     ) -> Result<History> {
-        let settled = operations.iter().filter_map(|one| Some(one.settled()?.1.to_owned()));
-        let settled: BTreeSet<String> = settled.collect();
-        let orders = system.orders(settled.into_iter().collect()).await?;
-        let orders = orders.iter().map(|(id, order)| Ok((id.clone(), read_order(order)?)));
-        let orders = orders.collect::<Result<_>>()?;
         let dead_letters = dead_letters(system).await?;
         let poison = std::mem::take(&mut system.poison);
         let parked = parked(system, poison.len()).await?;
@@ -71,31 +75,46 @@ impl Evidence {
         Ok(History {
             emails: self.emails(system, &operations),
             operations,
-            orders,
+            orders: BTreeMap::new(),
             declared,
             dead_letters,
             poison: poison.into_iter().map(String::into_bytes).collect(),
             parked: parked.into_iter().map(String::into_bytes).collect(),
             leaks,
             bad_endings,
-            footprints: footprints(system)?,
+            footprints: peaks.stop(),
+            clients,
+            cores: std::thread::available_parallelism()?.get(),
             recovery,
         })
     }
 
-    /// The e-mails since the last [collected](Self::collect) history.
-    pub(crate) fn new_emails(&self, system: &System) -> Vec<Received> {
-        system.mail.accepted_after(self.emails)
+    /// Takes the new e-mails out of the mail server.
+    pub(crate) fn gather_emails(&mut self, system: &System) {
+        for email in system.mail.take_accepted() {
+            self.served.extend(email.to.iter().map(|to| hash(to)));
+            let is_late = email.to.iter().all(|to| self.customers.contains(&hash(to)));
+            if is_late { &mut self.late } else { &mut self.emails }.push(read_email(email));
+        }
     }
 
-    /// The new e-mails without those to customers of earlier rounds, which are judged in the end.
+    /// True if an e-mail to this customer was gathered in this round.
+    pub(crate) fn is_served(&self, customer: &str) -> bool {
+        self.served.contains(&hash(customer))
+    }
+
+    /// The e-mails to customers of earlier rounds that have come since the last call.
+    pub(crate) fn late_emails(&mut self, system: &System) -> Vec<Email> {
+        self.gather_emails(system);
+        std::mem::take(&mut self.late)
+    }
+
+    /// The new e-mails without those to customers of earlier rounds.
     fn emails(&mut self, system: &System, operations: &[Operation]) -> Vec<Email> {
-        let new = self.new_emails(system);
-        self.emails += new.len();
-        let is_ours = |email: &Received| !email.to.iter().all(|to| self.customers.contains(to));
-        let emails = new.iter().filter(|email| is_ours(email)).map(read_email).collect();
-        self.customers.extend(operations.iter().map(|one| one.recipient.clone()));
-        emails
+        self.gather_emails(system);
+        self.served.clear();
+        self.customers.extend(operations.iter().map(|one| hash(&one.recipient)));
+        std::mem::take(&mut self.emails)
     }
 
     async fn signals(&mut self, system: &System) -> Result<Signals> {
@@ -133,25 +152,37 @@ impl Evidence {
     }
 
     /// The new whole lines of a file.
-    fn unread(&mut self, path: &PathBuf) -> Result<String> {
-        let known = self.logs.entry(path.clone()).or_default();
-        let read = || -> std::io::Result<Vec<u8>> {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(*known))?;
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let mut bytes = read().with_context(|| format!("cannot read {}", path.display()))?;
+    fn unread(&mut self, path: &Path) -> Result<String> {
+        let failed = || format!("cannot read {}", path.display());
+        let mut file = File::open(path).with_context(failed)?;
+        let about = file.metadata().with_context(failed)?;
+        let known = self.logs.entry((about.dev(), about.ino())).or_default();
+        file.seek(SeekFrom::Start(*known)).with_context(failed)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).with_context(failed)?;
         bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
         *known += bytes.len() as u64;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
-/// All e-mails that the mail server has ever accepted.
-pub(crate) fn emails(system: &System) -> Vec<Email> {
-    system.mail.accepted().iter().map(read_email).collect()
+/// Adds the records of the accepted orders to a history.
+///
+/// # Errors
+/// When the gateway does not answer.
+pub(crate) async fn ask_orders(system: &System, history: &mut History) -> Result<()> {
+    let settled = history.operations.iter().filter_map(|one| Some(one.settled()?.1.to_owned()));
+    let settled: BTreeSet<String> = settled.collect();
+    for (id, order) in system.orders(settled.into_iter().collect()).await? {
+        history.orders.insert(id, read_order(&order)?);
+    }
+    Ok(())
+}
+
+fn hash(recipient: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    recipient.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn read_order(order: &Value) -> Result<Order> {
@@ -167,18 +198,13 @@ fn read_order(order: &Value) -> Result<Order> {
     })
 }
 
-fn read_email(email: &Received) -> Email {
+fn read_email(email: Received) -> Email {
     let after = |start: &str| {
         let line = email.text.lines().find_map(|line| line.strip_prefix(start));
         line.unwrap_or_default().trim_end_matches(':').to_owned()
     };
-    Email {
-        to: email.to.clone(),
-        message_id: after("Message-ID: "),
-        order: after("Your order "),
-        text: email.text.clone(),
-        at: email.at,
-    }
+    let (message_id, order) = (after("Message-ID: "), after("Your order "));
+    Email { to: email.to, message_id, order, text: email.text, at: email.at }
 }
 
 async fn dead_letters(system: &System) -> Result<BTreeSet<String>> {
@@ -196,13 +222,4 @@ async fn parked(system: &System, expected: usize) -> Result<Vec<String>> {
         parked.extend(system.parked().await?);
     }
     Ok(parked)
-}
-
-fn footprints(system: &System) -> Result<Vec<Footprint>> {
-    let footprint = |(service, process): (Component, Process)| {
-        let process = procfs::process::Process::new(process.pid)?;
-        let memory = process.stat()?.rss * procfs::page_size();
-        Ok(Footprint { service: service.name(), memory, files: process.fd_count()? })
-    };
-    system.processes().map(footprint).collect()
 }

@@ -112,15 +112,17 @@ pub(crate) struct Email {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog(pub(crate) BTreeMap<String, u64>);
 
-/// The resources of a service.
+/// The resources that one process of a service had at most during a fault and the recovery.
 #[derive(Clone, Debug)]
 pub(crate) struct Footprint {
     /// The service.
     pub(crate) service: &'static str,
-    /// Its resident memory, in bytes.
-    pub(crate) memory: u64,
+    /// Its threads.
+    pub(crate) threads: usize,
     /// Its open files and sockets.
     pub(crate) files: usize,
+    /// Its resident memory, in bytes.
+    pub(crate) memory: u64,
 }
 
 /// The recovery of the system.
@@ -155,8 +157,12 @@ pub(crate) struct History {
     pub(crate) leaks: Vec<String>,
     /// Services that ended in a wrong way, and panics.
     pub(crate) bad_endings: Vec<String>,
-    /// The resources of the services.
+    /// The peak of the resources of each service.
     pub(crate) footprints: Vec<Footprint>,
+    /// The clients at work at once.
+    pub(crate) clients: usize,
+    /// The cores of this machine.
+    pub(crate) cores: usize,
     /// The recovery of the system.
     pub(crate) recovery: Recovery,
 }

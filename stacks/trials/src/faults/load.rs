@@ -11,23 +11,33 @@ use std::{
 use anyhow::{Context as _, Result};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
-use stacks::orders::{Client, Pace, Schedule};
-use tokio::{sync::Notify, task::JoinSet, time::sleep};
+use stacks::orders::{self, Client, Schedule};
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{sleep, sleep_until},
+};
 
 use super::{
     history::{Answer, Attempt, Operation, Outcome},
     plan::{Draft, Plan, Twist},
 };
 
-const CLIENTS: usize = 16;
-/// Between two orders of one client, on average.
-const PACE: Duration = Duration::from_millis(160);
 /// Before a client repeats a request, or places its next order after a refusal.
 const PAUSE: Duration = Duration::from_millis(300);
 /// How long a client waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests of one client for one order during the fault.
 const MAX_ATTEMPTS: usize = 4;
+
+/// How many orders are placed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// The clients: each waits for its answer before it places its next order.
+    pub(crate) clients: usize,
+    /// The orders of all clients in a second, unless all of them wait for answers.
+    pub(crate) rate: f64,
+}
 
 /// The clients of one gateway.
 #[derive(Clone)]
@@ -41,6 +51,9 @@ pub(crate) struct Load {
 
 struct Shared {
     plan: Mutex<Plan>,
+    pace: Pace,
+    /// When the next order is due.
+    due: Mutex<Instant>,
     accepted: AtomicUsize,
     holding: AtomicBool,
     stopping: AtomicBool,
@@ -54,9 +67,11 @@ impl Clients {
     }
 
     /// Starts to place the orders of a plan.
-    pub(crate) fn start(&self, plan: Plan) -> Load {
+    pub(crate) fn start(&self, plan: Plan, pace: Pace) -> Load {
         let shared = Arc::new(Shared {
             plan: Mutex::new(plan),
+            pace,
+            due: Mutex::new(Instant::now()),
             accepted: AtomicUsize::new(0),
             holding: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -66,7 +81,7 @@ impl Clients {
         // A set of one task: it ends when the load is dropped after an error.
         let mut work = JoinSet::new();
         work.spawn(async move {
-            let schedule = Schedule { pace: Pace::Clients(CLIENTS), count: None };
+            let schedule = Schedule { pace: orders::Pace::Clients(pace.clients), count: None };
             let place = |_, _| clients.clone().take_turn(this.clone());
             let mut done = Vec::new();
             schedule.run(place, this.stop.notified(), |drafts| done.extend(drafts)).await;
@@ -75,10 +90,9 @@ impl Clients {
         Load { work, shared }
     }
 
-    /// Waits a while, then places the next order of the plan, or two that share a key.
+    /// Waits until the next order of the plan is due, then places it, or two that share a key.
     async fn take_turn(self, shared: Arc<Shared>) -> Vec<Draft> {
-        // At random: clients that act together would leave the services idle in between.
-        sleep(PACE.mul_f64(2.0 * fastrand::f64())).await;
+        sleep_until(shared.next_due().into()).await;
         if shared.holding.load(Ordering::Relaxed) || shared.stopping.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -152,6 +166,17 @@ impl Clients {
             Err(error) => Answer::Unclear(format!("{:#}", anyhow::Error::new(error.without_url()))),
         };
         (answer, sent)
+    }
+}
+
+impl Shared {
+    /// When the next order is due; those that no client was free to place are not made up for.
+    fn next_due(&self) -> Instant {
+        let mut due = lock(&self.due);
+        let now = (*due).max(Instant::now());
+        // At random: clients that act together would leave the services idle in between.
+        *due = now + Duration::from_secs_f64(2.0 * fastrand::f64() / self.pace.rate);
+        now
     }
 }
 

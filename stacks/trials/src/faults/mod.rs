@@ -11,20 +11,21 @@
 //!
 //! The seed decides who orders what, what is broken when, and for how long; how the processes interleave it can't.
 
-pub(crate) mod campaign;
 pub(crate) mod catalogue;
-mod checker;
+pub(crate) mod checker;
 mod databases;
 mod disk;
 mod evidence;
-mod fault;
-mod history;
-mod load;
+pub(crate) mod fault;
+pub(crate) mod history;
+pub(crate) mod load;
 mod nemesis;
+pub(crate) mod peaks;
 mod plan;
 mod rabbit;
 mod replica;
-mod report;
+pub(crate) mod report;
+pub(crate) mod rounds;
 mod scene;
 pub(crate) mod system;
 
@@ -37,10 +38,11 @@ use anyhow::{Result, bail};
 use stacks::{output::show, progress::Progress, settings::Options, style::Style};
 
 use self::{
-    campaign::Campaign,
     catalogue::{FAULTS, Named},
     fault::Fault,
+    load::Pace,
     report::Row,
+    rounds::{Conditions, Rounds},
     system::System,
 };
 use crate::{directory::Directory, report::write, seed};
@@ -107,7 +109,7 @@ async fn inflict(
     let system = System::start(dir, options.binaries.clone(), &options.env).await?;
     progress.done("three services, RabbitMQ, a mail server");
     let orders = args.orders.unwrap_or(if args.quick { ORDERS.1 } else { ORDERS.0 });
-    let mut campaign = Campaign::new(system, seed, orders, MAX_WAIT);
+    let mut rounds = Rounds::new(system, seed, conditions(orders, MAX_WAIT));
     let mut rows = Vec::new();
     for named in faults {
         if matches!(named.1, Fault::DiskFull) && !rustix::process::geteuid().is_root() {
@@ -115,14 +117,19 @@ async fn inflict(
             continue;
         }
         progress.begin(named.0);
-        let row = campaign.run(*named).await.inspect_err(|_| progress.failed())?;
+        let row = rounds.run(*named).await.inspect_err(|_| progress.failed())?;
         progress.done(&row.brief());
         rows.push(row);
     }
-    rows.extend(campaign.afterwards());
+    rows.extend(rounds.afterwards());
     show(&report::table(&rows, Style::for_stdout()))?;
     write(&rows, &args.report)?;
     Ok(rows.iter().all(Row::is_good))
+}
+
+/// The load of the fault tests: a few clients, so that each bug that one of them meets can be traced.
+pub(crate) fn conditions(orders: usize, patience: Duration) -> Conditions {
+    Conditions { pace: Pace { clients: 16, rate: 80.0 }, pause: 0..1, orders, patience }
 }
 
 fn chosen(args: &FaultsArgs) -> Result<Vec<Named>> {

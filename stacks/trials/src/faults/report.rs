@@ -8,7 +8,7 @@ use stacks::{
     table::{Cell, Table},
 };
 
-use super::checker::verdict::Verdict;
+use super::{checker::verdict::Verdict, history::Footprint};
 
 /// Violations of one invariant to show for each fault.
 const MAX_EXAMPLES: usize = 3;
@@ -28,6 +28,12 @@ pub(crate) struct Row {
     pub(crate) uncertain: usize,
     /// Seconds from the end of the fault until the first new order and all before it had their e-mails, if they got them.
     pub(crate) recovered_s: Option<f64>,
+    /// The most threads of one service at any time.
+    pub(crate) threads: usize,
+    /// The most open files and sockets of one service.
+    pub(crate) descriptors: usize,
+    /// The most resident memory of one service, in MiB.
+    pub(crate) memory_mib: u64,
     /// All violations of invariants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) violations: Vec<String>,
@@ -35,11 +41,22 @@ pub(crate) struct Row {
 
 impl Row {
     /// The row of a fault.
-    pub(crate) fn new(fault: &str, verdict: &Verdict, recovered_s: Option<f64>) -> Self {
+    pub(crate) fn new(fault: &str, verdict: &Verdict, recovered_s: Option<f64>, peaks: &[Footprint]) -> Self {
         let Verdict { accepted, lost, doubled, uncertain, .. } = *verdict;
         let violations = verdict.violations.iter().map(ToString::to_string).collect();
         let recovered_s = recovered_s.map(|seconds| (seconds * 100.0).round() / 100.0);
-        Self { fault: fault.to_owned(), accepted, lost, doubled, uncertain, recovered_s, violations }
+        Self {
+            fault: fault.to_owned(),
+            accepted,
+            lost,
+            doubled,
+            uncertain,
+            recovered_s,
+            threads: peaks.iter().map(|peak| peak.threads).max().unwrap_or_default(),
+            descriptors: peaks.iter().map(|peak| peak.files).max().unwrap_or_default(),
+            memory_mib: peaks.iter().map(|peak| peak.memory >> 20).max().unwrap_or_default(),
+            violations,
+        }
     }
 
     /// True if no invariant is violated.
@@ -63,11 +80,21 @@ impl Row {
 
 /// The table of all rows, with their sum and their violations.
 pub(crate) fn table(rows: &[Row], style: Style) -> String {
-    let columns = ["fault", ">accepted", ">lost", ">doubled", ">uncertain", ">recovered"];
+    let columns = [
+        "fault",
+        ">accepted",
+        ">lost",
+        ">doubled",
+        ">uncertain",
+        ">recovered",
+        ">threads",
+        ">descriptors",
+        ">MiB",
+    ];
     let mut table = Table::new(style, &columns);
     for row in rows {
         let cell = |text: &dyn Display| if row.is_good() { Cell::plain(text) } else { Cell::bad(text) };
-        let Row { fault, accepted, lost, doubled, uncertain, .. } = row;
+        let Row { fault, accepted, lost, doubled, uncertain, threads, descriptors, memory_mib, .. } = row;
         table.row([
             cell(fault),
             cell(accepted),
@@ -75,6 +102,9 @@ pub(crate) fn table(rows: &[Row], style: Style) -> String {
             cell(doubled),
             cell(uncertain),
             cell(&row.recovered()),
+            cell(threads),
+            cell(descriptors),
+            cell(memory_mib),
         ]);
         for example in examples(&row.violations) {
             table.note(Cell::plain(example));
@@ -112,15 +142,17 @@ mod tests {
     fn a_row_that_is_wrong_shows_examples() {
         let violation = Violation { invariant: "K1", what: "order a was lost".into() };
         let verdict = Verdict { accepted: 9, lost: 7, violations: vec![violation; 7], ..Verdict::default() };
+        let peak = |service, threads, files| Footprint { service, threads, files, memory: 40 << 20 };
+        let peaks = [peak("gateway", 7, 64), peak("payment", 11, 58)];
         let rows = [
-            Row::new("nothing", &Verdict { accepted: 4, ..Verdict::default() }, Some(0.123)),
-            Row::new("kill-payment", &verdict, None),
+            Row::new("nothing", &Verdict { accepted: 4, ..Verdict::default() }, Some(0.123), &peaks),
+            Row::new("kill-payment", &verdict, None, &[]),
         ];
         let table = table(&rows, Style::PLAIN);
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines[1].split_whitespace().collect::<Vec<_>>(),
-            ["nothing", "4", "0", "0", "0", "0.1", "s"]
+            ["nothing", "4", "0", "0", "0", "0.1", "s", "11", "64", "40"]
         );
         assert_eq!((lines[3].trim(), lines[6].trim()), ("K1: order a was lost", "K1: and 4 more"));
         assert_eq!(lines[7].split_whitespace().collect::<Vec<_>>(), ["2", "faults", "13", "7", "0", "0"]);

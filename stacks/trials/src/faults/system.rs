@@ -16,11 +16,14 @@ use stacks::{
     address::url,
     http,
     local::{LocalStack, layout::Component, rabbitmq},
-    process::{Process, Signal},
+    process::Signal,
     progress::Progress,
     settings::{Options, bare},
 };
-use testkit::{exposition::Samples, smtp::SmtpServer};
+use testkit::{
+    exposition::Samples,
+    smtp::{Behavior, SmtpServer, State},
+};
 use tokio::task::{JoinSet, block_in_place};
 
 use super::{
@@ -29,7 +32,7 @@ use super::{
 };
 use crate::{
     lent::{Broker, Server as _},
-    proxy::Proxy,
+    proxy::{Line, Proxy},
 };
 
 /// The settings of all services, beside the addresses.
@@ -128,6 +131,13 @@ impl System {
         Ok(())
     }
 
+    /// Ends what a fault may have left when it could not be inflicted to its end.
+    pub(crate) async fn heal(&mut self) -> Result<()> {
+        self.mail.set(State::Up(Behavior::Accept, 1));
+        self.line.set(Line::Open);
+        self.revive(&Component::SERVICES).await
+    }
+
     /// Restarts a service with other settings.
     pub(crate) async fn restart_with(
         &mut self,
@@ -197,11 +207,6 @@ impl System {
         if let Some(process) = self.stack.process(service) {
             process.signal(signal);
         }
-    }
-
-    /// The processes of the services.
-    pub(crate) fn processes(&self) -> impl Iterator<Item = (Component, Process)> + '_ {
-        Component::SERVICES.into_iter().filter_map(|service| Some((service, self.stack.process(service)?)))
     }
 
     /// Publishes a message that the mailer cannot read, and must park.

@@ -18,7 +18,7 @@ use super::{
     patch::{Catcher, Patch},
     proof,
 };
-use crate::faults::{campaign::Campaign, system::System};
+use crate::faults::{conditions, rounds::Rounds, system::System};
 
 /// Orders that are accepted while a fault is there.
 const ORDERS: usize = 60;
@@ -27,7 +27,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The system, and where its binaries come from.
 pub(super) struct Subject<'a> {
-    campaign: Campaign,
+    rounds: Rounds,
     dir: &'a Path,
     /// A directory of links to the binaries that are to run.
     links: PathBuf,
@@ -48,8 +48,8 @@ impl<'a> Subject<'a> {
             link(&originals, &links, service.name())?;
         }
         let system = System::start(&system, links.clone(), &options.env).await?;
-        let campaign = Campaign::new(system, seed, ORDERS, MAX_WAIT);
-        Ok(Self { campaign, dir, links, originals, env: bare(&options.env) })
+        let rounds = Rounds::new(system, seed, conditions(ORDERS, MAX_WAIT));
+        Ok(Self { rounds, dir, links, originals, env: bare(&options.env) })
     }
 
     /// What is reported of a mutant whose binaries are in this directory.
@@ -60,11 +60,11 @@ impl<'a> Subject<'a> {
         }
         match patch.catcher {
             Catcher::Fault(fault) => {
-                self.campaign.system().begin_anew().await?;
-                Ok(self.campaign.run(fault).await?.violations)
+                self.rounds.system().begin_anew().await?;
+                Ok(self.rounds.run(fault).await?.violations)
             }
             Catcher::Prove => {
-                let system = self.campaign.system();
+                let system = self.rounds.system();
                 system.forget().await?;
                 let (dir, amqp_url) = (self.dir.join(&patch.name), system.broker.node.amqp_url());
                 fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;

@@ -58,7 +58,9 @@ fn right() -> History {
         parked: vec![b"y".to_vec(), b"x".to_vec()],
         leaks: Vec::new(),
         bad_endings: Vec::new(),
-        footprints: vec![Footprint { service: "payment", memory: 50 << 20, files: 40 }],
+        footprints: vec![Footprint { service: "payment", threads: 12, files: 60, memory: 50 << 20 }],
+        clients: 16,
+        cores: 2,
         recovery: Recovery {
             healed: later,
             first_order: Some(Duration::from_millis(200)),
@@ -227,7 +229,36 @@ fn an_email_before_its_order_is_a_violation() {
 fn leaks_and_large_footprints_are_violations() {
     assert_eq!(broken(|history| history.leaks.push("an address in a log".into())).0, ["K12"]);
     assert_eq!(broken(|history| history.footprints[0].memory = 1 << 30).0, ["K13"]);
-    assert_eq!(broken(|history| history.footprints[0].files = 5000).0, ["K13"]);
+}
+
+#[test]
+fn a_leak_every_eight_seconds_of_three_minutes_is_a_violation() {
+    const LEAKED: usize = 3 * 60 / 8;
+    // The peaks of a run without a leak.
+    let peak =
+        |history: &mut History| (history.footprints[0].threads, history.footprints[0].files) = (12, 80);
+    assert_eq!(broken(peak), (vec![], 0, 0));
+    let threads = |history: &mut History| {
+        peak(history);
+        history.footprints[0].threads += LEAKED;
+    };
+    assert_eq!(broken(threads), (vec!["K13"], 0, 0));
+    let files = |history: &mut History| {
+        peak(history);
+        history.footprints[0].files += LEAKED;
+    };
+    assert_eq!(broken(files), (vec!["K13"], 0, 0));
+}
+
+#[test]
+fn the_gateway_may_have_a_thread_for_each_core() {
+    let threads = |history: &mut History| history.footprints[0].threads = 50;
+    assert_eq!(broken(threads).0, ["K13"]);
+    let on_many_cores = |history: &mut History| {
+        threads(history);
+        history.cores = 32;
+    };
+    assert_eq!(broken(on_many_cores), (vec![], 0, 0));
 }
 
 #[test]

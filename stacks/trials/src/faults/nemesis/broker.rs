@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use stacks::local::layout::Component::Payment;
 use tokio::{task::block_in_place, time::sleep};
 
@@ -32,10 +32,12 @@ pub(super) async fn raise_alarm(scene: &mut Scene<'_>, command: &str, bad: &str,
     scene.wait(16_000..18_000).await;
     let after = connections(scene)?;
     scene.system.broker.control(&[command, good]).await?;
-    ensure!(
-        after <= before,
-        "payment had {before} connections to the broker before its alarm, and {after} at the end"
-    );
+    if after > before {
+        let violation = format!(
+            "payment had {before} connections to the broker before its alarm, and {after} at the end"
+        );
+        scene.system.bad_endings.push(violation);
+    }
     Ok(())
 }
 
