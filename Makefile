@@ -137,6 +137,11 @@ faults: ## break the system under load, and check that no order is lost or doubl
 	cargo build --workspace --all-features --locked
 	$(TRIALS) faults --report "$(TARGET)/faults.json" $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))
 
+campaign: cargo ## break the system at random for hours, under a steady load: make campaign HOURS=<n> [SEED=<n>] [RATE=<orders/s>]
+	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3
+	@cargo build --release --locked $(PACKAGES) -p trials
+	@"$(TARGET)/release/trials" campaign --report "$(TARGET)/campaign.json" --hours $(or $(HOURS),$(error say for how long: make campaign HOURS=1)) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
+
 mutants: ## give the services one bug after the other, and check that each is caught: make mutants [MUTANT=<name>] [SEED=<n>]
 	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3 postgresql faketime
 	cargo build --workspace --all-features --locked

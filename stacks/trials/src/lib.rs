@@ -3,6 +3,7 @@
 //! Errors are sentences for the person at the terminal, never matched by code; hence `anyhow`.
 
 pub mod bench;
+pub mod campaign;
 pub mod compare;
 pub mod faults;
 pub mod lent;

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use stacks::{settings::Options, signals::interruptible};
 use trials::{
     bench::{self, BenchArgs},
+    campaign::{self, CampaignArgs},
     compare::{self, CompareArgs},
     faults::{self, FaultsArgs},
     lent::{self, Broker, Postgres},
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Break the system under load, and check whether an accepted order was lost or done twice
     Faults(FaultsArgs),
+    /// Break the system at random for hours under a steady load, and check it and its growth
+    Campaign(CampaignArgs),
     /// Give the services one bug after the other, and check that each is caught
     Mutants(MutantsArgs),
     /// Measure what an order costs with telemetry off and on, beside an earlier revision if one is named
@@ -59,6 +62,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
     let options = Options::new(dir)?;
     let good = async |command| match command {
         Command::Faults(args) => faults::run(&options, &args).await,
+        Command::Campaign(args) => campaign::run(&options, &args).await,
         Command::Mutants(args) => mutants::run(&options, &args).await,
         Command::Bench(args) => bench::run(&options, &args).await.map(|()| true),
         Command::Compare(args) => compare::run(&options, &args).await.map(|()| true),

@@ -56,8 +56,9 @@ fn the_target_directory_may_come_from_cargos_configuration() {
 fn every_recipe_quotes_the_target_directory() {
     let dir = tempfile::tempdir().unwrap();
     let target = target_directory(dir.path());
-    let targets = ["test", "check-stacks", "faults", "mutants", "bench", "compare", "up-classic", "clean"];
-    let made = make(&[&["--dry-run"], &targets[..]].concat(), &[("CARGO_TARGET_DIR", &target)]);
+    let targets =
+        ["test", "check-stacks", "faults", "campaign", "mutants", "bench", "compare", "up-classic", "clean"];
+    let made = make(&[&["--dry-run", "HOURS=1"], &targets[..]].concat(), &[("CARGO_TARGET_DIR", &target)]);
     assert!(made.status.success(), "{made:?}");
     let (said, path) = (String::from_utf8_lossy(&made.stdout), target.display().to_string());
     let (all, quoted) = (said.matches(&path).count(), said.matches(&format!("\"{path}/")).count());
