@@ -78,6 +78,9 @@ logs: built ## log lines of all services: make logs [ORDER=<id>|TRACE=<id>] [FOL
 dead-letters: built ## e-mails and messages that were given up: age, state, order, trace, reason
 	@$(STACKS) dead-letters
 
+dead-letter: built ## one dead letter: attempts, answers, event, trace: make dead-letter EVENT=<id> [JSON=1]
+	@$(STACKS) dead-letter --event $(or $(EVENT),$(ID),$(error say which: make dead-letter EVENT=<id>)) $(if $(filter-out 0 no,$(JSON)),--json)
+
 replay: built ## replay dead letters: make replay EVENT=<id>, or EVENT=all
 	@$(STACKS) replay $(if $(filter all,$(EVENT)),--all,--event $(or $(EVENT),$(error say which: make replay EVENT=<id>, or EVENT=all)))
 

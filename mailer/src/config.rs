@@ -55,6 +55,11 @@ pub struct Config {
     #[arg(long, env, default_value = "24h", value_parser = duration)]
     pub mail_deadline: Duration,
 
+    /// Time for which a dead letter is kept since it was received or put back, such as 90d; 0s keeps it until it is replayed
+    /// or discarded.
+    #[arg(long, env, default_value = "0s", value_parser = duration)]
+    pub mail_dead_letter_retention: Duration,
+
     /// For an e-mail that the mail server may have or not: send it again, or hold it for an operator.
     #[arg(long, env, default_value = "resend")]
     pub mail_uncertain: Policy,

@@ -1,6 +1,7 @@
 //! One e-mail or message that no attempt is made for any more.
 
 use serde::Serialize;
+use serde_json::Value;
 use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
 
@@ -39,6 +40,37 @@ pub enum State {
     Parked,
 }
 
+/// One dead letter with all that is known of it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Story {
+    #[expect(missing_docs, reason = "its members are those of the story")]
+    #[serde(flatten)]
+    pub letter: DeadLetter,
+    /// The trace of the request that put it back last.
+    pub replay_trace_id: Option<String>,
+    /// The newest failed attempts, the oldest first.
+    pub history: Vec<FailedAttempt>,
+    /// The event without personal data; null where it is no JSON.
+    pub event: Option<Value>,
+}
+
+/// One attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedAttempt {
+    /// When its outcome was known.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub at: Option<OffsetDateTime>,
+    /// The answer of the mail server or the broker, or why there was none.
+    pub answer: String,
+}
+
+/// The trace of a context, where it has one.
+pub(crate) fn trace_id(context: &TraceContext) -> Option<String> {
+    let span = context.span_context();
+    span.is_valid().then(|| span.trace_id().to_string())
+}
+
 impl DeadLetter {
     pub(crate) fn new(
         event_id: Option<String>,
@@ -49,8 +81,7 @@ impl DeadLetter {
         attempts: u32,
         received_at: Option<OffsetDateTime>,
     ) -> Self {
-        let span = context.span_context();
-        let trace_id = span.is_valid().then(|| span.trace_id().to_string());
+        let trace_id = trace_id(context);
         let age_seconds = received_at.map(|at| (OffsetDateTime::now_utc() - at).whole_seconds());
         Self { event_id, order_id, trace_id, state, reason, attempts, received_at, age_seconds }
     }

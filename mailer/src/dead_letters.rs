@@ -1,6 +1,6 @@
 //! The actor DeadLetters: lists what the mailer has given up, held or parked, puts it back or discards it.
 //!
-//! Receives [`ListDeadLetters`], [`ReplayDeadLetters`] and [`DiscardDeadLetters`] from `http`; sends [`SendDueEmails`] to the postman. One message at
+//! Receives [`ListDeadLetters`], [`FindDeadLetter`], [`ReplayDeadLetters`] and [`DiscardDeadLetters`] from `http`; sends [`SendDueEmails`] to the postman. One message at
 //! a time: a list holds the messages of the parking queue while it reads them, and a replay beside it would not find them.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use telemetry::propagation::TraceContext;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::{DeadLetter, Story};
 use crate::parking::{self, ParkingError};
 use crate::postman::SendDueEmails;
 use crate::store::Store;
@@ -23,6 +23,11 @@ use crate::store::Store;
 #[derive(Message)]
 #[rtype(result = "Result<Vec<DeadLetter>, DeadLetterError>")]
 pub struct ListDeadLetters(pub u32);
+
+/// Find the dead letter with this event id.
+#[derive(Message)]
+#[rtype(result = "Result<Option<Story>, DeadLetterError>")]
+pub struct FindDeadLetter(pub String);
 
 /// Put back the dead letter with this event id, or all; returns their number.
 #[derive(Message)]
@@ -80,6 +85,16 @@ impl Handler<Traced<ListDeadLetters>> for DeadLetters {
     }
 }
 
+impl Handler<Traced<FindDeadLetter>> for DeadLetters {
+    type Result = AtomicResponse<Self, Result<Option<Story>, DeadLetterError>>;
+
+    fn handle(&mut self, find: Traced<FindDeadLetter>, _: &mut Self::Context) -> Self::Result {
+        let shared = self.shared.clone();
+        let found = async move { shared.find(&find.message.0).await }.instrument(find.span);
+        AtomicResponse::new(Box::pin(found.into_actor(self)))
+    }
+}
+
 impl Handler<Traced<ReplayDeadLetters>> for DeadLetters {
     type Result = AtomicResponse<Self, Result<u64, DeadLetterError>>;
 
@@ -109,6 +124,16 @@ impl Shared {
         letters.sort_by_key(|letter| letter.received_at);
         letters.truncate(limit);
         Ok(letters)
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<Story>, DeadLetterError> {
+        // Only a parked message can have an id that is none of an event.
+        if let Ok(event) = Uuid::parse_str(id)
+            && let Some(story) = self.store.dead_letter(event).await?
+        {
+            return Ok(Some(story));
+        }
+        Ok(parking::find(&self.broker, id).await?)
     }
 
     async fn replay(&self, id: Option<String>, context: &TraceContext) -> Result<u64, DeadLetterError> {

@@ -11,21 +11,22 @@ use service::token::{Authorized, Token};
 use telemetry::Traced;
 
 use crate::config::Config;
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::{DeadLetter, Story};
 use crate::dead_letters::{
-    DeadLetterError, DeadLetters, DiscardDeadLetters, ListDeadLetters, ReplayDeadLetters,
+    DeadLetterError, DeadLetters, DiscardDeadLetters, FindDeadLetter, ListDeadLetters, ReplayDeadLetters,
 };
 use crate::postman::Postman;
 
 const LIST: &str = "/dead-letters";
-const DISCARD: &str = "/dead-letters/{event_id}";
+const ONE: &str = "/dead-letters/{event_id}";
 const REPLAY_ALL: &str = "/dead-letters/replay";
 const REPLAY: &str = "/dead-letters/{event_id}/replay";
 /// The routes whose series exist from the start: method, template, status of success.
-pub const ROUTES: [(&str, &str, &str); 7] = [
+pub const ROUTES: [(&str, &str, &str); 8] = [
     ("GET", LIST, "200"),
     ("DELETE", LIST, "200"),
-    ("DELETE", DISCARD, "200"),
+    ("GET", ONE, "200"),
+    ("DELETE", ONE, "200"),
     ("POST", REPLAY_ALL, "200"),
     ("POST", REPLAY, "200"),
     ("GET", SIMULATION, "200"),
@@ -52,7 +53,9 @@ pub fn routes(
             )
             .service(resource(REPLAY_ALL, "POST").route(web::post().to(replay_all)))
             .service(resource(REPLAY, "POST").route(web::post().to(replay)))
-            .service(resource(DISCARD, "DELETE").route(web::delete().to(discard)))
+            .service(
+                resource(ONE, "DELETE, GET, HEAD").route(get().to(find)).route(web::delete().to(discard)),
+            )
             .configure(|app| simulation_routes(app, &postman, &start));
     }
 }
@@ -88,6 +91,16 @@ async fn list(
         Problem::new(StatusCode::BAD_REQUEST, "query-invalid", "Query not valid", detail)
     })?;
     Ok(web::Json(dead_letters.send(Traced::new(ListDeadLetters(limit))).await.map_err(gone)??))
+}
+
+async fn find(
+    _: Authorized,
+    dead_letters: web::Data<Addr<DeadLetters>>,
+    event: web::Path<String>,
+) -> Result<web::Json<Story>, Problem> {
+    let find = FindDeadLetter(event.into_inner());
+    let story = dead_letters.send(Traced::new(find)).await.map_err(gone)??;
+    story.map(web::Json).ok_or_else(unknown)
 }
 
 async fn replay_all(
@@ -128,8 +141,11 @@ async fn discard(
 
 /// The number of dead letters with an id, of which there must be one.
 fn found(number: u64) -> Result<u64, Problem> {
-    let unknown = || Problem::not_found("There is no dead letter with this event id.");
     (number > 0).then_some(number).ok_or_else(unknown)
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("There is no dead letter with this event id.")
 }
 
 fn gone(_: MailboxError) -> Problem {

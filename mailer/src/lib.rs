@@ -22,6 +22,8 @@ pub mod simulation;
 pub mod store;
 pub mod transport;
 
+mod redaction;
+
 use telemetry::Service;
 
 /// The name of this service in every signal.

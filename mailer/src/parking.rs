@@ -17,7 +17,8 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::dead_letter::{DeadLetter, State};
+use crate::dead_letter::{DeadLetter, FailedAttempt, State, Story};
+use crate::redaction::redacted;
 
 const LIST_DEADLINE: Duration = Duration::from_secs(10);
 const REPLAY_DEADLINE: Duration = Duration::from_secs(60);
@@ -48,6 +49,27 @@ pub async fn list(broker: &Broker, limit: usize) -> Result<Vec<DeadLetter>, Park
     let letters = timeout(LIST_DEADLINE, list_all(&link, limit)).await;
     link.close().await;
     letters.map_err(|_| ParkingError::Deadline)?
+}
+
+/// The message with this id, with its story; it stays in the queue.
+///
+/// # Errors
+/// When the broker can't be used.
+pub async fn find(broker: &Broker, id: &str) -> Result<Option<Story>, ParkingError> {
+    let link = broker.connect("email-service dead letters").await?;
+    let story = timeout(LIST_DEADLINE, find_one(&link, id)).await;
+    // Messages without an answer return to the queue with the end of the connection.
+    link.close().await;
+    story.map_err(|_| ParkingError::Deadline)?
+}
+
+async fn find_one(link: &Link, id: &str) -> Result<Option<Story>, ParkingError> {
+    while let Some(delivery) = get(link).await? {
+        if message_id(&delivery) == Some(id) {
+            return Ok(Some(story(&delivery)));
+        }
+    }
+    Ok(None)
 }
 
 /// Moves the messages with this id, or all that are in the queue now, to where they came from; returns their number.
@@ -135,6 +157,12 @@ async fn take(link: &Link, id: Option<&str>, fate: Fate) -> Result<u64, ParkingE
 
 fn message_id(delivery: &Delivery) -> Option<&str> {
     delivery.properties.message_id().as_ref().map(|id| id.as_str()).filter(|id| !id.is_empty())
+}
+
+fn story(delivery: &Delivery) -> Story {
+    let (letter, death) = (letter(delivery), Death::of(delivery));
+    let parked = FailedAttempt { at: death.time(), answer: letter.reason.clone() };
+    Story { letter, replay_trace_id: None, history: vec![parked], event: redacted(&delivery.data) }
 }
 
 fn letter(delivery: &Delivery) -> DeadLetter {

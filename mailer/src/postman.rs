@@ -63,6 +63,7 @@ impl Postman {
             from: config.mail_from.clone(),
             simulation: config.simulation(),
             deadline: config.mail_deadline,
+            retention: config.mail_dead_letter_retention,
             policy: config.mail_uncertain,
             metrics,
             log: log.new(slog::o!("omnitrace.actor" => "postman")),
@@ -125,14 +126,30 @@ impl Actor for Postman {
                 metrics.store_log_bytes.set(i64::try_from(store.log_bytes()).unwrap_or(i64::MAX));
             });
         });
-        context.run_interval(FORGET_PERIOD, |postman, _| {
-            let Shared { store, log, .. } = postman.shared.clone();
-            actix::spawn(async move {
-                if let Err(error) = store.forget_old().await {
-                    warn!(log, "old e-mails can't be forgotten yet"; "error.message" => Chain(&error));
-                }
-            });
-        });
+        // At the start, too: a mailer that restarts more often than once in a period would never forget.
+        actix::spawn(self.shared.clone().forget());
+        context.run_interval(FORGET_PERIOD, |postman, _| drop(actix::spawn(postman.shared.clone().forget())));
+    }
+}
+
+impl Shared {
+    /// Forgets what its time is over for.
+    async fn forget(self) {
+        let Self { store, log, retention, .. } = self;
+        let forget = async {
+            store.forget_old().await?;
+            // Zero keeps them.
+            if retention.is_zero() { Ok(0) } else { store.forget_dead_letters(retention).await }
+        };
+        match forget.await {
+            Ok(0) => {}
+            Ok(number) => {
+                warn!(log, "dead letters are older than their retention"; "dead_letters.discarded" => number)
+            }
+            Err(error) => {
+                warn!(log, "old e-mails can't be forgotten yet"; "error.message" => Chain(&error));
+            }
+        }
     }
 }
 

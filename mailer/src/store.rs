@@ -2,6 +2,7 @@
 
 mod attempts;
 mod dead_letters;
+mod history;
 mod receive;
 mod rows;
 
@@ -20,8 +21,12 @@ const MIGRATIONS: Migrations = Migrations {
     sqlite: &[
         ("inbox", include_str!("../migrations/sqlite/0001_inbox.sql")),
         ("fencing", include_str!("../migrations/sqlite/0002_fencing.sql")),
+        ("history", include_str!("../migrations/sqlite/0003_history.sql")),
     ],
-    postgres: &[("inbox", include_str!("../migrations/postgres/0001_inbox.sql"))],
+    postgres: &[
+        ("inbox", include_str!("../migrations/postgres/0001_inbox.sql")),
+        ("history", include_str!("../migrations/postgres/0002_history.sql")),
+    ],
 };
 
 /// The pauses between attempts to write into a store that refuses.

@@ -12,8 +12,10 @@ use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use mailer::config::Config;
 use mailer::consumer::{Consumer, StopConsuming};
-use mailer::dead_letter::{DeadLetter, State};
-use mailer::dead_letters::{DeadLetters, DiscardDeadLetters, ListDeadLetters, ReplayDeadLetters};
+use mailer::dead_letter::{DeadLetter, State, Story};
+use mailer::dead_letters::{
+    DeadLetters, DiscardDeadLetters, FindDeadLetter, ListDeadLetters, ReplayDeadLetters,
+};
 use mailer::metrics::Metrics;
 use mailer::postman::{Postman, SendDueEmails};
 use mailer::store::{Arrival, Outcome, Store};
@@ -96,6 +98,10 @@ impl Mailer {
             if letters.len() == number { Ok(letters) } else { Err(format!("{letters:?}")) }
         })
         .await
+    }
+
+    async fn find(&self, id: &str) -> Option<Story> {
+        self.dead_letters.send(Traced::new(FindDeadLetter(id.to_owned()))).await.unwrap().unwrap()
     }
 
     async fn replay(&self, id: Option<&str>) -> u64 {
@@ -263,6 +269,42 @@ async fn a_discarded_dead_letter_is_gone_and_not_received_again() {
 }
 
 #[actix_rt::test]
+async fn a_dead_letter_tells_its_attempts_and_its_event_without_the_customer() {
+    let mailer = Mailer::start().await;
+    mailer.postman.send(SendDueEmails).await.unwrap();
+    let event = event();
+    let arrival = Arrival { event: event.clone(), context: context() };
+    mailer.store.receive(vec![arrival]).await.unwrap();
+    let later = Outcome::Retry { delay: Duration::ZERO, error: "451 later".to_owned(), uncertain: false };
+    for outcome in [later, Outcome::Dead { error: "550 no such user".to_owned() }] {
+        let due = mailer.store.claim(1, Duration::from_secs(60)).await.unwrap().items;
+        mailer.store.record_outcome(&due[0], outcome).await.unwrap();
+    }
+    let story = mailer.find(&event.id.to_string()).await.unwrap();
+    assert_eq!((story.letter.state, story.letter.attempts), (State::Dead, 2));
+    assert_eq!(story.letter.trace_id.as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+    let answers: Vec<_> = story.history.iter().map(|attempt| attempt.answer.as_str()).collect();
+    assert_eq!(answers, ["451 later", "550 no such user"]);
+    assert!(story.history.iter().all(|attempt| attempt.at.is_some()));
+    let json = serde_json::to_value(&story).unwrap();
+    assert_eq!(json["event"]["data"]["orderId"], event.data.order_id.to_string());
+    assert_eq!(
+        (&json["reason"], &json["eventId"]),
+        (&"550 no such user".into(), &event.id.to_string().into())
+    );
+    assert!(!json.to_string().contains("ada@"), "{json}");
+
+    mailer.publish("unreadable", UNREADABLE).await;
+    mailer.until_listed(2).await;
+    let story = mailer.find("unreadable").await.unwrap();
+    assert_eq!((story.letter.state, story.history.len()), (State::Parked, 1));
+    assert!(!serde_json::to_value(&story).unwrap().to_string().contains("ada@"), "{story:?}");
+    assert!(mailer.find("unknown").await.is_none());
+    assert_eq!(mailer.until_listed(2).await.len(), 2, "a parked message that was shown is still there");
+    mailer.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_request_without_the_token_is_refused() {
     let mailer = Mailer::start().await;
     let config = Config::parse_from(["mailer", "--mailer-token=0123456789abcdef"]);
@@ -283,6 +325,8 @@ async fn a_request_without_the_token_is_refused() {
         ("GET", "/dead-letters?limit=many", good, 400),
         ("POST", "/dead-letters/nobody/replay", good, 404),
         ("GET", "/dead-letters?limit=1", good, 200),
+        ("GET", "/dead-letters/unknown", None, 401),
+        ("GET", "/dead-letters/unknown", good, 404),
         ("POST", &one, good, 200),
         ("POST", &one, good, 404),
         ("POST", "/dead-letters/replay", good, 200),

@@ -1,4 +1,7 @@
 //! `stacks dead-letters`, `stacks replay` and `stacks discard`: e-mails and messages that the mailer no longer retries.
+//! `stacks dead-letter`, in [`story`], shows one.
+
+pub mod story;
 
 use std::time::Duration;
 
@@ -18,6 +21,11 @@ use crate::{
 
 /// The mailer reads the parking queue and moves messages, which takes longer than a probe.
 const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Dead letters of a list; the mailer is asked for one more, so that more are known of.
+const SHOWN: usize = 100;
+/// The longest list that the mailer makes.
+const MAX_LISTED: usize = 1000;
 
 /// The dead letters to replay or discard.
 #[derive(Clone, Debug, clap::Args)]
@@ -58,7 +66,8 @@ struct Discarded {
 /// When the mailer does not answer.
 pub async fn list(options: &Options, json: bool) -> Result<()> {
     let stack = LocalStack::open(options)?;
-    let letters: Value = ask(&stack, Method::GET, &["dead-letters"]).await?;
+    let limit = if json { MAX_LISTED } else { SHOWN + 1 };
+    let letters: Value = ask(&stack, Method::GET, &["dead-letters"], Some(limit)).await?;
     if json {
         return show(&format!("{letters:#}\n"));
     }
@@ -76,7 +85,7 @@ pub async fn replay(options: &Options, args: &Selection) -> Result<()> {
         Some(event) => vec!["dead-letters", event, "replay"],
         None => vec!["dead-letters", "replay"],
     };
-    let Replayed { replayed } = ask(&stack, Method::POST, &path).await?;
+    let Replayed { replayed } = ask(&stack, Method::POST, &path, None).await?;
     show(&match replayed {
         0 => "there are no dead letters\n".to_owned(),
         _ => format!("{replayed} replayed; `make dead-letters` lists those that fail again\n"),
@@ -90,20 +99,28 @@ pub async fn replay(options: &Options, args: &Selection) -> Result<()> {
 pub async fn discard(options: &Options, args: &Selection) -> Result<()> {
     let stack = LocalStack::open(options)?;
     let path: Vec<&str> = ["dead-letters"].into_iter().chain(args.event.as_deref()).collect();
-    let Discarded { discarded } = ask(&stack, Method::DELETE, &path).await?;
+    let Discarded { discarded } = ask(&stack, Method::DELETE, &path, None).await?;
     show(&match discarded {
         0 => "there are no dead letters\n".to_owned(),
         _ => format!("{discarded} discarded: no attempt will be made for them\n"),
     })
 }
 
-async fn ask<T: DeserializeOwned>(stack: &LocalStack, method: Method, path: &[&str]) -> Result<T> {
+async fn ask<T: DeserializeOwned>(
+    stack: &LocalStack,
+    method: Method,
+    path: &[&str],
+    limit: Option<usize>,
+) -> Result<T> {
     let token =
         stack.setting("MAILER_TOKEN").context("cannot find MAILER_TOKEN in .env; `make up` writes one")?;
     let mailer = stack.mailer_url();
     let mut url: Url = mailer.parse().context("cannot make a URL of the mailer's address")?;
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.extend(path);
+    }
+    if let Some(limit) = limit {
+        url.query_pairs_mut().append_pair("limit", &limit.to_string());
     }
     let client: Client = http::client()?;
     let request = client.request(method, url).bearer_auth(token).timeout(TIMEOUT);
@@ -128,7 +145,8 @@ fn table(letters: Vec<DeadLetter>, style: Style) -> String {
         return "there are no dead letters\n".to_owned();
     }
     let mut table = Table::new(style, &[">age", "state", "order", "trace", "reason"]);
-    for letter in letters {
+    let has_more = letters.len() > SHOWN;
+    for letter in letters.into_iter().take(SHOWN) {
         let age = letter.age_seconds.map_or_else(|| "-".into(), |age| uptime(Duration::from_secs(age)));
         let [order, trace] =
             [&letter.order_id, &letter.trace_id].map(|id| id.as_deref().unwrap_or("-").to_owned());
@@ -136,7 +154,16 @@ fn table(letters: Vec<DeadLetter>, style: Style) -> String {
         let event = letter.event_id.as_deref().map(printable);
         table.note(Cell::dim(format!("event {}", event.as_deref().unwrap_or("without an id"))));
     }
-    table.text() + "next: make replay EVENT=<event>, or EVENT=all; make discard gives them up\n"
+    let more = match has_more {
+        true => format!(
+            "the {SHOWN} oldest are shown, and there are more; `stacks dead-letters --json` lists {MAX_LISTED}\n"
+        ),
+        false => String::new(),
+    };
+    table.text()
+        + &more
+        + "next: make dead-letter EVENT=<event> shows one; make replay EVENT=<event>, or EVENT=all; make discard gives \
+           them up\n"
 }
 
 /// Replaces control characters: message ids and mail servers' texts come from outside and must not control the terminal.
@@ -159,5 +186,16 @@ mod tests {
         assert!(lines[1].starts_with("17 min  dead   01890000-0000-7000-8000-000000000002  -"), "{shown}");
         assert!(lines[1].ends_with("550 no such user"), "{shown}");
         assert_eq!(lines[2].trim(), "event e [31m1");
+        assert!(!shown.contains("there are more"), "{shown}");
+    }
+
+    #[test]
+    fn a_list_says_when_there_are_more() {
+        let letter = serde_json::json!({"eventId": "e", "state": "dead", "reason": "550", "ageSeconds": 1});
+        let letters = |number| serde_json::from_value(vec![letter.clone(); number].into()).unwrap();
+        assert!(!table(letters(100), Style::PLAIN).contains("there are more"));
+        let shown = table(letters(101), Style::PLAIN);
+        assert!(shown.contains("the 100 oldest are shown, and there are more"), "{shown}");
+        assert_eq!(shown.matches("event e\n").count(), 100, "{shown}");
     }
 }

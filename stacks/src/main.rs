@@ -13,7 +13,7 @@ use stacks::{
     check,
     commands::{self, DownArgs, LogsArgs, TraceArgs},
     compose,
-    dead_letters::{self, Selection},
+    dead_letters::{self, Selection, story},
     drill::{self, DrillArgs, IncidentArgs},
     load::{self, LoadArgs},
     prove::{self, ProveArgs},
@@ -63,6 +63,15 @@ enum Command {
     Trace(TraceArgs),
     /// List the dead letters: e-mails and messages that are not retried, the oldest first
     DeadLetters {
+        /// Print the mailer's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one dead letter: its attempts, its event without personal data, its trace
+    DeadLetter {
+        /// The event of the dead letter
+        #[arg(long, value_name = "ID")]
+        event: String,
         /// Print the mailer's JSON
         #[arg(long)]
         json: bool,
@@ -145,6 +154,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Logs(args) => commands::logs(&options, &args).await?,
         Command::Trace(args) => commands::trace(&options, &args).await?,
         Command::DeadLetters { json } => dead_letters::list(&options, json).await?,
+        Command::DeadLetter { event, json } => story::show_one(&options, &event, json).await?,
         Command::Replay(args) => dead_letters::replay(&options, &args).await?,
         Command::Discard(args) => dead_letters::discard(&options, &args).await?,
         Command::Prove(args) => return prove::run(&options, &args).await.map(code),

@@ -8,6 +8,7 @@ use store::{Claim, Lease, Param, Row, Session, StoreError};
 use telemetry::propagation::TraceContext;
 use time::OffsetDateTime;
 
+use super::history::History;
 use super::{Store, rows};
 
 /// A claimed event whose e-mail is due.
@@ -27,6 +28,7 @@ pub struct Due {
     pub handed_over: bool,
     /// A previous attempt may have left a copy with a mail server.
     pub uncertain: bool,
+    pub(super) history: History,
     pub(super) lease: Lease,
 }
 
@@ -65,27 +67,47 @@ pub(super) const HAND_OVER: &str =
 pub(super) const SENT: &str = "UPDATE inbox SET state = 'sent', sent_at = $3, error = NULL, handed_over = 0, lease = NULL \
      WHERE event_id = $1 AND (lease = $2 OR state = 'queued')";
 
-pub(super) const RETRY: &str = "UPDATE inbox SET due_at = $3, error = $4, uncertain = CASE WHEN $5 = 1 THEN 1 ELSE uncertain END, \
+pub(super) const RETRY: &str = "UPDATE inbox SET due_at = $3, error = $4, history = $6, uncertain = CASE WHEN $5 = 1 THEN 1 ELSE uncertain END, \
      handed_over = 0, lease = NULL, leased_until = 0 WHERE event_id = $1 AND lease = $2";
 
-pub(super) const DEAD: &str = "UPDATE inbox SET state = 'dead', error = $3, handed_over = 0, lease = NULL \
+pub(super) const DEAD: &str = "UPDATE inbox SET state = 'dead', error = $3, history = $4, handed_over = 0, lease = NULL \
      WHERE event_id = $1 AND lease = $2";
 
-pub(super) const HELD: &str = "UPDATE inbox SET state = 'uncertain', attempts = $3, error = $4, uncertain = 1, lease = NULL \
+pub(super) const HELD: &str = "UPDATE inbox SET state = 'uncertain', attempts = $3, error = $4, history = $5, uncertain = 1, lease = NULL \
      WHERE event_id = $1 AND lease = $2";
 
 impl Outcome {
-    async fn record(&self, session: &Session<'_>, event: &str, lease: &Lease) -> Result<u64, StoreError> {
+    async fn record(
+        &self,
+        session: &Session<'_>,
+        event: &str,
+        (lease, history): (&Lease, &History),
+    ) -> Result<u64, StoreError> {
+        let history = match self.error() {
+            Some(error) => history.clone().and(session.now, error)?,
+            None => String::new(),
+        };
+        let history: Param<'_> = history.as_str().into();
         let (sql, rest): (_, Vec<Param<'_>>) = match self {
             Self::Sent => (SENT, vec![session.now.into()]),
-            Self::Retry { delay, error, uncertain } => {
-                (RETRY, vec![session.after(*delay).into(), error.as_str().into(), (*uncertain).into()])
+            Self::Retry { delay, error, uncertain } => (
+                RETRY,
+                vec![session.after(*delay).into(), error.as_str().into(), (*uncertain).into(), history],
+            ),
+            Self::Dead { error } => (DEAD, vec![error.as_str().into(), history]),
+            Self::Held { attempts, error } => {
+                (HELD, vec![(*attempts).into(), error.as_str().into(), history])
             }
-            Self::Dead { error } => (DEAD, vec![error.as_str().into()]),
-            Self::Held { attempts, error } => (HELD, vec![(*attempts).into(), error.as_str().into()]),
         };
         let params: Vec<_> = [event.into(), lease.as_str().into()].into_iter().chain(rest).collect();
         session.execute(sql, &params).await
+    }
+
+    fn error(&self) -> Option<&str> {
+        match self {
+            Self::Sent => None,
+            Self::Retry { error, .. } | Self::Dead { error } | Self::Held { error, .. } => Some(error),
+        }
     }
 }
 
@@ -117,9 +139,10 @@ impl Store {
     /// # Errors
     /// When the database can't be written; recording it again is harmless.
     pub async fn record_outcome(&self, due: &Due, outcome: Outcome) -> Result<(), StoreError> {
-        let (event, lease) = (due.event.id.to_string(), due.lease.clone());
+        let (event, lease, history) = (due.event.id.to_string(), due.lease.clone(), due.history.clone());
         let is_finished = !matches!(outcome, Outcome::Retry { .. });
-        let record = async move |session: &Session<'_>| outcome.record(session, &event, &lease).await;
+        let record =
+            async move |session: &Session<'_>| outcome.record(session, &event, (&lease, &history)).await;
         let recorded = self.database.write(record).await.inspect_err(|error| self.inbox.failed(error))?;
         if is_finished {
             self.inbox.removed(recorded);
@@ -137,6 +160,7 @@ fn decode(_: &str, mut row: Row, lease: &Lease) -> Result<Due, StoreError> {
         queued_at: rows::timestamp(&mut row)?,
         handed_over: row.take::<i64>()? != 0,
         uncertain: row.take::<i64>()? != 0,
+        history: History::read(row.take::<Option<String>>()?.as_deref()),
         lease: lease.clone(),
     })
 }

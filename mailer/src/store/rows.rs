@@ -19,7 +19,7 @@ pub(super) const INBOX: Table = Table {
     // A row that is claimed is not due: the index leads past it. A row that is due and still handed over: its last
     // attempt ended without a known result.
     on_claim: ", due_at = $2, uncertain = CASE WHEN handed_over = 1 THEN 1 ELSE uncertain END",
-    columns: "payload, trace_context, replay_context, attempts, queued_at, handed_over, uncertain",
+    columns: "payload, trace_context, replay_context, attempts, queued_at, handed_over, uncertain, history",
     on_set_aside: "state = 'dead', error = $2",
     finished_at: "sent_at",
     is_finished: "state = 'sent'",
@@ -39,6 +39,9 @@ pub(super) fn number(row: &mut Row) -> Result<u32, StoreError> {
 }
 
 pub(super) fn timestamp(row: &mut Row) -> Result<OffsetDateTime, StoreError> {
-    let milliseconds: i64 = row.take()?;
+    time_of(row.take()?)
+}
+
+pub(super) fn time_of(milliseconds: i64) -> Result<OffsetDateTime, StoreError> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).map_err(undecodable)
 }

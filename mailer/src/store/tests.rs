@@ -9,6 +9,7 @@ use telemetry::propagation::TraceContext;
 use super::*;
 
 mod growth;
+mod retention;
 
 const LEASE: Duration = Duration::from_secs(60);
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

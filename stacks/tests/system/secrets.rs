@@ -210,6 +210,11 @@ async fn dead_letters(system: &System, artifacts: &mut Artifacts) {
     })
     .await;
     artifacts.add("the dead letters", json!(letters).to_string());
+    for event in letters.iter().filter_map(|letter| letter["eventId"].as_str()) {
+        let find = format!("GET /dead-letters/{event}");
+        let find = request(&find, &bearer(&system.mailer_token()), b"");
+        artifacts.answer("one dead letter", 200, &ask(system.stack.layout().mailer, &find).await);
+    }
     let replay = request("POST /dead-letters/replay", &bearer(&system.mailer_token()), b"");
     artifacts.answer("a replay", 200, &ask(system.stack.layout().mailer, &replay).await);
     system.reaches(Mailer, "inbox_queued", 0.0).await;

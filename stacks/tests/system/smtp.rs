@@ -3,7 +3,7 @@
 use stacks::{local::layout::Component::Mailer, trace::ORDER};
 use testkit::smtp::{Behavior, SmtpServer};
 
-use crate::harness::{Placed, System, books};
+use crate::harness::{Placed, Program, System, books};
 
 /// A system and its mail server, which has these behaviors towards the first e-mails.
 async fn system(behaviors: &[Behavior]) -> (System, SmtpServer) {
@@ -67,6 +67,26 @@ async fn a_permanent_refusal_makes_a_dead_letter_and_delays_no_other() {
     system.reaches(Mailer, "emails_sent_total{outcome=\"sent\"}", 1.0).await;
     assert_eq!((server.offered().len(), server.accepted().len()), (2, 1), "the dead letter was tried again");
     assert_eq!(attempts(&system).await, [1.0, 0.0, 1.0]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_shown_with_its_attempts_and_its_trace() {
+    let (system, _server) =
+        system(&[Behavior::Refuse("451 later"), Behavior::Refuse("550 no such customer")]).await;
+    let order = Placed::from(&system.place_with(&books("ada@example.org"), &[]).await);
+    system.reaches(Mailer, "emails_sent_total{outcome=\"dead\"}", 1.0).await;
+    system.trace_with(&order.trace, &[ORDER[5]; 2]).await;
+    let event = system.dead_letters().await[0]["eventId"].as_str().unwrap().to_owned();
+    let shown =
+        Program::start("stacks", &["dead-letter", "--event", &event], system.dir(), &[]).ended().await;
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let (trace, order) = (format!("trace     {}", order.trace), format!("order     {}", order.id));
+    for part in
+        [&*trace, &*order, "attempts  2", "(451): later", "(550): no such customer", "BOOK-1", "send email"]
+    {
+        assert!(shown.stdout.contains(part), "{part} is missing in\n{}", shown.stdout);
+    }
+    assert!(!shown.stdout.contains("ada@"), "{}", shown.stdout);
 }
 
 fn message_id(email: &str) -> String {

@@ -19,7 +19,13 @@ async fn many_emails_delay_no_start_and_no_statement_scans_them() {
     assert_eq!(inbox.backlog().await.unwrap().pending, 0);
 
     let attempts = [attempts::HAND_OVER, attempts::SENT, attempts::RETRY, attempts::DEAD, attempts::HELD];
-    let of_dead_letters = [dead_letters::LIST, dead_letters::REPLAY, dead_letters::DISCARD];
+    let of_dead_letters = [
+        dead_letters::LIST,
+        dead_letters::FIND,
+        dead_letters::FORGET,
+        dead_letters::REPLAY,
+        dead_letters::DISCARD,
+    ];
     let of_emails = [receive::INSERT].into_iter().chain(of_dead_letters).chain(attempts);
     // An e-mail is finished by its event, never all of a lease at once.
     let of_queue = inbox.inbox.statements().into_iter().filter(|sql| !sql.ends_with("WHERE lease = $2"));
