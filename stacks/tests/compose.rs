@@ -151,7 +151,9 @@ fn engine_with(service: &str) -> String {
         "SystemTime":"NOW","MemoryLimit":true}"#
             .replace("NOW", &OffsetDateTime::now_utc().format(&Rfc3339).unwrap());
     let container = format!(r#"{{"Service":"{service}","State":"running"}}"#);
-    format!("info*) echo '{info}';;\n'compose version'*) echo 2.26.1;;\n*' ps '*) echo '{container}';;")
+    format!(
+        "--version) ;;\ninfo*) echo '{info}';;\n'buildx version') ;;\n'compose version'*) echo 2.26.1;;\n*' ps '*) echo '{container}';;"
+    )
 }
 
 #[test]
@@ -216,6 +218,58 @@ fn up_waits_for_a_container_that_is_being_replaced() {
     assert!(output.contains("make down-classic"), "{output}");
 }
 
+/// The answers of an engine that has a volume of each project.
+fn engine_with_volumes() -> String {
+    let engine = engine_with("nothing");
+    let (answers, _) = engine.split_once("*' ps '").unwrap();
+    format!(
+        "{answers}*' ps '*) ;;\n'volume ls'*) for last; do :; done; echo \"$last\";;\n'volume rm'*) echo \"$3\" >>removed;;"
+    )
+}
+
+#[test]
+fn a_checkout_removes_the_volumes_of_its_own_project_alone() {
+    let removed = |machine: &Machine, settings: &Variables| {
+        let (code, output) = machine.stacks_with(&["down", "--volumes"], settings);
+        assert_eq!(code, Some(0), "{output}");
+        fs::read_to_string(machine.0.path().join("removed")).unwrap().trim().to_owned()
+    };
+    let [one, other] = [0, 1].map(|_| {
+        let machine = Machine::with_docker(&engine_with_volumes());
+        removed(&machine, &Variables::new())
+    });
+    let project = "label=com.docker.compose.project=omnitrace-";
+    assert!(one.starts_with(project) && other.starts_with(project), "{one}, {other}");
+    assert_ne!(one, other, "two checkouts have one project");
+    let named = Variables::from([("COMPOSE_PROJECT_NAME".to_owned(), "shop".to_owned())]);
+    let machine = Machine::with_docker(&engine_with_volumes());
+    assert_eq!(removed(&machine, &named), "label=com.docker.compose.project=shop");
+}
+
+#[test]
+fn containers_of_another_checkout_are_not_removed() {
+    let engine = engine_with("jaeger");
+    let container = r#""Labels":"com.docker.compose.project.working_dir=/another/checkout","#;
+    let machine =
+        Machine::with_docker(&engine.replace(r#"{"Service""#, &format!(r#"{{{container}"Service""#)));
+    machine.refuses(&["down"], "it runs from /another/checkout");
+    machine.refuses(&["down", "--volumes"], "it runs from /another/checkout");
+}
+
+#[test]
+fn an_engine_that_cannot_run_the_stacks_is_named_with_the_remedy() {
+    let engine = engine_with("nothing");
+    let old =
+        engine.replace("28.2.2", "20.10.8").replace("'buildx version') ;;", "'buildx version') exit 1;;");
+    let labelled =
+        old.replace(r#""MemoryLimit":true"#, r#""MemoryLimit":true,"SecurityOptions":["name=selinux"]"#);
+    let (code, output) = Machine::with_docker(&labelled).stacks(&["doctor", "--stack", "classic"]);
+    assert_eq!(code, Some(1), "{output}");
+    for remedy in ["update it to 20.10.10", "install docker-buildx-plugin", "chcon -R -t container_file_t"] {
+        assert!(output.contains(remedy), "{remedy} is missing in\n{output}");
+    }
+}
+
 /// What `docker` answers on a machine where nothing runs yet: `ps` shows `states` once `up` was called.
 fn engine_before_up(up: &str) -> String {
     let engine = engine_with("nothing");
@@ -252,11 +306,12 @@ fn every_service_that_failed_is_named_with_its_last_words() {
 {"Service":"alertmanager","State":"created"}
 "#;
     fs::write(machine.0.path().join("states"), states).unwrap();
-    let (code, said) = machine.stacks(&["up", "--stack", "classic"]);
+    let settings = Variables::from([("COMPOSE_PROJECT_NAME".to_owned(), "shop".to_owned())]);
+    let (code, said) = machine.stacks_with(&["up", "--stack", "classic"], &settings);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("✗ start loki, rabbitmq"), "{said}");
     for service in ["loki", "rabbitmq"] {
-        assert!(said.contains(&format!("words of omnitrace-{service}-1")), "{said}");
+        assert!(said.contains(&format!("words of shop-{service}-1")), "{said}");
     }
 }
 

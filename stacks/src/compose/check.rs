@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::{
     credentials,
@@ -94,6 +95,14 @@ fn hardening(name: &str, service: &Service) -> Vec<String> {
             service.read_only == WRITABLE.contains(&name),
             "has a writable root and is not listed, or is listed and has not",
         ),
+        (
+            service.environment.get("http_proxy").and_then(Value::as_str) != Some(""),
+            "takes the proxy that Docker is configured with",
+        ),
+        (
+            service.healthcheck.as_ref().is_some_and(|check| check.to_string().contains("localhost")),
+            "has a health check of localhost, which may be ::1: write 127.0.0.1",
+        ),
     ];
     rules.into_iter().filter(|(broken, _)| *broken).map(|(_, problem)| problem.to_owned()).collect()
 }
@@ -164,8 +173,9 @@ fn mounts(service: &Service, plan: &Plan) -> Vec<String> {
             if !Path::new(source).exists() {
                 problems.push(format!("mounts {source}, which does not exist"));
             }
-            if !target.ends_with(":ro") {
-                problems.push(format!("could write {source}"));
+            // With SELinux, `z` makes the file readable in containers.
+            if !target.ends_with(":ro,z") {
+                problems.push(format!("could write {source}, or not read it with SELinux"));
             }
         } else if !plan.project.volumes.iter().any(|name| name == source) {
             problems.push(format!("the volume {source} is not declared"));
@@ -240,7 +250,7 @@ mod tests {
     #[test]
     fn every_broken_rule_is_found() {
         type Change = fn(&mut Service);
-        let cases: [(&str, Change, &str); 23] = [
+        let cases: [(&str, Change, &str); 26] = [
             ("loki", |s| s.image = "grafana/loki".into(), "has no tag"),
             ("loki", |s| s.image = "grafana/loki:latest".into(), "is not pinned"),
             ("loki", |s| s.image = "grafana/loki:3.7.8@sha256:abc".into(), "the digest"),
@@ -266,6 +276,9 @@ mod tests {
             ("loki", |s| s.secrets.push(json!("other")), "no file is written"),
             ("loki", |s| s.volumes.push("/not/there:/x:ro".into()), "which does not exist"),
             ("loki", |s| s.volumes.push("/tmp:/x".into()), "could write /tmp"),
+            ("loki", |s| s.volumes.push("/tmp:/x:ro".into()), "not read it with SELinux"),
+            ("loki", |s| s.environment.clear(), "takes the proxy"),
+            ("loki", |s| s.healthcheck = Some(json!(["http://localhost:1"])), "which may be ::1"),
             ("loki", |s| s.volumes.push("undeclared:/x".into()), "not declared"),
             ("loki", |s| s.depends_on = json!(["absent"]), "needs absent"),
         ];

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fs, path::Path};
 use anyhow::Result;
 
 use super::{
-    engine::{Container, Engine, Info, version},
+    container::Container,
+    engine::{Engine, Info, version},
+    finding::{Finding, Level},
+    host,
     plan::{self, Plan},
 };
 use crate::{
@@ -26,32 +29,6 @@ const LAST_SEARCHABLE_JAEGER: (u32, u32) = (2, 20);
 const GRAFANA_ASKS_V3: &str = "jaegerEnableGrpcEndpoint";
 /// Log lines and spans carry the engine's time, queries for them this machine's.
 const MAX_CLOCK_SECONDS: f64 = 2.0;
-
-/// The severity of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
-    /// No problem.
-    Good,
-    /// A possible problem.
-    Doubtful,
-    /// The stack cannot start, or will not work.
-    Bad,
-}
-
-/// The result of one check.
-#[derive(Clone, Debug)]
-pub(super) struct Finding {
-    pub(super) level: Level,
-    pub(super) topic: &'static str,
-    /// What was found, and what to do.
-    pub(super) text: String,
-}
-
-impl Finding {
-    fn new(level: Level, topic: &'static str, text: impl Into<String>) -> Self {
-        Self { level, topic, text: text.into() }
-    }
-}
 
 /// Checks this machine for one stack, or for each; true if every stack can start.
 ///
@@ -78,6 +55,7 @@ pub async fn doctor(options: &Options, stack: Option<Stack>) -> Result<bool> {
             for (plan, stack) in plans.iter().zip(&stacks) {
                 findings.extend(memory(plan, engine.info.mem_total)?);
                 findings.extend(jaeger_without_grafana(plan));
+                findings.extend(host::unreadable(plan, &engine.info));
                 match running.iter().find(|other| !other.fits_beside(*stack)) {
                     Some(other) => findings.push(in_the_way(*stack, *other)),
                     None => findings.extend(addresses(plan, &containers)?),
@@ -95,6 +73,7 @@ pub(super) fn before_start(plan: &Plan, engine: &Engine, containers: &[Container
     let mut findings = machine(engine);
     findings.extend(memory(plan, engine.info.mem_total)?);
     findings.extend(jaeger_without_grafana(plan));
+    findings.extend(host::unreadable(plan, &engine.info));
     findings.extend(addresses(plan, containers)?);
     findings.extend(memory_maps(&plan.stacks, &engine.info));
     Ok(findings)
@@ -117,6 +96,7 @@ fn machine(engine: &Engine) -> Vec<Finding> {
         findings.push(disk_of(disk.f_bavail * disk.f_frsize, dir));
     }
     findings.push(clock(engine.ahead));
+    findings.extend(host::engine(engine));
     findings
 }
 

@@ -59,7 +59,9 @@ pub async fn down_all(options: &Options, volumes: bool, progress: &mut Progress)
             return Ok(false);
         }
     };
-    let runs = !engine.containers().await?.is_empty();
+    let containers = engine.containers().await?;
+    engine.ensure_ours(&containers)?;
+    let runs = !containers.is_empty();
     if runs {
         remove(&engine, progress).await?;
     }

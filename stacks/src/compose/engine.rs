@@ -14,9 +14,10 @@ use tokio::{
     process::Command,
 };
 
-use super::{plan::Plan, variables::Variables};
+use super::{container::Container, plan::Plan, variables::Variables};
+use crate::local::short_hash;
 
-/// The Compose project, unless `COMPOSE_PROJECT_NAME` names another.
+/// The beginning of the Compose project of a checkout, unless `COMPOSE_PROJECT_NAME` names another.
 const PROJECT: &str = "omnitrace";
 /// The oldest Compose that the stacks were tried with.
 const MIN_COMPOSE: (u32, u32) = (2, 26);
@@ -25,9 +26,11 @@ const LABEL: &str = "com.docker.compose.project";
 /// An engine that answers, and a Compose that is new enough.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     project: String,
     pub(crate) compose: String,
+    /// Newer Compose builds images with it.
+    pub(crate) has_buildx: bool,
     pub(crate) info: Info,
     /// The least number of seconds by which the engine's clock is ahead of this machine's; negative when it is behind.
     pub(crate) ahead: f64,
@@ -45,42 +48,14 @@ pub(crate) struct Info {
     pub(crate) system_time: String,
     /// True if the engine can limit the memory of a container.
     pub(crate) memory_limit: bool,
+    /// Such as `name=seccomp,profile=builtin` and `name=selinux`.
+    #[serde(default)]
+    pub(crate) security_options: Vec<String>,
 }
 
 /// True if this machine has a `docker` command.
 pub(crate) async fn is_installed() -> bool {
     Command::new("docker").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await.is_ok()
-}
-
-/// A container of the project.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Container {
-    pub(crate) service: String,
-    /// `created`, `running`, `restarting`, `exited`, ...
-    pub(crate) state: String,
-    /// `starting`, `healthy`, `unhealthy`; empty without a health check.
-    #[serde(default)]
-    pub(crate) health: String,
-    #[serde(default)]
-    pub(crate) exit_code: i32,
-    #[serde(default)]
-    labels: String,
-}
-
-impl Container {
-    /// True if the container was started and has not ended.
-    pub(crate) fn runs(&self) -> bool {
-        ["running", "restarting", "paused"].contains(&&*self.state)
-    }
-
-    /// The directory in which `docker compose` was called.
-    pub(crate) fn working_dir(&self) -> Option<&Path> {
-        let labels = self.labels.split(',');
-        let mut dirs =
-            labels.filter_map(|label| label.strip_prefix("com.docker.compose.project.working_dir="));
-        dirs.next().map(Path::new)
-    }
 }
 
 impl Engine {
@@ -111,13 +86,9 @@ impl Engine {
             "Docker Compose {compose} is too old: the stacks need {major}.{minor} or newer"
         );
         let project = settings.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty());
-        let project = project.cloned().unwrap_or_else(|| PROJECT.to_owned());
-        Ok(Self { root: root.to_owned(), project, compose, info, ahead })
-    }
-
-    /// The name of the Compose project.
-    pub(crate) fn project(&self) -> &str {
-        &self.project
+        let project = project.cloned().unwrap_or_else(|| format!("{PROJECT}-{}", short_hash(root)));
+        let has_buildx = docker(&["buildx", "version"]).await?.status.success();
+        Ok(Self { root: root.to_owned(), project, compose, has_buildx, info, ahead })
     }
 
     /// The containers of the project, also those that have ended.
@@ -128,6 +99,21 @@ impl Engine {
         let lines = text(&output.stdout);
         let containers = lines.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str);
         containers.collect::<Result<_, _>>().context("cannot read the answer of `docker compose ps`")
+    }
+
+    /// Refuses a project that runs from another checkout: each would take the other's containers for its own.
+    pub(crate) fn ensure_ours(&self, containers: &[Container]) -> Result<()> {
+        let mut dirs =
+            containers.iter().filter(|container| container.runs()).filter_map(Container::working_dir);
+        match dirs.find(|dir| !dir.starts_with(&self.root)) {
+            None => Ok(()),
+            Some(dir) => bail!(
+                "cannot use the project {}: it runs from {}; run `make down` there, or set another COMPOSE_PROJECT_NAME \
+                 here in .env",
+                self.project,
+                dir.display()
+            ),
+        }
     }
 
     /// True if an image is on this machine.
@@ -258,8 +244,13 @@ fn unreachable(error: &str) -> String {
 
 /// `2.26.1-4` or `v5.0.2`: major and minor.
 pub(super) fn version(text: &str) -> Option<(u32, u32)> {
+    patch_version(text).map(|(major, minor, _)| (major, minor))
+}
+
+/// The same with the number of the patch, 0 without one.
+pub(super) fn patch_version(text: &str) -> Option<(u32, u32, u32)> {
     let mut numbers = text.trim_start_matches('v').split(['.', '-', '+']).map(|part| part.parse().ok());
-    Some((numbers.next()??, numbers.next()??))
+    Some((numbers.next()??, numbers.next()??, numbers.next().flatten().unwrap_or(0)))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -298,14 +289,5 @@ mod tests {
     fn an_unreachable_engine_comes_with_a_remedy() {
         assert!(unreachable("permission denied while trying to connect").contains("usermod -aG docker"));
         assert!(unreachable("Cannot connect to the Docker daemon").contains("systemctl start docker"));
-    }
-
-    #[test]
-    fn a_container_is_read_from_compose_ps() {
-        let line = r#"{"Service":"gateway","State":"running","Health":"starting","ExitCode":0,
-            "Labels":"a=b,com.docker.compose.project.working_dir=/srv/omnitrace,c=d","Name":"omnitrace-gateway-1"}"#;
-        let container: Container = serde_json::from_str(line).unwrap();
-        assert!(container.runs());
-        assert_eq!(container.working_dir(), Some(Path::new("/srv/omnitrace")));
     }
 }

@@ -4,12 +4,15 @@
 //! beside Classic or LGTM: the services then send to both.
 
 pub mod check;
+pub(crate) mod container;
 mod credentials;
 mod doctor;
 mod down;
 pub(crate) mod engine;
 mod files;
+mod finding;
 mod guide;
+mod host;
 pub mod plan;
 pub mod runbook;
 mod service;

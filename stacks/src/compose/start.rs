@@ -9,11 +9,7 @@ use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use futures_util::future::{self, Fuse, FusedFuture as _, FutureExt as _};
 use reqwest::Client;
 
-use super::{
-    engine::{Container, Engine},
-    plan::Plan,
-    service::Service,
-};
+use super::{container::Container, engine::Engine, plan::Plan, service::Service};
 use crate::{http, progress::Progress};
 
 /// The time in which a service must become ready once its needs are: Kibana takes minutes on a small machine.

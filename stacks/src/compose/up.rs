@@ -1,13 +1,14 @@
 //! `stacks up --stack`: starts a Docker stack beside those that run.
 
-use std::{collections::BTreeSet, path::Path, time::Instant};
+use std::{collections::BTreeSet, time::Instant};
 
 use anyhow::{Result, bail};
 
 use super::{
-    credentials,
-    doctor::{self, Level},
-    engine::{Container, Engine},
+    container::Container,
+    credentials, doctor,
+    engine::Engine,
+    finding::Level,
     guide,
     plan::{self, Plan},
     start::start,
@@ -61,7 +62,7 @@ pub async fn bring_up(options: &Options, stack: Stack, progress: &mut Progress) 
     let before = options.settings()?;
     let engine = Engine::find(&root, &before).await?;
     let containers = engine.containers().await?;
-    ensure_ours(&root, &engine, &containers)?;
+    engine.ensure_ours(&containers)?;
     let mut stacks = of_containers(&root, &containers)?;
     ensure_fits(stack, &stacks, options)?;
     stacks.insert(stack);
@@ -80,19 +81,6 @@ pub async fn bring_up(options: &Options, stack: Stack, progress: &mut Progress) 
     let plan = Plan::new(&root, &stacks, &settings)?;
     start(&engine, &plan, progress).await?;
     Ok(plan)
-}
-
-/// Refuses a project of another checkout: each would take the other's containers for its own.
-fn ensure_ours(root: &Path, engine: &Engine, containers: &[Container]) -> Result<()> {
-    let mut dirs = containers.iter().filter(|container| container.runs()).filter_map(Container::working_dir);
-    match dirs.find(|dir| !dir.starts_with(root)) {
-        None => Ok(()),
-        Some(dir) => bail!(
-            "cannot use the project {}: it runs from {}; run `make down` there, or set COMPOSE_PROJECT_NAME here in .env",
-            engine.project(),
-            dir.display()
-        ),
-    }
 }
 
 /// Refuses a stack that shares ports with one that runs.

@@ -15,4 +15,5 @@ pub mod rabbitmq;
 mod stack;
 pub mod state;
 
+pub(crate) use self::stack::short_hash;
 pub use self::stack::{Health, LocalStack};

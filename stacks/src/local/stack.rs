@@ -267,7 +267,7 @@ impl Drop for LocalStack {
     }
 }
 
-/// Eight digits that tell apart the nodes of several checkouts on one machine.
-fn short_hash(root: &Path) -> String {
+/// Eight digits that tell apart the nodes and containers of several checkouts on one machine.
+pub(crate) fn short_hash(root: &Path) -> String {
     HEXLOWER.encode(&Sha256::digest(root.as_os_str().as_encoded_bytes())[..4])
 }

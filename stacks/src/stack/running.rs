@@ -7,7 +7,8 @@ use anyhow::Result;
 use super::{places::Places, table::Stack};
 use crate::{
     compose::{
-        engine::{Container, Engine},
+        container::Container,
+        engine::Engine,
         plan::{self, own_services},
     },
     settings::Options,
