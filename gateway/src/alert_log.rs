@@ -11,10 +11,26 @@ use slog::{Logger, info, warn};
 use telemetry::Traced;
 use time::OffsetDateTime;
 
-/// Record these notices, the oldest first.
+/// Record the notices of one notification, the oldest first.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct RecordNotices(pub Vec<Notice>);
+pub struct RecordNotices {
+    /// Its notices.
+    pub notices: Vec<Notice>,
+    /// What else it was about.
+    pub omitted: Omitted,
+}
+
+/// The alerts of a notification that have no notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Omitted {
+    /// None.
+    None,
+    /// So many, which Alertmanager has left out.
+    Alerts(u64),
+    /// Those in the rest of a notification that was too large.
+    Rest,
+}
 
 /// List the notices, the newest first.
 #[derive(Message)]
@@ -71,7 +87,18 @@ impl Handler<Traced<RecordNotices>> for AlertLog {
     type Result = ();
 
     fn handle(&mut self, Traced { span, message }: Traced<RecordNotices>, _: &mut Self::Context) {
-        span.in_scope(|| message.0.into_iter().for_each(|notice| self.record(notice)));
+        let RecordNotices { notices, omitted } = message;
+        span.in_scope(|| {
+            let recorded = notices.len();
+            notices.into_iter().for_each(|notice| self.record(notice));
+            let omitted = match omitted {
+                Omitted::None => return,
+                Omitted::Alerts(alerts) => Some(alerts),
+                Omitted::Rest => None,
+            };
+            warn!(self.log, "notification cut, some alerts have no notice: ask Alertmanager for them";
+                "omnitrace.alerts.recorded" => recorded, "omnitrace.alerts.omitted" => omitted);
+        });
     }
 }
 
@@ -142,7 +169,7 @@ mod tests {
         let seen = Capture::start();
         let log = AlertLog::new(&seen.log()).start();
         let notices = (0..MAX_NOTICES + 3).map(|number| notice(number, Status::Firing)).collect();
-        log.send(Traced::new(RecordNotices(notices))).await.unwrap();
+        log.send(Traced::new(RecordNotices { notices, omitted: Omitted::None })).await.unwrap();
         let recent = log.send(ListNotices).await.unwrap();
         assert_eq!(recent.len(), MAX_NOTICES);
         let [first, last] = [&recent[0], &recent[MAX_NOTICES - 1]].map(|notice| notice.fingerprint.as_str());
@@ -154,7 +181,7 @@ mod tests {
         let seen = Capture::start();
         let log = AlertLog::new(&seen.log()).start();
         let notices = vec![notice(1, Status::Firing), notice(1, Status::Resolved)];
-        log.send(Traced::new(RecordNotices(notices))).await.unwrap();
+        log.send(Traced::new(RecordNotices { notices, omitted: Omitted::None })).await.unwrap();
         let lines = seen.lines();
         let words: Vec<_> = lines.iter().map(|line| (&line["message"], &line["log.level"])).collect();
         assert_eq!(

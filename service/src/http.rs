@@ -13,7 +13,7 @@ mod routes;
 mod serve;
 
 pub use admission::Admission;
-pub use body::read_json;
+pub use body::{Beginning, read_beginning, read_json};
 pub use healthcheck::healthcheck;
 pub use probes::{Check, Probes};
 pub use routes::{get, resource};

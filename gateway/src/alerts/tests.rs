@@ -78,6 +78,50 @@ async fn notices_are_listed_the_newest_first() {
 }
 
 #[actix_rt::test]
+async fn a_notification_of_300_kib_is_recorded_whole() {
+    let mut alerts = vec![fires(); 600];
+    for (number, alert) in alerts.iter_mut().enumerate() {
+        alert["fingerprint"] = number.to_string().into();
+    }
+    let mut body = webhook(&alerts);
+    body["truncatedAlerts"] = 7.into();
+    assert!(body.to_string().len() > 150 * 1024);
+    body["commonAnnotations"] = json!({"description": "x".repeat(150 * 1024)});
+    let answers = ask(Some(TOKEN), vec![post(&body), authorized(TestRequest::get())]).await;
+    assert_eq!(answers[0].0, 204);
+    assert_eq!(answers[1].1[0]["fingerprint"], "599");
+}
+
+#[actix_rt::test]
+async fn what_fits_of_a_larger_notification_is_recorded_and_the_cut_said() {
+    let seen = Capture::start();
+    let log = AlertLog::new(&seen.log()).start();
+    let token = Token::new(&SecretString::from(TOKEN));
+    let app = init_service(App::new().configure(|routes| alert_routes(routes, Some(&token), &log))).await;
+    let mut alert = fires();
+    alert["annotations"]["description"] = "é\"alerts\":[".repeat(20_000).into();
+    // In the order in which Alertmanager writes.
+    let body = format!(
+        "{{\"receiver\":\"on-call\",\"status\":\"firing\",\"alerts\":[{}],\"version\":\"4\"}}",
+        vec![alert.to_string(); 5].join(",")
+    );
+    assert!(body.len() > MAX_BODY);
+    let request = authorized(TestRequest::post()).insert_header(("content-type", "application/json"));
+    let answer = call_service(&app, request.set_payload(body).to_request()).await;
+    assert_eq!(answer.status(), 204);
+    let answer = call_service(&app, authorized(TestRequest::get()).to_request()).await;
+    let notices: Value = test::read_body_json(answer).await;
+    let notices = notices.as_array().unwrap();
+    assert!((2..5).contains(&notices.len()), "{} notices", notices.len());
+    let description = notices[0]["annotations"]["description"].as_str().unwrap();
+    assert!(description.len() < 1100 && description.ends_with('…'), "{} bytes", description.len());
+    let lines = seen.lines();
+    let cut = lines.last().unwrap();
+    assert_eq!(cut["omnitrace.alerts.recorded"], notices.len());
+    assert!(cut["message"].as_str().unwrap().starts_with("notification cut"), "{cut}");
+}
+
+#[actix_rt::test]
 async fn a_request_without_the_token_is_refused() {
     let bear = |token: &str| (AUTHORIZATION, format!("Bearer {token}"));
     let requests = vec![
@@ -123,7 +167,7 @@ async fn a_bad_notification_is_refused_and_not_recorded() {
         ("an unheard-of status", with("/alerts/0/status", json!("smoking")), 422, Some("/alerts/0/status")),
         ("a start that is no time", with("/alerts/0/startsAt", json!("now")), 422, Some("")),
         ("labels that are no texts", with("/alerts/0/labels", json!({"a": 1})), 422, Some("")),
-        ("too much", post(&large), 413, None),
+        ("too much, and no alert", post(&large), 413, None),
         ("no content type", authorized(TestRequest::post()).set_payload("{}"), 415, None),
     ];
     let expected: Vec<_> = cases.iter().map(|(name, _, status, blamed)| (*name, *status, *blamed)).collect();

@@ -21,30 +21,65 @@ pub async fn read_json(
     limit: usize,
     deadline: Duration,
 ) -> Result<Vec<u8>, Problem> {
+    let declared = header(request, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit) {
+        expect_no_surprise(request)?;
+        return Err(Problem::too_large(limit).closing());
+    }
+    match read_beginning(request, payload, limit, deadline).await? {
+        Beginning { bytes, is_whole: true } => Ok(bytes),
+        Beginning { is_whole: false, .. } => Err(Problem::too_large(limit).closing()),
+    }
+}
+
+/// The beginning of a body.
+pub struct Beginning {
+    /// Its bytes, up to the limit.
+    pub bytes: Vec<u8>,
+    /// Whether these are all.
+    pub is_whole: bool,
+}
+
+/// Reads the first `limit` bytes of a body; the rest is left unread.
+///
+/// # Errors
+/// 415 when it is not declared as plain JSON, 400 when it is incomplete, 408 when it has not arrived by the deadline, 417
+/// for an unknown expectation.
+pub async fn read_beginning(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Beginning, Problem> {
     // actix-web waits for a body without a limit.
     timeout(deadline, read(request, payload, limit)).await.unwrap_or_else(|_| Err(too_slow(deadline)))
 }
 
-async fn read(request: &HttpRequest, mut payload: web::Payload, limit: usize) -> Result<Vec<u8>, Problem> {
-    if header(request, &EXPECT).is_some_and(|wish| !wish.eq_ignore_ascii_case("100-continue")) {
-        return Err(unknown_expectation());
-    }
-    let declared = header(request, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > limit) {
-        return Err(Problem::too_large(limit).closing());
-    }
-    let mut body = Vec::new();
+async fn read(request: &HttpRequest, mut payload: web::Payload, limit: usize) -> Result<Beginning, Problem> {
+    expect_no_surprise(request)?;
+    let mut bytes = Vec::new();
+    let mut is_whole = true;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| incomplete())?;
-        if body.len() + chunk.len() > limit {
-            return Err(Problem::too_large(limit).closing());
+        let room = limit - bytes.len();
+        if chunk.len() > room {
+            bytes.extend_from_slice(&chunk[..room]);
+            is_whole = false;
+            break;
         }
-        body.extend_from_slice(&chunk);
+        bytes.extend_from_slice(&chunk);
     }
-    if !body.is_empty() {
+    if !bytes.is_empty() {
         expect_plain_json(request)?;
     }
-    Ok(body)
+    Ok(Beginning { bytes, is_whole })
+}
+
+fn expect_no_surprise(request: &HttpRequest) -> Result<(), Problem> {
+    match header(request, &EXPECT).is_some_and(|wish| !wish.eq_ignore_ascii_case("100-continue")) {
+        true => Err(unknown_expectation()),
+        false => Ok(()),
+    }
 }
 
 fn expect_plain_json(request: &HttpRequest) -> Result<(), Problem> {
