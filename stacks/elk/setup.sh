@@ -45,7 +45,7 @@ request() {
     esac
     waited=$(($(date +%s) - begun))
     if [ "$waited" -ge "$PATIENCE" ]; then
-      [ "$status" = 401 ] && die "$what: ELASTIC_PASSWORD is not the password that Elasticsearch was first started with"
+      [ "$status" = 401 ] && die "$what: ELASTIC_PASSWORD is not the password of elastic: it was changed in Kibana"
       die "$what: $method $url has not answered within ${PATIENCE} s, at last $status: $(cat "$scratch/answer")"
     fi
     [ "$status" = "${reported:-}" ] || say "$what: waiting, the answer is $status"
@@ -82,7 +82,16 @@ user() {
   elasticsearch "user $1" PUT "/_security/user/$1" '"created":' "$scratch/user.json"
 }
 
+# retained FILE: a copy with ELASTIC_RETENTION in place of seven days.
+retained() {
+  sed "s/\"7d\"/\"$ELASTIC_RETENTION\"/g" "$1" >"$scratch/${1##*/}"
+  printf '%s' "$scratch/${1##*/}"
+}
+
 prepare_elasticsearch() {
+  case $ELASTIC_RETENTION in
+    *[!0-9dhm]* | [!1-9]* | *[0-9]) die "ELASTIC_RETENTION=$ELASTIC_RETENTION is no time such as 7d or 12h" ;;
+  esac
   check_secret KIBANA_PASSWORD "${KIBANA_PASSWORD:-}"
   check_secret LOGSTASH_PASSWORD "${LOGSTASH_PASSWORD:-}"
   check_secret APM_PASSWORD "${APM_PASSWORD:-}"
@@ -92,8 +101,8 @@ prepare_elasticsearch() {
   user logstash_writer logstash_writer "$LOGSTASH_PASSWORD"
   elasticsearch "role apm_writer" PUT /_security/role/apm_writer '"role":{"created":' elasticsearch/apm-writer.json
   user apm_writer apm_writer "$APM_PASSWORD"
-  elasticsearch "types of log lines" PUT /_index_template/logs-omnitrace '"acknowledged":true' elasticsearch/index-template.json
-  elasticsearch "retention" PUT /_cluster/settings '"acknowledged":true' elasticsearch/cluster-settings.json
+  elasticsearch "types of log lines" PUT /_index_template/logs-omnitrace '"acknowledged":true' "$(retained elasticsearch/index-template.json)"
+  elasticsearch "retention" PUT /_cluster/settings '"acknowledged":true' "$(retained elasticsearch/cluster-settings.json)"
 }
 
 prepare_kibana() {
@@ -105,6 +114,7 @@ prepare_kibana() {
 }
 
 check_secret ELASTIC_PASSWORD "${ELASTIC_PASSWORD:-}"
+: "${ELASTIC_RETENTION:=7d}"
 umask 077
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

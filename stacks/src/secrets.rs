@@ -23,7 +23,7 @@ const SECRETS: [(&str, &str); 10] = [
     ("GRAFANA_PASSWORD", "the password of Grafana's user admin; taken when its volume is new"),
     (
         "ELASTIC_PASSWORD",
-        "the password of Elasticsearch's and Kibana's user elastic; taken when the volume is new",
+        "the password of Elasticsearch's and Kibana's user elastic, until it is changed in Kibana",
     ),
     ("KIBANA_PASSWORD", "Kibana's password for Elasticsearch"),
     ("KIBANA_ENCRYPTION_KEY", "the key by which Kibana encrypts its saved secrets"),

@@ -19,6 +19,9 @@ use crate::{
     secrets::{self, AMQP_USER, check_amqp_password},
 };
 
+/// Characters of a key that Kibana accepts.
+const MIN_KIBANA_KEY: usize = 32;
+
 /// The files below `var/secrets`.
 pub(super) const FILES: [&str; 7] = [
     "gateway.env",
@@ -79,6 +82,11 @@ fn check(name: &str, secret: &str) -> Result<()> {
         "{name} can be guessed: remove the line from .env, and a random one is written there"
     );
     ensure!(
+        name != "KIBANA_ENCRYPTION_KEY" || secret.len() >= MIN_KIBANA_KEY,
+        "{name} has fewer than {MIN_KIBANA_KEY} characters, and Kibana would not start: remove the line from .env, and a \
+         random one is written there"
+    );
+    ensure!(
         !secret.contains(['\'', '\n', '\r']),
         "{name} must not hold a quotation mark ' or a line break: change it in .env"
     );
@@ -122,6 +130,7 @@ mod tests {
         for (name, bad, expected) in [
             ("GRAFANA_PASSWORD", "changeme", "GRAFANA_PASSWORD can be guessed"),
             ("ELASTIC_PASSWORD", "", "ELASTIC_PASSWORD can be guessed"),
+            ("KIBANA_ENCRYPTION_KEY", "5f2c81d09b7e4a63", "KIBANA_ENCRYPTION_KEY has fewer than 32"),
             ("MAILER_TOKEN", "5f2c81d0'9b7e4a63", "MAILER_TOKEN must not hold"),
             ("AMQP_PASSWORD", "5f2c81d0/9b7e4a63", "AMQP_PASSWORD may hold only"),
         ] {

@@ -179,6 +179,30 @@ async fn a_refused_request_ends_setup_with_the_answer() {
 }
 
 #[tokio::test]
+async fn retention_is_a_setting_and_checked() {
+    let server = Server::start().await;
+    let ended = setup("elasticsearch", &server.url, &[("ELASTIC_RETENTION", "36h")]).await;
+    assert!(ended.is_success, "{}", ended.output);
+    let body = |line: &str| -> Value {
+        let requests = server.requests();
+        serde_json::from_str(&requests.iter().find(|request| request.line == line).unwrap().body).unwrap()
+    };
+    let template = body("PUT /_index_template/logs-omnitrace");
+    assert_eq!(template["template"]["lifecycle"]["data_retention"], "36h");
+    let failures = "/template/data_stream_options/failure_store/lifecycle/data_retention";
+    assert_eq!(template.pointer(failures).unwrap(), "36h");
+    let settings = body("PUT /_cluster/settings");
+    assert_eq!(settings["persistent"]["data_streams.lifecycle.retention.max"], "36h");
+
+    let server = Server::start().await;
+    for bad in ["7", "a week", "d", "0d", "7d\"}"] {
+        let ended = setup("elasticsearch", &server.url, &[("ELASTIC_RETENTION", bad)]).await;
+        assert!(!ended.is_success && ended.output.contains("ELASTIC_RETENTION="), "{bad}: {}", ended.output);
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_wrong_elastic_password_is_named() {
     let server = Server::start().await.object(|_| Some((401, json!({ "status": 401 }))));
     let ended = setup("elasticsearch", &server.url, &[("PATIENCE", "1")]).await;
