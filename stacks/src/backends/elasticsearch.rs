@@ -7,11 +7,19 @@ use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use reqwest::Client;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Logged, Logs, Traces, asker::Asker, questions::Asked, valid_trace_id};
+use super::{
+    Logged, Logs, Traces,
+    asker::Asker,
+    lines::{Query, Which},
+    questions::Asked,
+    valid_trace_id,
+};
 use crate::{
     http,
+    logs::Line,
     trace::{Span, Trace},
 };
 
@@ -19,6 +27,26 @@ use crate::{
 const MAX_TRACES: usize = 500;
 /// The documents of log lines, and the fields of them that are read.
 pub(crate) const LINES: (&str, &[&str]) = ("logs-omnitrace-*", &["trace.id", "service.name", "order.id"]);
+/// The fields of a log line in full.
+pub(crate) const IN_FULL: &[&str] = &[
+    "@timestamp",
+    "message",
+    "log.level",
+    "service.name",
+    "trace.id",
+    "span.id",
+    "alert.*",
+    "dead_letters.*",
+    "email.*",
+    "error.*",
+    "event.*",
+    "http.*",
+    "messaging.*",
+    "omnitrace.*",
+    "order.*",
+    "payment.*",
+    "rule.name",
+];
 /// The documents of spans, and the fields of them that are read.
 pub(crate) const SPANS: (&str, &[&str]) = (
     "traces-apm*",
@@ -46,7 +74,11 @@ impl Elasticsearch {
     }
 
     async fn search(&self, indices: &str, traces: &[&str], fields: &[&str]) -> Result<Vec<Hit>> {
-        let answer = self.0.ask_ok(&Asked::documents(indices, traces, fields)).await?;
+        self.hits(indices, &Asked::documents(indices, traces, fields)).await
+    }
+
+    async fn hits(&self, indices: &str, asked: &Asked) -> Result<Vec<Hit>> {
+        let answer = self.0.ask_ok(asked).await?;
         let answer: Answer = answer.json().await.context("cannot read Elasticsearch's answer")?;
         let failed = answer.shards.failed;
         ensure!(
@@ -72,6 +104,37 @@ impl Logs for Elasticsearch {
         }
         Ok(lines)
     }
+
+    async fn find(&self, which: &Which) -> Result<Vec<Line>> {
+        let found = Asked::found(LINES.0, &documents(which), IN_FULL);
+        Ok(self.hits(LINES.0, &found).await?.into_iter().map(Hit::line).collect())
+    }
+
+    fn query(&self, which: &Which) -> Query {
+        let text = match which {
+            Which::Order(id) => format!("order.id : \"{id}\""),
+            Which::Message(id) => format!("messaging.message.id : \"{id}\""),
+            Which::Traces(ids) => {
+                let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+                format!("trace.id : ({})", quoted.join(" or "))
+            }
+            Which::Since(_) => "service.name : *".to_owned(),
+        };
+        Query::new("KQL", text)
+    }
+}
+
+/// The query for these lines.
+fn documents(which: &Which) -> Value {
+    match which {
+        Which::Order(id) => json!({"term": {"order.id": id}}),
+        Which::Message(id) => json!({"term": {"messaging.message.id": id}}),
+        Which::Traces(ids) => json!({"terms": {"trace.id": ids}}),
+        Which::Since(time) => {
+            let milliseconds = time.unix_timestamp_nanos() / 1_000_000;
+            json!({"range": {"@timestamp": {"gte": milliseconds as i64, "format": "epoch_millis"}}})
+        }
+    }
 }
 
 #[async_trait]
@@ -82,6 +145,10 @@ impl Traces for Elasticsearch {
         let mut spans: Vec<Span> = hits.iter().filter_map(Hit::span).collect();
         spans.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
         Ok((!spans.is_empty()).then_some(Trace { id, spans }))
+    }
+
+    fn query(&self, id: &str) -> Query {
+        Query::new("KQL", format!("trace.id : \"{id}\""))
     }
 }
 
@@ -117,6 +184,20 @@ impl Hit {
     fn microseconds(&self, name: &str) -> Duration {
         let value = self.fields.get(name).and_then(|values| values.first()?.as_u64());
         Duration::from_micros(value.unwrap_or_default())
+    }
+
+    fn line(self) -> Line {
+        let time = self.text("@timestamp").and_then(|time| OffsetDateTime::parse(&time, &Rfc3339).ok());
+        let (service, message) = (self.text("service.name"), self.text("message"));
+        let is_own = |name: &str| !["@timestamp", "message", "service.name"].contains(&name);
+        let fields = self.fields.into_iter().filter(|(name, _)| is_own(name));
+        let fields = fields.filter_map(|(name, values)| Some((name, values.into_iter().next()?)));
+        Line {
+            time,
+            service: service.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+            fields: fields.collect(),
+        }
     }
 
     /// A span; APM Server stores one with a remote parent, or none, as a transaction.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     Traces,
     asker::Asker,
+    lines::Query,
     questions::{Asked, Question},
     valid_trace_id,
 };
@@ -44,6 +45,10 @@ impl Traces for EmbeddedJaeger {
         let answer: Answer =
             response.json().await.context("cannot read the trace backend's answer as Jaeger's JSON")?;
         Ok(answer.data.into_iter().next().map(Trace::from))
+    }
+
+    fn query(&self, id: &str) -> Query {
+        Query::new("shell", format!("make trace TRACE={id}"))
     }
 }
 

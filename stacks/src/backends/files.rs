@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashMap,
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -9,11 +11,22 @@ use std::{
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 
-use super::{Inbox, Logged, Logs};
-use crate::logs::{Filter, Follow};
+use super::{
+    Email, Inbox, Logged, Logs,
+    lines::{Query, Which},
+};
+use crate::logs::{self, Filter, Follow, Line};
 
-/// The log lines written since this was made.
-pub struct LogFiles(Mutex<Read>);
+/// Lines from before the first question for new ones.
+const MAX_BEFORE: usize = 7000;
+
+/// The log files. By trace, those lines that were written since this was made.
+pub struct LogFiles {
+    dir: PathBuf,
+    read: Mutex<Read>,
+    /// For the newest lines of all; none before the first question.
+    newest: Mutex<Option<Follow>>,
+}
 
 struct Read {
     follow: Follow,
@@ -21,25 +34,60 @@ struct Read {
 }
 
 impl LogFiles {
-    /// The log files of a directory, without their present lines.
+    /// The log files of a directory.
     pub(crate) fn from_end(dir: &Path) -> Result<Self> {
         let follow = Follow::from_end(dir)?;
-        Ok(Self(Mutex::new(Read { follow, by_trace: HashMap::new() })))
+        let read = Mutex::new(Read { follow, by_trace: HashMap::new() });
+        Ok(Self { dir: dir.to_owned(), read, newest: Mutex::new(None) })
     }
 }
 
 #[async_trait]
 impl Logs for LogFiles {
     async fn lines(&self, traces: &[&str]) -> Result<Vec<Logged>> {
-        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let new = read.follow.next(&Filter::default()).context("cannot read the log files")?;
         for line in new {
-            let Some(trace) = line.trace() else { continue };
+            let Some(trace) = line.trace().map(str::to_owned) else { continue };
             let order = line.order().map(str::to_owned);
-            let logged = Logged { trace: trace.to_owned(), service: line.service.to_owned(), order };
+            let logged = Logged { trace, service: line.service, order };
             read.by_trace.entry(logged.trace.clone()).or_default().push(logged);
         }
         Ok(traces.iter().filter_map(|trace| read.by_trace.get(*trace)).flatten().cloned().collect())
+    }
+
+    async fn find(&self, which: &Which) -> Result<Vec<Line>> {
+        let filter = match which {
+            // The files grow at their ends alone, which are followed.
+            Which::Since(_) => {
+                let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+                return match &mut *newest {
+                    Some(follow) => follow.next(&Filter::default()).context("cannot read the log files"),
+                    None => {
+                        *newest = Some(Follow::from_end(&self.dir)?);
+                        logs::read(&self.dir, &Filter::default(), Some(MAX_BEFORE))
+                    }
+                };
+            }
+            Which::Order(id) => Filter::named(id),
+            Which::Traces(ids) => Filter::of_traces(ids),
+            Which::Message(id) => Filter::message(id),
+        };
+        let dir = self.dir.clone();
+        tokio::task::spawn_blocking(move || logs::read(&dir, &filter, None)).await?
+    }
+
+    fn query(&self, which: &Which) -> Query {
+        let text = match which {
+            Which::Order(id) => format!("make logs ORDER={id}"),
+            Which::Traces(ids) => {
+                let commands: Vec<String> = ids.iter().map(|id| format!("make logs TRACE={id}")).collect();
+                commands.join("; ")
+            }
+            Which::Message(id) => format!("grep {id} logs/*.log"),
+            Which::Since(_) => "make logs FOLLOW=1".to_owned(),
+        };
+        Query::new("shell", text)
     }
 }
 
@@ -51,14 +99,57 @@ impl MailFiles {
     pub(crate) fn new(dir: impl Into<PathBuf>) -> Self {
         Self(dir.into())
     }
+
+    fn file(&self, order: &str) -> PathBuf {
+        self.0.join(format!("{order}.eml"))
+    }
 }
 
 #[async_trait]
 impl Inbox for MailFiles {
     async fn emails(&self, order: &str) -> Result<usize> {
-        let file = self.0.join(format!("{order}.eml"));
+        let file = self.file(order);
         let there = file.try_exists().with_context(|| format!("cannot check for {}", file.display()))?;
         Ok(usize::from(there))
+    }
+
+    async fn email(&self, order: &str) -> Result<Option<Email>> {
+        let file = self.file(order);
+        match fs::read(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            text => {
+                let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+                Ok(Some(read(&String::from_utf8_lossy(&text))))
+            }
+        }
+    }
+
+    fn query(&self, order: &str) -> Query {
+        Query::new("shell", format!("cat {}", self.file(order).display()))
+    }
+}
+
+/// The e-mail in a file: one part of plain text in quoted-printable, as the mailer writes it.
+fn read(text: &str) -> Email {
+    let text = text.replace("\r\n", "\n");
+    let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let unfolded = head.replace("\n ", " ").replace("\n\t", " ");
+    let header = |name: &str| {
+        let mut lines = unfolded.lines().filter_map(|line| line.split_once(':'));
+        let value = lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
+        value.unwrap_or_default().to_owned()
+    };
+    let decoded = quoted_printable::decode(body, quoted_printable::ParseMode::Robust);
+    let decoded = decoded.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Email {
+        message_id: header("message-id").trim_matches(['<', '>']).to_owned(),
+        from: header("from"),
+        to: header("to"),
+        subject: header("subject"),
+        date: header("date"),
+        text: decoded.unwrap_or_else(|_| body.to_owned()).replace("\r\n", "\n"),
+        page: None,
+        count: 1,
     }
 }
 

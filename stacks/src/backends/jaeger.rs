@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{
     Traces,
     asker::Asker,
+    lines::Query,
     otlp::OtlpTrace,
     questions::{Asked, Question},
     valid_trace_id,
@@ -37,6 +38,10 @@ impl Traces for Jaeger {
         let response = self.0.expect_ok(&asked, response).await?;
         let answer: Answer = response.json().await.context("cannot read Jaeger's answer")?;
         Ok(answer.result.into_trace(id))
+    }
+
+    fn query(&self, id: &str) -> Query {
+        Query::new("shell", format!("curl {}/api/v3/traces/{id}", self.0.url))
     }
 }
 

@@ -6,8 +6,15 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use reqwest::Client;
 use serde::Deserialize;
+use time::OffsetDateTime;
 
-use super::{Logged, Logs, asker::Asker, questions::Asked};
+use super::{
+    Logged, Logs,
+    asker::Asker,
+    lines::{Query, Which, dotted},
+    questions::Asked,
+};
+use crate::logs::Line;
 
 /// Traces of one query: their lines are fewer than an answer may have, and the query is short enough.
 const MAX_TRACES: usize = 100;
@@ -26,9 +33,13 @@ impl Loki {
     /// # Errors
     /// When Loki does not answer as documented.
     pub async fn query(&self, expression: &str) -> Result<Vec<Logged>> {
-        let answer = self.0.ask_ok(&Asked::lines(expression)).await?;
+        Ok(self.streams(&Asked::lines(expression)).await?.into_iter().flat_map(Stream::lines).collect())
+    }
+
+    async fn streams(&self, asked: &Asked) -> Result<Vec<Stream>> {
+        let answer = self.0.ask_ok(asked).await?;
         let answer: Answer = answer.json().await.context("cannot read Loki's answer")?;
-        Ok(answer.data.result.into_iter().flat_map(Stream::lines).collect())
+        Ok(answer.data.result)
     }
 }
 
@@ -37,9 +48,32 @@ impl Logs for Loki {
     async fn lines(&self, traces: &[&str]) -> Result<Vec<Logged>> {
         let mut lines = Vec::new();
         for some in traces.chunks(MAX_TRACES) {
-            lines.extend(self.query(&of_traces(some)).await?);
+            lines.extend(Self::query(self, &of_traces(some)).await?);
         }
         Ok(lines)
+    }
+
+    async fn find(&self, which: &Which) -> Result<Vec<Line>> {
+        let asked = match which {
+            Which::Since(time) => Asked::lines_since(&expression(which), *time),
+            _ => Asked::lines(&expression(which)),
+        };
+        Ok(self.streams(&asked).await?.into_iter().flat_map(Stream::in_full).collect())
+    }
+
+    fn query(&self, which: &Which) -> Query {
+        Query::new("LogQL", expression(which))
+    }
+}
+
+/// The LogQL expression for these lines.
+fn expression(which: &Which) -> String {
+    let with = |condition: String| format!("{{service_name=~\".+\"}} | {condition}");
+    match which {
+        Which::Order(id) => with(format!("order_id=\"{id}\"")),
+        Which::Message(id) => with(format!("messaging_message_id=\"{id}\"")),
+        Which::Traces(ids) => of_traces(&ids.iter().map(String::as_str).collect::<Vec<_>>()),
+        Which::Since(_) => "{service_name=~\".+\"}".to_owned(),
     }
 }
 
@@ -75,5 +109,19 @@ impl Stream {
             order: label("order_id"),
         };
         std::iter::repeat_n(line, self.values.len())
+    }
+
+    fn in_full(self) -> impl Iterator<Item = Line> {
+        let service = self.stream.get("service_name").cloned().unwrap_or_default();
+        let mut fields: serde_json::Map<String, serde_json::Value> =
+            self.stream.into_iter().map(|(name, value)| (dotted(&name).to_owned(), value.into())).collect();
+        if let Some(level) = fields.get("severity_text").cloned() {
+            fields.insert("log.level".to_owned(), level);
+        }
+        self.values.into_iter().map(move |(time, message)| {
+            let nanoseconds = time.parse().ok();
+            let time = nanoseconds.and_then(|time| OffsetDateTime::from_unix_timestamp_nanos(time).ok());
+            Line { time, service: service.clone(), message, fields: fields.clone() }
+        })
     }
 }

@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod files;
 pub mod grafana;
 pub mod jaeger;
+pub mod lines;
 pub mod loki;
 pub mod mailpit;
 pub mod prometheus;
@@ -13,9 +14,9 @@ pub mod services;
 pub mod tempo;
 
 pub(crate) mod asker;
+pub(crate) mod openmetrics;
 pub(crate) mod questions;
 
-mod openmetrics;
 mod otlp;
 
 use std::{
@@ -27,7 +28,8 @@ use std::{
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
 
-use crate::trace::Trace;
+use self::lines::{Query, Which};
+use crate::{logs::Line, trace::Trace};
 
 /// Time between two queries for a trace.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +42,9 @@ pub trait Traces: Send + Sync {
     /// # Errors
     /// When the server does not answer as documented.
     async fn trace(&self, id: &str) -> Result<Option<Trace>>;
+
+    /// The question that finds a trace, for people.
+    fn query(&self, id: &str) -> Query;
 }
 
 /// The trace of an order once it has every span, or as it is after `within`.
@@ -69,6 +74,15 @@ pub trait Logs: Send + Sync {
     /// # Errors
     /// When the server does not answer as documented.
     async fn lines(&self, traces: &[&str]) -> Result<Vec<Logged>>;
+
+    /// Lines in full, in no order.
+    ///
+    /// # Errors
+    /// When the server does not answer as documented.
+    async fn find(&self, which: &Which) -> Result<Vec<Line>>;
+
+    /// The question that finds them, for people.
+    fn query(&self, which: &Which) -> Query;
 }
 
 /// The ids of a log line.
@@ -136,6 +150,37 @@ pub trait Inbox: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     async fn emails(&self, order: &str) -> Result<usize>;
+
+    /// An e-mail about an order; none if there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn email(&self, order: &str) -> Result<Option<Email>>;
+
+    /// The question that finds it, for people.
+    fn query(&self, order: &str) -> Query;
+}
+
+/// An e-mail as it was delivered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Email {
+    /// The Message-ID, without angle brackets.
+    pub message_id: String,
+    /// The sender.
+    pub from: String,
+    /// The recipients.
+    pub to: String,
+    /// The subject.
+    pub subject: String,
+    /// The date in its header, or at which it was received.
+    pub date: String,
+    /// The text.
+    pub text: String,
+    /// The id by which the store's own page shows it; none without a page.
+    pub page: Option<String>,
+    /// The number of e-mails about the order.
+    pub count: usize,
 }
 
 /// The trace id in lower case.

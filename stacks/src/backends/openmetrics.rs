@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 /// A sample.
 #[derive(Debug, PartialEq)]
-pub(super) struct Sample<'a> {
-    pub(super) name: &'a str,
-    pub(super) labels: Labels<'a>,
-    pub(super) value: f64,
+pub(crate) struct Sample<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) labels: Labels<'a>,
+    pub(crate) value: f64,
     /// The labels of its exemplar; empty without one.
-    pub(super) exemplar: Labels<'a>,
+    pub(crate) exemplar: Labels<'a>,
+    /// What the exemplar has measured, and when: seconds since the Unix epoch.
+    pub(crate) measured: Option<(f64, f64)>,
 }
 
 /// Values by name, still escaped: the values that are compared have no escaped characters.
-pub(super) type Labels<'a> = BTreeMap<&'a str, &'a str>;
+pub(crate) type Labels<'a> = BTreeMap<&'a str, &'a str>;
 
 /// The samples of a page; incomplete lines are skipped.
-pub(super) fn samples(page: &str) -> impl Iterator<Item = Sample<'_>> {
+pub(crate) fn samples(page: &str) -> impl Iterator<Item = Sample<'_>> {
     page.lines().filter(|line| !line.starts_with('#')).filter_map(sample)
 }
 
@@ -25,7 +27,10 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     let (labels, rest) = labels(rest)?;
     let (measured, exemplar) = rest.split_once(" # ").unwrap_or((rest, ""));
     let value = measured.split_whitespace().next()?.parse().ok()?;
-    Some(Sample { name, labels, value, exemplar: self::labels(exemplar)?.0 })
+    let (exemplar, measured) = self::labels(exemplar)?;
+    let mut numbers = measured.split_whitespace().filter_map(|number| number.parse().ok());
+    let measured = numbers.next().zip(numbers.next());
+    Some(Sample { name, labels, value, exemplar, measured })
 }
 
 /// The labels at the beginning of a text, and the rest.
@@ -73,6 +78,7 @@ mod tests {
             ("/orders/{id}", "0.5", 7.0)
         );
         assert_eq!(found[1].exemplar, Labels::from([("trace_id", "aa"), ("span_id", "bb")]));
+        assert_eq!((found[0].measured, found[1].measured), (None, Some((0.4, 1.5))));
         assert_eq!((found[2].name, found[2].value), ("c", 1.0));
     }
 

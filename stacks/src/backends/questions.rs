@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::{Client, RequestBuilder, header::ACCEPT};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 /// The only format of metrics with exemplars.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
@@ -45,6 +46,7 @@ pub(crate) enum Question {
     JaegerTrace,
     LokiLines,
     MailpitSearch,
+    MailpitMessage,
     PrometheusQuery,
     PrometheusExemplars,
     ServiceMetrics,
@@ -75,13 +77,14 @@ struct Row {
 
 /// In the order of the variants of [`Question`].
 #[rustfmt::skip]
-static TABLE: [Row; 10] = [
+static TABLE: [Row; 11] = [
     Row { question: Question::ElasticsearchSearch, api: Api::Elasticsearch, name: "search", send: Send::Json, path: "/{indices}/_search?ignore_unavailable=true", accept: JSON },
     Row { question: Question::EmbeddedTrace, api: Api::EmbeddedJaeger, name: "trace", send: Send::Get, path: "/api/traces/{trace}", accept: JSON },
     Row { question: Question::GrafanaDataSources, api: Api::Grafana, name: "datasources", send: Send::Get, path: "/api/datasources", accept: JSON },
     Row { question: Question::JaegerTrace, api: Api::Jaeger, name: "trace-v3", send: Send::Get, path: "/api/v3/traces/{trace}", accept: JSON },
     Row { question: Question::LokiLines, api: Api::Loki, name: "query_range", send: Send::Form, path: "/loki/api/v1/query_range", accept: JSON },
     Row { question: Question::MailpitSearch, api: Api::Mailpit, name: "search", send: Send::Get, path: "/api/v1/search", accept: JSON },
+    Row { question: Question::MailpitMessage, api: Api::Mailpit, name: "message", send: Send::Get, path: "/api/v1/message/{message}", accept: JSON },
     Row { question: Question::PrometheusQuery, api: Api::Prometheus, name: "query", send: Send::Form, path: "/api/v1/query", accept: JSON },
     Row { question: Question::PrometheusExemplars, api: Api::Prometheus, name: "query_exemplars", send: Send::Form, path: "/api/v1/query_exemplars", accept: JSON },
     Row { question: Question::ServiceMetrics, api: Api::Service, name: "metrics", send: Send::Get, path: "/metrics", accept: OPENMETRICS },
@@ -129,6 +132,18 @@ impl Asked {
         Self { question: Question::LokiLines, fields }
     }
 
+    /// The lines after a time that a LogQL expression selects.
+    pub(crate) fn lines_since(expression: &str, time: OffsetDateTime) -> Self {
+        let mut asked = Self::lines(expression);
+        for (name, value) in &mut asked.fields {
+            if *name == "start" {
+                *value = time.unix_timestamp_nanos().to_string();
+            }
+        }
+        asked.fields.push(("direction", "forward".to_owned()));
+        asked
+    }
+
     /// The series that a PromQL expression selects now.
     pub(crate) fn series(expression: &str) -> Self {
         Self { question: Question::PrometheusQuery, fields: vec![("query", expression.to_owned())] }
@@ -151,11 +166,21 @@ impl Asked {
         Self { question: Question::MailpitSearch, fields }
     }
 
+    /// The e-mail with this id, or with `latest` the newest one.
+    pub(crate) fn message(id: &str) -> Self {
+        Self { question: Question::MailpitMessage, fields: vec![("message", id.to_owned())] }
+    }
+
     /// Fields of the documents of these traces.
     pub(crate) fn documents(indices: &str, traces: &[&str], fields: &[&str]) -> Self {
+        Self::found(indices, &json!({"terms": {"trace.id": traces}}), fields)
+    }
+
+    /// Fields of the documents that a query of Elasticsearch finds.
+    pub(crate) fn found(indices: &str, query: &Value, fields: &[&str]) -> Self {
         let body: Value = json!({
             "size": MAX_HITS,
-            "query": {"terms": {"trace.id": traces}},
+            "query": query,
             "_source": false,
             "fields": fields,
         });

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     Traces,
     asker::Asker,
+    lines::Query,
     otlp::OtlpTrace,
     questions::{Asked, Question},
     valid_trace_id,
@@ -36,6 +37,10 @@ impl Traces for Tempo {
         let response = self.0.expect_ok(&asked, response).await?;
         let answer: Answer = response.json().await.context("cannot read Tempo's answer")?;
         Ok(answer.trace.into_trace(id))
+    }
+
+    fn query(&self, id: &str) -> Query {
+        Query::new("TraceQL", format!("{{ trace:id = \"{id}\" }}"))
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Line {
     /// The timestamp; none in a line that is not JSON, a panic for example.
     pub time: Option<OffsetDateTime>,
     /// The service.
-    pub service: &'static str,
+    pub service: String,
     /// The message.
     pub message: String,
     /// The other fields, by ECS name.
@@ -24,7 +24,8 @@ pub struct Line {
 
 impl Line {
     /// Reads a line; a line that is not JSON is a message without fields.
-    pub(crate) fn parse(service: &'static str, text: &str) -> Self {
+    pub(crate) fn parse(service: &str, text: &str) -> Self {
+        let service = service.to_owned();
         let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
             return Self { time: None, service, message: text.trim_end().to_owned(), fields: Map::new() };
         };
@@ -44,8 +45,20 @@ impl Line {
         self.text("order.id")
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
+    /// A field that is a text.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.fields.get(key).and_then(Value::as_str)
+    }
+
+    /// A field that is a number, also where a backend returns texts alone.
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        let value = self.fields.get(key)?;
+        value.as_f64().or_else(|| value.as_str()?.parse().ok())
+    }
+
+    /// True if a field is `true`, also where a backend returns texts alone.
+    pub(crate) fn is_true(&self, key: &str) -> bool {
+        self.fields.get(key).is_some_and(|value| plain(value) == "true")
     }
 
     /// `03:04:05.100 info  order-gateway    order accepted  amount=99.99`, with or without the ids of trace and order.
@@ -67,7 +80,7 @@ impl Line {
             "error" | "erro" | "critical" | "crit" | "warn" | "warning" => style.bad(&format!("{level:<5}")),
             _ => style.dim(&format!("{level:<5}")),
         };
-        let service = style.service(&format!("{:<15}", self.service), self.service);
+        let service = style.service(&format!("{:<15}", self.service), &self.service);
         let mut text = format!("{} {painted} {service}  {}", style.dim(&time), self.message);
         let details: Vec<String> =
             self.fields.iter().filter(|(key, _)| self.is_shown(key, with_ids)).map(detail).collect();

@@ -21,13 +21,14 @@ pub const SERVICES: [&str; 3] = ["order-gateway", "payment-service", "email-serv
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     order: Option<String>,
+    message: Option<String>,
     traces: BTreeSet<String>,
 }
 
 impl Filter {
     /// The lines of one trace.
     pub fn trace(id: &str) -> Self {
-        Self { order: None, traces: [id.to_ascii_lowercase()].into() }
+        Self { traces: [id.to_ascii_lowercase()].into(), ..Self::default() }
     }
 
     /// The lines of one order: those with its id, and those of their traces.
@@ -35,26 +36,43 @@ impl Filter {
     /// # Errors
     /// When a file cannot be read.
     pub fn order(dir: &Path, id: &str) -> Result<Self> {
-        let named = Self { order: Some(id.to_owned()), traces: BTreeSet::new() };
+        let named = Self::named(id);
         let traces =
             read(dir, &named, None)?.iter().filter_map(|line| line.trace().map(str::to_owned)).collect();
         Ok(Self { traces, ..named })
     }
 
+    /// The lines that name an order, without the others of its traces.
+    pub(crate) fn named(id: &str) -> Self {
+        Self { order: Some(id.to_owned()), ..Self::default() }
+    }
+
+    /// The lines that name an event, whose id is that of its message.
+    pub(crate) fn message(id: &str) -> Self {
+        Self { message: Some(id.to_owned()), ..Self::default() }
+    }
+
+    /// The lines of these traces.
+    pub(crate) fn of_traces(ids: &[String]) -> Self {
+        Self { traces: ids.iter().cloned().collect(), ..Self::default() }
+    }
+
     /// True if every line is selected.
     pub(crate) fn is_everything(&self) -> bool {
-        self.order.is_none() && self.traces.is_empty()
+        self.order.is_none() && self.message.is_none() && self.traces.is_empty()
     }
 
     fn selects(&self, line: &Line) -> bool {
         self.is_everything()
             || line.trace().is_some_and(|trace| self.traces.contains(trace))
             || line.order().is_some_and(|order| self.order.as_deref() == Some(order))
+            || line.text("messaging.message.id").is_some_and(|id| self.message.as_deref() == Some(id))
     }
 
     /// True if the text may be a selected line; cheaper than parsing.
     fn may_select(&self, text: &str) -> bool {
-        self.is_everything() || self.order.iter().chain(&self.traces).any(|id| text.contains(id.as_str()))
+        let mut ids = self.order.iter().chain(&self.message).chain(&self.traces);
+        self.is_everything() || ids.any(|id| text.contains(id.as_str()))
     }
 }
 
@@ -86,7 +104,7 @@ pub fn read(dir: &Path, filter: &Filter, limit: Option<usize>) -> Result<Vec<Lin
     Ok(lines.split_off(surplus))
 }
 
-fn select(service: &'static str, text: &str, filter: &Filter) -> Option<Line> {
+fn select(service: &str, text: &str, filter: &Filter) -> Option<Line> {
     if text.trim().is_empty() || !filter.may_select(text) {
         return None;
     }

@@ -61,6 +61,9 @@ fn questioned(question: Question, facts: &Facts) -> Vec<(&'static str, Asked)> {
         Question::MailpitSearch => {
             vec![("", Asked::emails(&facts.order)), ("-nothing", Asked::emails(UNKNOWN_ORDER))]
         }
+        Question::MailpitMessage => {
+            vec![("", Asked::message("latest")), ("-not-found", Asked::message("nothing"))]
+        }
         Question::ElasticsearchSearch => {
             let of =
                 |(indices, fields): (&str, &[&str]), trace: &str| Asked::documents(indices, &[trace], fields);
