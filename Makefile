@@ -35,6 +35,9 @@ down: built ## stop everything that runs, here or in Docker; data stays
 status: built ## show what runs and whether it is ready
 	@$(STACKS) status
 
+console: built ## print the link to the console: orders as they travel, on one page
+	@$(STACKS) console
+
 order: built ## place another order and show its trace
 	@$(STACKS) order
 
@@ -122,7 +125,7 @@ built:
 	@[ -x $(STACKS) ] || { echo "nothing is built yet: run make up"; exit 1; }
 
 test: ## check format, lints, docs and dependencies, and run all tests; installs what it needs
-	@$(INSTALL) $(BUILDING) curl rabbitmq-server postgresql pgbouncer prometheus prometheus-alertmanager python3-jsonschema python3-pip python3-prometheus-client python3-venv shellcheck sqlite3
+	@$(INSTALL) $(BUILDING) chromium chromium-driver curl rabbitmq-server postgresql pgbouncer prometheus prometheus-alertmanager python3-jsonschema python3-pip python3-prometheus-client python3-venv shellcheck sqlite3
 	@python3 -m pip install --quiet --upgrade --target "$(TARGET)/python" opentelemetry-proto==1.45.2 2>/dev/null || \
 	  echo "opentelemetry-proto: SKIPPED, cannot install it; no other implementation decodes the metrics"
 	@$(MAKE) --no-print-directory lint docs deny package
@@ -181,6 +184,11 @@ deny: ## check licences, sources, bans and the arrows between crates; advisories
 	cargo deny --locked check -A unused-wrapper bans licenses sources
 	@if cargo deny --locked fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 	else echo "advisories: SKIPPED, cannot reach their database"; fi
+
+screenshots: ## take the pictures of the console from a running system: docs/console.png
+	@$(INSTALL) $(BUILDING) chromium chromium-driver fonts-inter fonts-jetbrains-mono rabbitmq-server
+	cargo build --workspace --all-features --locked
+	$(TRIALS) broker -- cargo test --workspace --all-features --locked --test system console::screenshots -- --ignored
 
 docs: ## build the documentation of all crates, warnings denied
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --all-features --no-deps --locked

@@ -2,7 +2,7 @@
 //! HTTP, AMQP and telemetry alone, and depends on none of them.
 //!
 //! ```text
-//!  commands · load · prove · drill · check · dead_letters      what users run
+//!  commands · console · load · prove · drill · check · dead_letters      what users run
 //!      │          │         │
 //!      │          └─ orders ┘                                  orders at a rate
 //!      ▼
@@ -16,6 +16,7 @@
 
 pub mod check;
 pub mod commands;
+pub mod console;
 pub mod dead_letters;
 pub mod drill;
 pub mod load;

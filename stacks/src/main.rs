@@ -13,6 +13,7 @@ use stacks::{
     check,
     commands::{self, DownArgs, LogsArgs, TraceArgs},
     compose,
+    console::{self, ConsoleArgs},
     dead_letters::{self, Selection, story},
     drill::{self, DrillArgs, IncidentArgs},
     load::{self, LoadArgs},
@@ -57,6 +58,8 @@ enum Command {
     },
     /// Show the components of the local stack; exit code 0 if all are ready
     Status,
+    /// Print the link to the console, the page on which orders are followed and things are broken
+    Console(ConsoleArgs),
     /// Show the log lines of all services as one log
     Logs(LogsArgs),
     /// Draw the trace of an order
@@ -100,6 +103,13 @@ enum Command {
         /// URL of the gateway, such as http://127.0.0.1:3000
         #[arg(long)]
         gateway: String,
+    },
+    /// Serve the console of the stack in the directory
+    #[command(hide = true)]
+    ConsoleServer {
+        /// Address of the page
+        #[arg(long, default_value = "127.0.0.1:3030")]
+        listen: SocketAddr,
     },
     /// Run the local stack's trace backend
     #[command(hide = true)]
@@ -151,6 +161,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Down(args) => commands::down(&options, &args).await?,
         Command::Doctor { stack } => return compose::doctor(&options, stack).await.map(code),
         Command::Status => return commands::status(&options).await.map(code),
+        Command::Console(args) => console::console(&options, &args).await?,
         Command::Logs(args) => commands::logs(&options, &args).await?,
         Command::Trace(args) => commands::trace(&options, &args).await?,
         Command::DeadLetters { json } => dead_letters::list(&options, json).await?,
@@ -168,6 +179,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
         Command::Incident(args) => drill::begin(&options, &args).await?,
         Command::Answer => drill::answer(&options).await?,
         Command::IncidentOrders { gateway } => drill::place_orders(&gateway).await?,
+        Command::ConsoleServer { listen } => console::serve(options, listen).await?,
         Command::TraceBackend { otlp, ui } => trace_backend::serve(otlp, ui).await?,
     }
     Ok(ExitCode::SUCCESS)

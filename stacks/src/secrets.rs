@@ -15,10 +15,11 @@ use uuid::Uuid;
 pub const AMQP_USER: &str = "omnitrace";
 
 /// The secrets, each with the comment that stands above it in `.env`.
-const SECRETS: [(&str, &str); 10] = [
+const SECRETS: [(&str, &str); 11] = [
     ("PAYMENT_TOKEN", "the gateway's token for payment's API"),
     ("MAILER_TOKEN", "the token for the mailer's dead letters and simulation"),
     ("ALERTS_TOKEN", "the token for writing and reading the gateway's alert log"),
+    ("CONSOLE_TOKEN", "the token in the link to the console, where orders are placed and things are broken"),
     ("AMQP_PASSWORD", "the password of RabbitMQ's user omnitrace, also for its management page"),
     ("GRAFANA_PASSWORD", "the password of Grafana's user admin; taken when its volume is new"),
     (

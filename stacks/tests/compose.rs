@@ -17,6 +17,7 @@ use stacks::{
         plan::{self, Plan},
         variables::Variables,
     },
+    process::Process,
     stack::Stack,
 };
 use tempfile::TempDir;
@@ -127,6 +128,10 @@ impl Machine {
         let mut stacks = Command::new(env!("CARGO_BIN_EXE_stacks"));
         stacks.args(arguments).current_dir(self.0.path()).env_clear().envs(settings);
         stacks.env("PATH", self.0.path().join("bin"));
+        // No test but that of the console leaves one running.
+        if !settings.contains_key("CONSOLE_LISTEN") {
+            stacks.env("CONSOLE", "off");
+        }
         let ended = stacks.output().unwrap();
         (ended.status.code(), String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap())
     }
@@ -193,6 +198,23 @@ fn a_clash_of_stacks_is_refused_with_the_command_that_helps() {
     lgtm.refuses(&["up", "--stack", "classic"], "`make down-lgtm` stops it, and its data stays");
 }
 
+/// The console that was started beside a stack. It ends with the test.
+struct Console(Process);
+
+impl Console {
+    fn of(machine: &Machine) -> Self {
+        let text = fs::read_to_string(machine.0.path().join("var/console.json")).unwrap();
+        let remembered: serde_json::Value = serde_json::from_str(&text).unwrap();
+        Self(serde_json::from_value(remembered["process"].clone()).unwrap())
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
 #[test]
 fn up_waits_for_a_container_that_is_being_replaced() {
     let mut settings = plan::placeholders();
@@ -204,18 +226,26 @@ fn up_waits_for_a_container_that_is_being_replaced() {
     let machine = Machine::with_docker(&format!(
         "{answers}*' ps '*) [ -e up ] || exit 0; [ -e called ] || {{ : >called; echo No such container >&2; exit 1; }}\n\
          while read -r line; do echo \"$line\"; done <states;;\n\
-         *' pull '* | *' build') ;;\n*' up --detach '*) : >up;;"
+         *' pull '* | *' build' | *' down '*) ;;\n*' up --detach '*) : >up;;"
     ));
     fs::write(machine.0.path().join("states"), states).unwrap();
     settings = plan.published().unwrap().into_iter().map(|(port, _)| (port.setting, free())).collect();
+    settings.insert("CONSOLE_LISTEN".to_owned(), free());
 
     let (code, output) = machine.stacks_with(&["up", "--stack", "classic"], &settings);
+    let console = Console::of(&machine);
     assert_eq!(code, Some(0), "{output}");
+    let first = output.lines().find(|line| line.contains("http://localhost:")).unwrap();
+    let link = format!("http://{}/#token=", settings["CONSOLE_LISTEN"]).replace("127.0.0.1", "localhost");
+    assert!(first.contains(&link), "the console's link is not the first: {output}");
+    assert!(console.0.is_alive());
     assert!(machine.0.path().join("called").exists(), "the failing `ps` was not called");
     let gateway = format!("curl -X POST http://{}/create-order", settings["GATEWAY_LISTEN"]);
     assert!(output.contains(&gateway.replace("127.0.0.1", "localhost")), "{output}");
     assert!(output.contains("user admin, password GRAFANA_PASSWORD in .env"), "{output}");
     assert!(output.contains("make down-classic"), "{output}");
+    let (code, output) = machine.stacks_with(&["down"], &settings);
+    assert_eq!((code, console.0.is_alive()), (Some(0), false), "{output}");
 }
 
 /// The answers of an engine that has a volume of each project.

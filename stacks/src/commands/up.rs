@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::order::{next, place};
 use crate::{
     address::link,
+    console::{self, TOKEN},
     local::{LocalStack, rabbitmq},
     orders::Order,
     output::show,
@@ -24,9 +25,13 @@ const NO_ALERTS: &str = "alerts are off: Prometheus or Alertmanager is missing; 
 /// # Errors
 /// When a component does not become ready, or the order leaves no whole trace.
 pub async fn up(options: &Options) -> Result<()> {
+    let mut options = options.clone();
+    if !options.settings()?.contains_key("CONSOLE") {
+        options.env.insert("CONSOLE".to_owned(), "on".to_owned());
+    }
     let mut progress = Progress::for_terminal();
     let begun = Instant::now();
-    let result = bring_up(options, &mut progress, begun).await;
+    let result = bring_up(&options, &mut progress, begun).await;
     progress.failed();
     result
 }
@@ -61,6 +66,9 @@ fn links(stack: &LocalStack, order: Option<&Order>) -> String {
     let layout = stack.layout();
     let mut text = String::from("\n");
     let mut row = |name: &str, what: &str| text.push_str(&format!("  {name:<10} {what}\n"));
+    if let (Some(address), Some(token)) = (layout.console, stack.setting(TOKEN)) {
+        row("console", &console::link(address, token));
+    }
     row("gateway", &link(layout.gateway));
     if let Some(traces) = layout.traces {
         let page = match order.map_or("", |order| &order.trace_id) {

@@ -8,6 +8,7 @@ use super::{
     start::start,
 };
 use crate::{
+    console,
     local::state,
     progress::Progress,
     settings::Options,
@@ -33,6 +34,7 @@ pub async fn down(options: &Options, stack: Stack, progress: &mut Progress) -> R
     }
     if stacks.is_empty() {
         remove(&engine, progress).await?;
+        console::stop(options)?;
         progress.note(VOLUMES_STAY);
         return Ok(());
     }
@@ -47,6 +49,7 @@ pub async fn down(options: &Options, stack: Stack, progress: &mut Progress) -> R
 /// # Errors
 /// When Docker fails; its absence is no error.
 pub async fn down_all(options: &Options, volumes: bool, progress: &mut Progress) -> Result<bool> {
+    console::stop(options)?;
     let Ok(root) = plan::root(&options.dir) else { return Ok(false) };
     let settings = options.settings()?;
     if !is_installed().await {

@@ -18,9 +18,12 @@ const PAGES: [(&str, &str, u16, &str); 8] = [
 ];
 
 /// The text for the end of `up`.
-pub(super) fn text(plan: &Plan) -> Result<String> {
+pub(super) fn text(plan: &Plan, console: Option<&str>) -> Result<String> {
     let mut text = String::from("\n");
     let mut row = |name: &str, what: &str| text.push_str(&format!("  {name:<10} {}\n", what.trim_end()));
+    if let Some(link) = console {
+        row("console", link);
+    }
     for (name, service, port, login) in PAGES {
         if let Some(address) = plan.address(service, port) {
             row(name, &format!("{}   {}", link(address), login.replace("{user}", AMQP_USER)));

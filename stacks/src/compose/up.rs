@@ -14,6 +14,7 @@ use super::{
     start::start,
 };
 use crate::{
+    console,
     local::{LocalStack, state},
     output::{refuse, show},
     progress::Progress,
@@ -32,8 +33,13 @@ pub async fn up(options: &Options, stack: Stack) -> Result<()> {
     let result = bring_up(options, stack, &mut progress).await;
     progress.failed();
     let plan = result?;
+    // The stack runs, with or without a page about it.
+    let console = console::start(options).await.unwrap_or_else(|error| {
+        progress.note(&format!("! {error:#}"));
+        None
+    });
     progress.note(&format!("ready after {:.0} s", begun.elapsed().as_secs_f64()));
-    show(&guide::text(&plan)?)
+    show(&guide::text(&plan, console.as_deref())?)
 }
 
 /// Refuses the local stack while a Docker stack runs: both use the ports of the services.

@@ -65,7 +65,7 @@ impl Alert {
     }
 
     /// The trouble in words.
-    pub(super) fn cause(self) -> &'static str {
+    pub(crate) fn cause(self) -> &'static str {
         match self {
             Self::HighErrorRate => "nine of ten attempts to settle a payment fail",
             Self::ServiceDown => "the mailer is stopped",
@@ -76,7 +76,7 @@ impl Alert {
     }
 
     /// The label `service` of the expected alert; alerts of other services can have the same name.
-    pub(super) fn service(self) -> &'static str {
+    pub(crate) fn service(self) -> &'static str {
         match self {
             Self::HighErrorRate | Self::HighLatency => "payment-service",
             Self::ServiceDown | Self::QueueProcessingFailures => "email-service",

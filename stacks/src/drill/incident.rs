@@ -92,6 +92,14 @@ pub(super) fn refuse_during_incident(options: &Options) -> Result<()> {
     }
 }
 
+/// The incident that there is, and since when.
+///
+/// # Errors
+/// When its file cannot be read.
+pub fn current(options: &Options) -> Result<Option<(Alert, OffsetDateTime)>> {
+    Ok(read(&file(options))?.map(|incident| (incident.alert, incident.since)))
+}
+
 /// Names the incident, and ends it.
 ///
 /// # Errors

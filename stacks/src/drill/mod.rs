@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 
 pub use self::{
     catalogue::Alert,
-    incident::{IncidentArgs, answer, begin, place_orders},
+    incident::{IncidentArgs, answer, begin, current, place_orders},
 };
 use self::{
     catalogue::Trouble,

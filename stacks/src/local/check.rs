@@ -41,9 +41,14 @@ impl LocalStack {
             (Component::Epmd | Component::Rabbitmq | Component::Alertmanager | Component::Prometheus, _) => {
                 return None;
             }
-            (Component::Traces | Component::Payment | Component::Mailer | Component::Gateway, _) => {
-                self.launcher().binary(component).map(drop)
-            }
+            (
+                Component::Traces
+                | Component::Payment
+                | Component::Mailer
+                | Component::Gateway
+                | Component::Console,
+                _,
+            ) => self.launcher().binary(component).map(drop),
         };
         found.err().map(|error| error.to_string())
     }

@@ -65,8 +65,11 @@ impl<'a> Launcher<'a> {
 
     /// The binary of a component that this repository builds.
     pub(super) fn binary(&self, component: Component) -> Result<PathBuf> {
-        let path =
-            self.binaries.join(if component == Component::Traces { "stacks" } else { component.name() });
+        let name = match component {
+            Component::Traces | Component::Console => "stacks",
+            _ => component.name(),
+        };
+        let path = self.binaries.join(name);
         ensure!(path.exists(), "cannot find {}; run `cargo build --release`", path.display());
         Ok(path)
     }
@@ -91,6 +94,12 @@ impl<'a> Launcher<'a> {
                     "--ui",
                     &traces.ui.to_string(),
                 ]);
+                command
+            }
+            Component::Console => {
+                let address = self.layout.console.context("this stack has no console")?;
+                let mut command = Command::new(self.binary(component)?);
+                command.args(["console-server", "--listen", &address.to_string()]);
                 command
             }
             Component::Alertmanager => self.monitoring()?.alertmanager()?,
@@ -165,6 +174,7 @@ impl<'a> Launcher<'a> {
             }
             (Component::Payment | Component::Mailer | Component::Gateway, _) => probe(0, "/readyz").await,
             (Component::Alertmanager | Component::Prometheus, _) => probe(0, "/-/ready").await,
+            (Component::Console, _) => probe(0, "/livez").await,
             // The port mapper answers no question; the node cannot become ready without it.
             (Component::Epmd | Component::Rabbitmq, _) => Ok(()),
         }

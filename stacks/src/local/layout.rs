@@ -16,6 +16,14 @@ use crate::{
     settings::Settings,
 };
 
+/// The setting that moves the console, and its usual port.
+pub(crate) const CONSOLE: (&str, u16) = ("CONSOLE_LISTEN", 3030);
+
+/// True with `CONSOLE=on`, which `stacks up` sets unless the settings say `off`: tests and measurements go without.
+pub(crate) fn is_console_wanted(settings: &Settings) -> bool {
+    settings.get("CONSOLE").is_some_and(|value| value == "on")
+}
+
 /// One process of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -34,13 +42,15 @@ pub enum Component {
     Gateway,
     /// Alertmanager.
     Alertmanager,
-    /// Prometheus: last, so that it finds the others.
+    /// Prometheus: after those that it scrapes.
     Prometheus,
+    /// The console.
+    Console,
 }
 
 impl Component {
     /// All components, in the order of start.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Epmd,
         Self::Rabbitmq,
         Self::Traces,
@@ -49,6 +59,7 @@ impl Component {
         Self::Gateway,
         Self::Alertmanager,
         Self::Prometheus,
+        Self::Console,
     ];
     /// The three services.
     pub const SERVICES: [Self; 3] = [Self::Payment, Self::Mailer, Self::Gateway];
@@ -64,6 +75,7 @@ impl Component {
             Self::Gateway => "gateway",
             Self::Alertmanager => "alertmanager",
             Self::Prometheus => "prometheus",
+            Self::Console => "console",
         }
     }
 }
@@ -89,6 +101,9 @@ pub struct Layout {
     pub broker: Option<rabbitmq::Ports>,
     /// Prometheus and Alertmanager; none when they are not installed, or not wanted.
     pub watch: Option<Watch>,
+    /// The console; none when it is not wanted.
+    #[serde(default)]
+    pub console: Option<SocketAddr>,
 }
 
 /// The addresses of Prometheus and Alertmanager.
@@ -155,6 +170,10 @@ impl Layout {
                 false => Some(rabbitmq::Ports::usual()?),
             },
             watch: Watch::choose(settings, any_free)?,
+            console: match is_console_wanted(settings) {
+                true => Some(address(CONSOLE.0, CONSOLE.1)?),
+                false => None,
+            },
         };
         layout.distinct()?;
         Ok(layout)
@@ -220,6 +239,7 @@ impl Layout {
             Component::Prometheus => {
                 self.watch.iter().map(|watch| moved(watch.prometheus, "PROMETHEUS_LISTEN")).collect()
             }
+            Component::Console => self.console.iter().map(|console| moved(*console, CONSOLE.0)).collect(),
         }
     }
 }

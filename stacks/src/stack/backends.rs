@@ -54,6 +54,18 @@ impl Backends {
         }
     }
 
+    /// The clients of the stack that runs; of ELK beside another one, those of the other, which has metrics and alerts.
+    ///
+    /// # Errors
+    /// When no stack runs.
+    pub(crate) async fn first(options: &Options) -> Result<Self> {
+        let places = Places::open(options)?;
+        let Some(stack) = running(options, &places).await?.into_iter().next() else {
+            bail!("no stack runs: `make up` starts one");
+        };
+        Self::of(stack, &places)
+    }
+
     fn of(stack: Stack, places: &Places) -> Result<Self> {
         let facts = stack.facts();
         let grafana = |place| Grafana::new(places.url(place)?, places.secret("GRAFANA_PASSWORD")?);

@@ -9,6 +9,7 @@ mod alertmanager;
 mod bad_input;
 mod bad_messages;
 mod breaker;
+mod console;
 mod drill;
 mod durability;
 mod elk;
