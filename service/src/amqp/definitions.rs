@@ -15,14 +15,14 @@ const NO_LIMIT: i64 = i32::MAX as i64;
 #[derive(Debug, thiserror::Error)]
 pub enum DeclareError {
     /// A name exists with other properties.
-    #[error("cannot declare the {what}: it exists with other arguments; once it is not needed, {remedy}")]
+    #[error("cannot declare the {what}: it exists, {difference}; once it is not needed, {remedy}")]
     Mismatch {
         /// Its kind and name.
         what: String,
+        /// The property that differs, in the words of the broker.
+        difference: String,
         /// The action that leads to its declaration by a service.
         remedy: String,
-        /// The property, in the words of the broker.
-        source: lapin::Error,
     },
     /// The broker refused otherwise, or was lost.
     #[error("the broker can't be used")]
@@ -83,7 +83,7 @@ impl Definitions {
         for queue in &self.queues {
             let mut declared = queue.declare(&channel, true).await;
             if let (Err(error), true) = (&declared, queue.has_no_limit())
-                && is_mismatch(error)
+                && mismatch(error).is_some()
             {
                 channel = connection.create_channel().await?;
                 declared = queue.declare(&channel, false).await;
@@ -139,16 +139,19 @@ impl Queue {
     }
 }
 
-fn refused(source: lapin::Error, what: String, remedy: String) -> DeclareError {
-    match is_mismatch(&source) {
-        true => DeclareError::Mismatch { what, remedy, source },
-        false => source.into(),
+fn refused(error: lapin::Error, what: String, remedy: String) -> DeclareError {
+    match mismatch(&error) {
+        Some(difference) => DeclareError::Mismatch { what, difference: difference.to_owned(), remedy },
+        None => error.into(),
     }
 }
 
-fn is_mismatch(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error)
-        if *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED))
+/// The property that differs, if that is why a declaration was refused.
+fn mismatch(error: &lapin::Error) -> Option<&str> {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return None };
+    let is_mismatch = *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
+    let text = error.get_message().as_str();
+    is_mismatch.then(|| text.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(text))
 }
 
 fn table(arguments: &Map<String, Value>) -> FieldTable {

@@ -109,8 +109,22 @@ impl VirtualHost {
     /// # Panics
     /// If the node refuses.
     pub async fn restore(&self) {
+        self.call(Method::PUT, &format!("vhosts/{}", self.name), None).await;
+        self.permit().await;
+    }
+
+    /// Creates the virtual host again with a queue that was declared by hand, before a client can connect.
+    ///
+    /// # Panics
+    /// If the node refuses.
+    pub async fn restore_with(&self, queue: &str, body: Value) {
+        self.call(Method::PUT, &format!("vhosts/{}", self.name), None).await;
+        self.declare("queues", queue, body).await;
+        self.permit().await;
+    }
+
+    async fn permit(&self) {
         let name = &self.name;
-        self.call(Method::PUT, &format!("vhosts/{name}"), None).await;
         let everything = json!({"configure": ".*", "write": ".*", "read": ".*"});
         self.call(Method::PUT, &format!("permissions/{name}/{name}"), Some(everything)).await;
     }

@@ -1,7 +1,7 @@
 //! What an operator asks a service that runs: open spans and log levels, with the service's token.
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stacks::local::layout::Component::{self, Gateway, Mailer, Payment};
 use testkit::wait::eventually;
 
@@ -60,4 +60,33 @@ async fn open_spans_show_an_order_that_hangs() {
         (!named).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_queue_declared_by_hand_is_named_until_it_is_deleted() {
+    let system = System::start().await;
+    system.vhost.remove().await;
+    for service in [Payment, Mailer] {
+        system.reaches(service, "broker_connected", 0.0).await;
+    }
+    system.vhost.restore_with("mailer.payments", json!({"durable": true})).await;
+    for (service, status) in [(Payment, 200), (Mailer, 503)] {
+        eventually(&format!("the queue in /readyz of {service}"), async || {
+            let ready = system.get(service, "/readyz").await;
+            let check = ready.body["checks"]["broker"].as_str().unwrap_or_default().to_owned();
+            let is_named = check.contains("cannot declare the queue mailer.payments")
+                && check.contains("rabbitmqctl delete_queue")
+                && check.contains("inequivalent arg");
+            if is_named && ready.status == status { Ok(()) } else { Err(format!("{ready:?}")) }
+        })
+        .await;
+    }
+    let order = system.place().await;
+
+    system.vhost.delete_queue("mailer.payments").await;
+    // Without a restart.
+    system.email(&order.id).await;
+    for service in [Payment, Mailer] {
+        assert_eq!(system.get(service, "/readyz").await.body["checks"]["broker"], "ok", "{service}");
+    }
 }
