@@ -125,7 +125,7 @@ built:
 	@[ -x $(STACKS) ] || { echo "nothing is built yet: run make up"; exit 1; }
 
 test: ## check format, lints, docs and dependencies, and run all tests; installs what it needs
-	@$(INSTALL) $(BUILDING) chromium chromium-driver curl rabbitmq-server postgresql pgbouncer prometheus prometheus-alertmanager python3-jsonschema python3-pip python3-prometheus-client python3-venv shellcheck sqlite3
+	@$(INSTALL) $(BUILDING) chromium chromium-driver curl rabbitmq-server postgresql pgbouncer prometheus prometheus-alertmanager python3-jsonschema python3-pip python3-prometheus-client python3-venv redis-server shellcheck sqlite3
 	@python3 -m pip install --quiet --upgrade --target "$(TARGET)/python" opentelemetry-proto==1.45.2 2>/dev/null || \
 	  echo "opentelemetry-proto: SKIPPED, cannot install it; no other implementation decodes the metrics"
 	@$(MAKE) --no-print-directory lint docs deny package

@@ -1,5 +1,4 @@
-//! The circuit breaker of payment: while payment does not answer at all, orders are refused at once instead of waiting for
-//! their deadlines.
+//! The circuit breaker of a server: while it does not answer at all, no request waits for its deadline.
 //!
 //! It is closed until five attempts in a row got no response. Then one attempt in each half second is admitted, and the
 //! first response closes it, be it a refusal.
@@ -55,14 +54,25 @@ pub struct Circuit {
     breaker: Arc<Mutex<Breaker>>,
     open: IntGauge,
     log: Logger,
+    messages: Messages,
+}
+
+/// The log messages of a circuit that opens and closes.
+#[derive(Clone, Copy)]
+pub struct Messages {
+    /// The server does not answer.
+    pub open: &'static str,
+    /// It answers again.
+    pub closed: &'static str,
 }
 
 impl Circuit {
-    pub(crate) fn new(open: IntGauge, log: &Logger) -> Self {
-        Self { breaker: Arc::default(), open, log: log.clone() }
+    /// A closed circuit; `open` is 1 while it is open.
+    pub fn new(open: IntGauge, log: &Logger, messages: Messages) -> Self {
+        Self { breaker: Arc::default(), open, log: log.clone(), messages }
     }
 
-    /// Whether orders are being refused.
+    /// Whether it is open.
     pub fn is_open(&self) -> bool {
         self.lock().is_open()
     }
@@ -88,8 +98,8 @@ impl Circuit {
         if is_open != was_open {
             self.open.set(i64::from(is_open));
             match is_open {
-                true => warn!(self.log, "payment does not answer, orders are refused until it does"),
-                false => info!(self.log, "payment answers again"),
+                true => warn!(self.log, "{}", self.messages.open),
+                false => info!(self.log, "{}", self.messages.closed),
             }
         }
         result

@@ -1,12 +1,17 @@
-//! The identity of a client. Headers such as X-Forwarded-For are ignored, because any client can send them.
+//! The identity of a client: whose limit, share and idempotency keys a request counts for.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 
-/// The network of a client: its address, or for IPv6 the network of 64 bits in which it can choose its address.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
+/// The network of the client of a request.
+pub(crate) fn client(request: &HttpRequest) -> Option<IpAddr> {
+    telemetry::http::client(request).map(network)
+}
+
+/// The network of an address: the address, or for IPv6 the network of 64 bits in which it can choose its address.
+fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,
@@ -15,9 +20,9 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 
 /// The identity of the client of a request: its `Authorization`, which a proxy in front has checked, or else its network.
 pub(crate) fn identity(request: &HttpRequest) -> Vec<u8> {
-    match (request.headers().get(AUTHORIZATION), request.peer_addr()) {
+    match (request.headers().get(AUTHORIZATION), client(request)) {
         (Some(credentials), _) => [b"authorization ", credentials.as_bytes()].concat(),
-        (None, Some(peer)) => format!("network {}", network(peer.ip())).into_bytes(),
+        (None, Some(client)) => format!("network {client}").into_bytes(),
         (None, None) => Vec::new(),
     }
 }

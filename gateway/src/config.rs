@@ -1,15 +1,16 @@
 //! The settings of the gateway, as `gateway --help` prints them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Parser;
+use ipnet::IpNet;
 use reqwest::Url;
 use secrecy::SecretString;
 use service::lifecycle::{StopTimes, duration};
 use service::token::Token;
-use telemetry::http::Incoming;
+use telemetry::http::{ForwardedHeader, Incoming, Proxies};
 
 /// Takes orders over HTTP and has them paid.
 #[derive(Parser, Clone, Debug)]
@@ -47,6 +48,26 @@ pub struct Config {
     #[arg(long, env, default_value = "500")]
     pub gateway_rate_limit: u32,
 
+    /// URL of a Redis or Valkey that keeps this limit for several gateways; none for a limit of each gateway.
+    #[arg(long, env, hide_env_values = true)]
+    pub gateway_rate_limit_url: Option<SecretString>,
+
+    /// Longest time for an answer of that store; then this gateway limits by itself.
+    #[arg(long, env, default_value = "50ms", value_parser = duration)]
+    pub gateway_rate_limit_deadline: Duration,
+
+    /// Percentage of the limit that this gateway admits while the store does not answer.
+    #[arg(long, env, default_value = "50", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub gateway_rate_limit_share: u8,
+
+    /// Addresses or networks of the proxies in front, such as 10.0.0.0/8,192.0.2.7: their word on the client is believed.
+    #[arg(long, env, value_parser = networks, default_value = "", hide_default_value = true)]
+    pub gateway_trusted_proxies: Networks,
+
+    /// The header in which these proxies name the client; the other one is ignored.
+    #[arg(long, env, value_enum, default_value = "x-forwarded-for")]
+    pub gateway_forwarded_header: ForwardedHeader,
+
     /// Longest time for the body of a request to arrive.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub gateway_body_deadline: Duration,
@@ -82,6 +103,11 @@ impl Config {
         StopTimes { drain_delay: self.shutdown_drain_delay, deadline: self.shutdown_deadline }
     }
 
+    /// The proxies in front of this gateway.
+    pub fn proxies(&self) -> Proxies {
+        Proxies::new(self.gateway_trusted_proxies.iter().copied(), self.gateway_forwarded_header)
+    }
+
     /// Checks the secrets, which clap would print.
     ///
     /// # Errors
@@ -103,6 +129,19 @@ impl Config {
     }
 }
 
+/// Networks of one setting.
+type Networks = std::sync::Arc<[IpNet]>;
+
+/// Networks, or addresses, with commas between them.
+fn networks(value: &str) -> Result<Networks, String> {
+    let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let network = |part: &str| {
+        let network = part.parse::<IpNet>().or_else(|_| part.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| format!("`{part}` is no network: expected one such as 10.0.0.0/8, or an address"))
+    };
+    parts.map(network).collect()
+}
+
 fn base_url(value: &str) -> Result<Url, String> {
     match value.parse::<Url>() {
         Ok(url) if url.scheme() == "http" && url.host().is_some() => Ok(url),
@@ -113,6 +152,18 @@ fn base_url(value: &str) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trusted_proxies_are_addresses_and_networks() {
+        let parsed = |value: &str| networks(value).map(|networks| format!("{networks:?}"));
+        assert_eq!(parsed("").as_deref(), Ok("[]"));
+        assert_eq!(
+            parsed("10.0.0.0/8, 192.0.2.7,2001:db8::/32").as_deref(),
+            Ok("[10.0.0.0/8, 192.0.2.7/32, 2001:db8::/32]")
+        );
+        assert!(parsed("10.0.0.0/33").unwrap_err().contains("10.0.0.0/33"));
+        assert!(parsed("proxy.example").is_err());
+    }
 
     #[test]
     fn settings_print_without_their_secrets() {

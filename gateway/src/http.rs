@@ -20,10 +20,11 @@ use uuid::Uuid;
 
 use crate::alert_log::AlertLog;
 use crate::alerts::{ALERTS, alert_routes};
+use crate::client::client;
 use crate::config::Config;
 use crate::held::{hold, hold_place};
 use crate::idempotency::derived_key;
-use crate::limits::Limits;
+use crate::limits::{Limits, limit};
 use crate::metrics::Metrics;
 use crate::negotiation::Negotiated;
 use crate::order::Order;
@@ -73,9 +74,17 @@ pub fn routes(
         app.app_data(shared.clone())
             .app_data(limits.clone())
             .service(
-                resource(CREATE_ORDER, "POST").route(web::post().to(create_order)).wrap(from_fn(hold_place)),
+                resource(CREATE_ORDER, "POST")
+                    .route(web::post().to(create_order))
+                    .wrap(from_fn(hold_place))
+                    .wrap(from_fn(limit)),
             )
-            .service(resource(ORDER, "GET, HEAD").route(get().to(find_order)).wrap(from_fn(hold_place)))
+            .service(
+                resource(ORDER, "GET, HEAD")
+                    .route(get().to(find_order))
+                    .wrap(from_fn(hold_place))
+                    .wrap(from_fn(limit)),
+            )
             .configure(|routes| alert_routes(routes, alerts_token.as_ref(), &alert_log))
             .configure(|routes| page_routes(routes, &trace_url));
     }
@@ -87,7 +96,7 @@ async fn create_order(
     payload: web::Payload,
     (shared, limits): (web::Data<Shared>, web::Data<Limits>),
 ) -> Result<HttpResponse, Problem> {
-    let client = request.peer_addr();
+    let client = client(&request);
     let arriving = limits.body(client)?;
     let log = synthetic::mark(&request, &shared.log);
     let order_id = Uuid::now_v7();
@@ -138,7 +147,7 @@ async fn find_order(
     (shared, limits): (web::Data<Shared>, web::Data<Limits>),
     order_id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    hold(&request, limits.order(request.peer_addr())?);
+    hold(&request, limits.order(client(&request))?);
     let unknown = |_| Problem::not_found("There is no order with this id.");
     let order_id: Uuid = order_id.parse().map_err(unknown)?;
     let stopped = |_| Problem::unavailable("The client of payment has stopped. Restart the service.");

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod metrics;
 pub mod order;
 pub mod payments;
+pub mod rate;
 
 mod alerts;
 mod client;

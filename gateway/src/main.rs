@@ -8,6 +8,7 @@ use gateway::config::Config;
 use gateway::limits::Limits;
 use gateway::metrics::Metrics;
 use gateway::payments::Payments;
+use gateway::rate::Rate;
 use gateway::{SERVICE, http};
 use service::http::{Check, Probes, Server, healthcheck, serve};
 use service::lifecycle;
@@ -28,7 +29,8 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let log = observability.log();
     let metrics = Metrics::register(observability.registry())?;
     let observer = Observer::register(observability.registry(), &log, &http::ROUTES)?
-        .with_incoming(config.gateway_trace_context);
+        .with_incoming(config.gateway_trace_context)
+        .with_proxies(config.proxies());
     let observability = observability.launch();
 
     let payments = Payments::new(&config, &metrics, &log)?;
@@ -42,7 +44,15 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
                 false => Check::Ok,
             }
         });
-    let limits = Limits::new(&config);
+    let rate = Rate::new(&config, &metrics, &log).map_err(anyhow::Error::msg)?;
+    let alone = rate.as_ref().and_then(Rate::circuit);
+    let probes = probes.check("rate-limit", move || match &alone {
+        Some(circuit) if circuit.is_open() => {
+            Check::Degraded("its store does not answer; this gateway limits by itself".to_owned())
+        }
+        _ => Check::Ok,
+    });
+    let limits = Limits::new(&config, rate);
     let server = Server {
         listen: config.gateway_listen,
         setting: "GATEWAY_LISTEN",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use payment_api::http::{PAYMENT, PROCESS_PAYMENT};
 use prometheus::{IntCounter, IntGauge};
-use telemetry::metrics::{Durations, Label, Registry, counter, gauge};
+use telemetry::metrics::{Counters, Durations, Label, Registry, counter, counters, gauge};
 
 /// The metrics of this service; cheap to clone.
 #[derive(Clone)]
@@ -13,8 +13,17 @@ pub struct Metrics {
     pub orders_created: IntCounter,
     /// 1 while orders are refused because payment does not answer.
     pub circuit_breaker_open: IntGauge,
+    /// Requests that a rate limit has admitted, by who keeps it.
+    pub rate_limit_admitted: Counters,
+    /// Requests that a rate limit has refused, by who keeps it.
+    pub rate_limit_refused: Counters,
+    /// 1 while this gateway limits by itself, because the shared store does not answer.
+    pub rate_limit_fallback: IntGauge,
     calls: Durations<3>,
 }
+
+/// Those that keep a rate limit: the gateway, the shared store, and the gateway in its place.
+const KEEPERS: [&str; 3] = ["gateway", "store", "fallback"];
 
 const CALLS: [(&str, &str); 2] = [("POST", PROCESS_PAYMENT), ("GET", PAYMENT)];
 
@@ -55,6 +64,23 @@ impl Metrics {
                 registry,
                 "circuit_breaker_open",
                 "1 while orders are refused because payment does not answer, else 0.",
+            )?,
+            rate_limit_admitted: counters(
+                registry,
+                ("rate_limit_admitted_total", "Requests that a rate limit has admitted."),
+                "by",
+                &KEEPERS,
+            )?,
+            rate_limit_refused: counters(
+                registry,
+                ("rate_limit_refused_total", "Requests that a rate limit has refused."),
+                "by",
+                &KEEPERS,
+            )?,
+            rate_limit_fallback: gauge(
+                registry,
+                "rate_limit_fallback",
+                "1 while the shared rate limit does not answer and this gateway limits by itself, else 0.",
             )?,
             calls,
         })

@@ -25,7 +25,7 @@ use tracing::{Instrument, Span, field::Empty, info_span};
 use uuid::Uuid;
 
 pub use self::response::CallError;
-use crate::breaker::Circuit;
+use crate::breaker::{Circuit, Messages};
 use crate::config::Config;
 use crate::metrics::Metrics;
 
@@ -48,6 +48,10 @@ pub struct FindPayment(pub Uuid);
 const MAX_RETRIES: u32 = 2;
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
+const MESSAGES: Messages = Messages {
+    open: "payment does not answer, orders are refused until it does",
+    closed: "payment answers again",
+};
 
 /// The client of payment.
 #[derive(Clone)]
@@ -97,7 +101,7 @@ impl Payments {
             token: config.payment_token.clone(),
             deadline: config.payment_deadline,
             in_flight: Arc::new(Semaphore::new(config.gateway_max_in_flight.get() as usize)),
-            circuit: Circuit::new(metrics.circuit_breaker_open.clone(), &log),
+            circuit: Circuit::new(metrics.circuit_breaker_open.clone(), &log, MESSAGES),
             metrics: metrics.clone(),
             log,
         })

@@ -1,6 +1,5 @@
 //! The outermost middleware: it finds requests that will be refused before any work is done for them, a span included.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_web::body::MessageBody;
@@ -16,12 +15,22 @@ use crate::problem::Problem;
 /// Admits a request of a client, or refuses it. Probes and scrapes are not asked for: an overloaded service is not a
 /// dead one.
 #[derive(Clone)]
-pub struct Admission(Arc<dyn Fn(Option<SocketAddr>) -> Result<(), Problem> + Send + Sync>);
+pub struct Admission(Arc<Admit>);
+
+type Admit = dyn Fn(&ServiceRequest) -> Result<(), Problem> + Send + Sync;
 
 impl Admission {
     /// Requests are admitted by this function, which must return at once.
-    pub fn new(admit: impl Fn(Option<SocketAddr>) -> Result<(), Problem> + Send + Sync + 'static) -> Self {
+    pub fn new(admit: impl Fn(&ServiceRequest) -> Result<(), Problem> + Send + Sync + 'static) -> Self {
         Self(Arc::new(admit))
+    }
+
+    /// Asks for a request.
+    ///
+    /// # Errors
+    /// The problem of a request that is not admitted.
+    pub fn admit(&self, request: &ServiceRequest) -> Result<(), Problem> {
+        (self.0)(request)
     }
 
     /// Every request is admitted.
@@ -43,7 +52,7 @@ pub(super) async fn admit_request<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     if !is_operational(request.path()) {
         let admission = request.app_data::<web::Data<Admission>>();
-        let admitted = admission.map_or(Ok(()), |admission| (admission.0)(request.peer_addr()));
+        let admitted = admission.map_or(Ok(()), |admission| admission.admit(&request));
         let status = match admitted {
             Ok(()) => unroutable(&request),
             Err(problem) => {

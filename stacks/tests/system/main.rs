@@ -28,6 +28,7 @@ mod otlp_outage;
 mod overload;
 mod payment;
 mod prove;
+mod proxies;
 mod queries;
 mod replicas;
 mod secrets;

@@ -37,7 +37,7 @@ pub async fn observe<B: MessageBody + 'static>(
         observer,
         started: Instant::now(),
         method: known_method(request.method().as_str()),
-        route: route(&request),
+        route: route(request.request()),
         path: bounded(request.path()).to_owned(),
         sample: Sample::of(&request.extensions()),
         is_answered: false,

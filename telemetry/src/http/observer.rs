@@ -1,18 +1,18 @@
 //! What is recorded of requests in all: durations, and the number under way.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_web::HttpMessage;
 use actix_web::dev::ServiceRequest;
-use prometheus::IntGauge;
+use actix_web::{HttpMessage, HttpRequest};
+use prometheus::{IntCounter, IntGauge};
 use slog::Logger;
 
+use super::forwarded::{Found, Proxies};
 use super::refusals::{Refusals, Sample};
 use super::request::METHODS;
-use crate::metrics::{Durations, Label, Registry, gauge};
+use crate::metrics::{Durations, Label, Registry, counter, gauge};
 
 /// Templates come from code, so that these bounds are met by a mistake alone: a route made for each customer, say.
 const MAX_ROUTES: usize = 200;
@@ -37,11 +37,13 @@ pub struct Observer {
     refusals: Refusals,
     log: Logger,
     incoming: Incoming,
-    trusted_proxies: Arc<[IpAddr]>,
+    proxies: Proxies,
+    malformed: IntCounter,
 }
 
 impl Observer {
-    /// Registers `http_request_duration_seconds{method,route,status}` and `http_server_active_requests`.
+    /// Registers `http_request_duration_seconds{method,route,status}`, `http_server_active_requests` and
+    /// `http_forwarded_malformed_total`.
     ///
     /// The series of `routes` (method, template, status of success) exist from the start, those of their failures
     /// included: a series that begins with its first increment hides it from `rate()`.
@@ -70,13 +72,17 @@ impl Observer {
         }
         let help = "HTTP requests that are being answered.";
         let gauge = gauge(registry, "http_server_active_requests", help)?;
+        let active = Active { requests: Arc::default(), gauge };
+        let help = "Forwarding headers of trusted proxies that could not be read.";
+        let malformed = counter(registry, "http_forwarded_malformed_total", help)?;
         Ok(Self {
             durations,
-            active: Active { requests: Arc::default(), gauge },
+            active,
             refusals: Refusals::new(),
             log: log.clone(),
             incoming: Incoming::default(),
-            trusted_proxies: Arc::default(),
+            proxies: Proxies::default(),
+            malformed,
         })
     }
 
@@ -96,10 +102,10 @@ impl Observer {
         Self { incoming, ..self }
     }
 
-    /// The same for a service behind these proxies: their `Forwarded` and `X-Forwarded-*` headers are believed.
+    /// The same for a service behind these proxies: what they say of their clients is believed.
     #[must_use]
-    pub fn with_trusted_proxies(self, proxies: impl IntoIterator<Item = IpAddr>) -> Self {
-        Self { trusted_proxies: proxies.into_iter().collect(), ..self }
+    pub fn with_proxies(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// Samples a request that will be answered with this status without any work, before its span begins: of 401, 404, 405
@@ -120,8 +126,12 @@ impl Observer {
         self.incoming
     }
 
-    pub(super) fn trusted_proxies(&self) -> &[IpAddr] {
-        &self.trusted_proxies
+    pub(super) fn find<'a>(&self, request: &'a HttpRequest) -> Found<'a> {
+        self.proxies.find(request)
+    }
+
+    pub(super) fn count_malformed(&self) {
+        self.malformed.inc();
     }
 
     pub(super) fn measure(&self, labels: [&str; 3], took: Duration) {

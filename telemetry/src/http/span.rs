@@ -8,9 +8,10 @@ use tracing::{Span, field::Empty};
 use tracing_actix_web::{RootSpanBuilder, TracingLogger};
 
 use super::observer::{Incoming, Observer};
+use super::origin::origin;
 use super::refusals::Sample;
 use super::request::{
-    OTHER_METHOD, bounded, header, is_operational, known_method, origin, propagation_header, route,
+    OTHER_METHOD, bounded, header, is_operational, known_method, propagation_header, route,
 };
 use crate::propagation::{TraceContext, link};
 
@@ -33,14 +34,14 @@ impl RootSpanBuilder for ServerSpan {
         let method = known_method(sent);
         // Names and labels come from a closed set; the method as it was sent is an attribute.
         let (verb, original) = if method == OTHER_METHOD { ("HTTP", Some(sent)) } else { (method, None) };
-        let route = route(request);
+        let route = route(request.request());
         let name = match &route {
             Some(route) => format!("{verb} {route}"),
             // The raw path would make as many names as there are paths.
             None => verb.to_owned(),
         };
         let observer = request.app_data::<web::Data<Observer>>();
-        let origin = origin(request, observer.map_or(&[], |observer| observer.trusted_proxies()));
+        let origin = origin(request.request());
         let span = tracing::info_span!(
             "http.server",
             otel.name = name,
@@ -51,15 +52,15 @@ impl RootSpanBuilder for ServerSpan {
             http.response.status_code = Empty,
             url.path = bounded(request.path()),
             url.scheme = origin.scheme,
-            server.address = &*origin.host,
+            server.address = origin.host,
             server.port = origin.port,
-            client.address = origin.client,
-            user_agent.original = header(request, USER_AGENT.as_str()).map(bounded),
+            client.address = origin.client.map(|client| client.to_string()),
+            user_agent.original = header(request.request(), USER_AGENT.as_str()).map(bounded),
             network.protocol.version = version(request),
             error.type = Empty,
             otel.status_code = Empty,
         );
-        let incoming = TraceContext::read(|name| propagation_header(request, name));
+        let incoming = TraceContext::read(|name| propagation_header(request.request(), name));
         match observer.map(|observer| observer.incoming()) {
             Some(Incoming::Link) => {
                 link(&span, &incoming);

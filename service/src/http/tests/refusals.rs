@@ -1,5 +1,7 @@
 //! Requests that are refused without any work.
 
+use actix_web::dev::ServiceRequest;
+
 use super::*;
 use crate::http::Admission;
 
@@ -11,7 +13,7 @@ const BURST: usize = 50;
 #[actix_rt::test]
 async fn refused_requests_are_measured_each_and_sampled_in_log_and_trace() {
     let seen = Capture::start();
-    let limited = |client: Option<std::net::SocketAddr>| match client {
+    let limited = |request: &ServiceRequest| match request.peer_addr() {
         Some(_) => {
             let status = actix_web::http::StatusCode::TOO_MANY_REQUESTS;
             Err(Problem::new(status, "rate-limited", "Too many requests", "Wait.").retry_after(1))
