@@ -6,20 +6,19 @@
 //!               └── at rest ──► Growth ──► Slope ─────────────────────────────────┘
 //! ```
 
+mod args;
 mod draw;
 mod growth;
 mod late;
 mod report;
 mod tally;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use stacks::{output::show, progress::Progress, settings::Options, style::Style};
 
+pub use self::args::CampaignArgs;
 use self::{draw::Draw, growth::Growth, late::Late, report::Report, tally::Tally};
 use crate::{
     directory::Directory,
@@ -44,23 +43,6 @@ const PAUSE: std::ops::Range<u64> = 1_000..5_000;
 /// How long the system may take to finish what it has accepted: a broker that restarts on a busy machine takes two
 /// minutes, and the events of that time wait for it.
 const MAX_WAIT: Duration = Duration::from_secs(300);
-
-/// How long a campaign lasts, and under which load.
-#[derive(Clone, Debug, clap::Args)]
-pub struct CampaignArgs {
-    /// How long faults are caused, in hours; parts such as 0.05 are three minutes
-    #[arg(long, value_name = "N")]
-    pub hours: f64,
-    /// Repeats the schedule of an earlier campaign [default: a new one, which is shown]
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Orders that are placed each second while the clients get their answers
-    #[arg(long, default_value_t = 400.0, value_name = "N")]
-    pub rate: f64,
-    /// Where to write the result
-    #[arg(long, default_value = "target/campaign.json", value_name = "FILE")]
-    pub report: PathBuf,
-}
 
 struct Campaign {
     rounds: Rounds,

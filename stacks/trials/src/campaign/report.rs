@@ -9,7 +9,7 @@ use stacks::{
 };
 
 use super::{
-    CampaignArgs,
+    args::CampaignArgs,
     draw::left_out,
     growth::{Growth, Slope},
     tally::{Sum, Tally},
