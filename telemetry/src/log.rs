@@ -51,8 +51,7 @@ pub(crate) fn root(
     let drain = RootDrain {
         levels: levels.clone(),
         lines: ecs::EcsDrain::new(&constant_fields(otel, resource), lines.clone()),
-        records: records
-            .map(|intake| AssertUnwindSafe(RecordDrain::new(service.name, resource.clone(), intake))),
+        records: records.map(|intake| AssertUnwindSafe(RecordDrain::new(service.name, intake))),
     };
     Ok(Logs { logger: Logger::root(drain, slog::o!()), levels, lines })
 }
@@ -93,7 +92,7 @@ fn constant_fields(otel: &Otel, resource: &Resource) -> BTreeMap<String, String>
 struct RootDrain {
     levels: Levels,
     lines: ecs::EcsDrain,
-    /// slog asks for it; a processor that only queues is whole after a panic.
+    /// slog asks for it; a drain that only queues is whole after a panic.
     records: Option<AssertUnwindSafe<RecordDrain>>,
 }
 

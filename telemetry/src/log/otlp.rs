@@ -4,29 +4,34 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerProvider};
+use opentelemetry::{Context, InstrumentationScope};
+use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use slog::{KV, Key, Level, Serializer};
 
 use super::entry::{Entry, level_name, logger_name, text};
 use crate::pipeline::{Intake, LogItem};
 
-/// Hands records to the SDK's logger.
-pub(super) struct RecordDrain(SdkLogger);
+/// Makes records by the SDK's logger, and puts them into a bounded queue; those that it has no room for are counted.
+pub(super) struct RecordDrain {
+    logger: SdkLogger,
+    scope: InstrumentationScope,
+    intake: Intake<LogItem>,
+}
 
 impl RecordDrain {
-    pub(super) fn new(scope: &'static str, resource: Resource, intake: Intake<LogItem>) -> Self {
-        let provider = SdkLoggerProvider::builder().with_resource(resource);
-        let provider = provider.with_log_processor(QueueProcessor(intake)).build();
-        Self(provider.logger(scope))
+    pub(super) fn new(scope: &'static str, intake: Intake<LogItem>) -> Self {
+        let logger = SdkLoggerProvider::builder().build().logger(scope);
+        Self { logger, scope: InstrumentationScope::builder(scope).build(), intake }
     }
 
     pub(super) fn log(&self, Entry { message, at, span, record, values }: &Entry<'_>) {
+        // The lines of the pipeline itself would make its next request.
+        if Context::is_current_telemetry_suppressed() {
+            return;
+        }
         let at = SystemTime::UNIX_EPOCH + *at;
-        let mut log = self.0.create_log_record();
+        let mut log = self.logger.create_log_record();
         log.set_timestamp(at);
         log.set_observed_timestamp(at);
         log.set_severity_number(severity(record.level()));
@@ -40,25 +45,8 @@ impl RecordDrain {
         // A value that fails leaves out itself and the values after it; the line is counted by its own drain.
         let _ = record.kv().serialize(record, &mut attributes);
         let _ = values.serialize(record, &mut attributes);
-        self.0.emit(log);
-    }
-}
-
-/// A log processor in front of a bounded queue; records that it has no room for are counted.
-#[derive(Debug)]
-struct QueueProcessor(Intake<LogItem>);
-
-impl LogProcessor for QueueProcessor {
-    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
-        self.0.push((record.clone(), scope.clone()));
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _: std::time::Duration) -> OTelSdkResult {
-        Ok(())
+        // Not by a processor of the SDK: it lends its record, and the copy that a queue needs costs as much as the record.
+        self.intake.push((log, self.scope.clone()));
     }
 }
 
