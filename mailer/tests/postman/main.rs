@@ -122,7 +122,9 @@ async fn two_claims_at_once_do_not_exceed_the_room_for_emails() {
     fixture.postman(&server).try_send(SendDueEmails).unwrap();
     // What was claimed without room for it would wait for its lease, more than two minutes.
     fixture.until_sent(400).await;
-    assert_eq!(server.accepted().len(), 400);
+    // On a busy machine an answer may come after its deadline: that e-mail comes twice, and is counted.
+    let again = fixture.metric("emails_uncertain_total{action=\"resent\"}");
+    assert_eq!(server.accepted().len() as u64, 400 + again);
 }
 
 #[actix_rt::test]
