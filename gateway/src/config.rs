@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use ipnet::IpNet;
 use reqwest::Url;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use service::lifecycle::{StopTimes, duration};
 use service::token::Token;
 use telemetry::http::{ForwardedHeader, Incoming, Proxies};
@@ -68,6 +68,10 @@ pub struct Config {
     #[arg(long, env, value_enum, default_value = "x-forwarded-for")]
     pub gateway_forwarded_header: ForwardedHeader,
 
+    /// Time for which a connection is kept without a request; longer than that of proxies in front.
+    #[arg(long, env, default_value = "5s", value_parser = duration)]
+    pub gateway_keep_alive: Duration,
+
     /// Longest time for the body of a request to arrive.
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub gateway_body_deadline: Duration,
@@ -108,6 +112,11 @@ impl Config {
         Proxies::new(self.gateway_trusted_proxies.iter().copied(), self.gateway_forwarded_header)
     }
 
+    /// The store of the rate limit; an empty setting is none.
+    pub(crate) fn rate_limit_url(&self) -> Option<&str> {
+        self.gateway_rate_limit_url.as_ref().map(ExposeSecret::expose_secret).filter(|url| !url.is_empty())
+    }
+
     /// Checks the secrets, which clap would print.
     ///
     /// # Errors
@@ -115,6 +124,11 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         Token::check("PAYMENT_TOKEN", &self.payment_token)?;
         self.alerts_token.as_ref().map_or(Ok(()), |token| Token::check("ALERTS_TOKEN", token))?;
+        if self.rate_limit_url().is_some_and(|url| redis::Client::open(url).is_err()) {
+            return Err("cannot use GATEWAY_RATE_LIMIT_URL: it is no URL of Redis; write it like \
+                redis://127.0.0.1:6379"
+                .to_owned());
+        }
         let url = &self.payment_url;
         let is_base = url.username().is_empty() && url.password().is_none() && url.path() == "/";
         match is_base && url.query().is_none() && url.fragment().is_none() {

@@ -44,7 +44,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
                 false => Check::Ok,
             }
         });
-    let rate = Rate::new(&config, &metrics, &log).map_err(anyhow::Error::msg)?;
+    let rate = Rate::new(&config, &metrics, &log)?;
     let alone = rate.as_ref().and_then(Rate::circuit);
     let probes = probes.check("rate-limit", move || match &alone {
         Some(circuit) if circuit.is_open() => {
@@ -59,6 +59,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         workers: None,
         // Bodies that arrive, and orders.
         max_requests: config.gateway_max_in_flight.get().saturating_mul(2),
+        keep_alive: config.gateway_keep_alive,
         admission: limits.admission(),
         stop: config.stop_times(),
         observer,

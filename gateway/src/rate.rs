@@ -7,7 +7,7 @@ mod shared;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use secrecy::ExposeSecret;
+use redis::RedisResult;
 use slog::Logger;
 use telemetry::metrics::Counters;
 
@@ -41,23 +41,15 @@ impl Rate {
     /// The limit of each client by the settings; `None` without one.
     ///
     /// # Errors
-    /// When `GATEWAY_RATE_LIMIT_URL` is no URL of Redis.
-    pub fn new(config: &Config, metrics: &Metrics, log: &Logger) -> Result<Option<Self>, String> {
+    /// When the URL of the store, which [`Config::check`] has read, is no URL of Redis.
+    pub fn new(config: &Config, metrics: &Metrics, log: &Logger) -> RedisResult<Option<Self>> {
         let Some(limit) = NonZeroU32::new(config.gateway_rate_limit) else { return Ok(None) };
-        let url = config.gateway_rate_limit_url.as_ref().filter(|url| !url.expose_secret().is_empty());
-        let store = url.map(|url| {
+        let store = config.rate_limit_url().map(|url| {
             let circuit = Circuit::new(metrics.rate_limit_fallback.clone(), log, MESSAGES);
-            // The error names no part of the URL, which may have a password.
-            let shared = SharedRate::new(url, limit, config.gateway_rate_limit_deadline, circuit).map_err(
-                |error| {
-                    format!(
-                        "cannot use GATEWAY_RATE_LIMIT_URL: {error}; write it like redis://127.0.0.1:6379"
-                    )
-                },
-            )?;
+            let shared = SharedRate::new(url, limit, config.gateway_rate_limit_deadline, circuit)?;
             let part = u64::from(limit.get()) * u64::from(config.gateway_rate_limit_share) / 100;
             let part = u32::try_from(part).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-            Ok::<_, String>(Store { shared, fallback: LocalRate::new(part) })
+            RedisResult::Ok(Store { shared, fallback: LocalRate::new(part) })
         });
         let (admitted, refused) = (metrics.rate_limit_admitted.clone(), metrics.rate_limit_refused.clone());
         Ok(Some(Self { own: LocalRate::new(limit), store: store.transpose()?, admitted, refused }))

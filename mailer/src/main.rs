@@ -16,7 +16,7 @@ use mailer::{SERVICE, http};
 use payment_api::topology;
 use secrecy::ExposeSecret;
 use service::amqp::Broker;
-use service::http::{Admission, Check, Probes, Server, healthcheck, serve};
+use service::http::{Admission, Check, KEEP_ALIVE, Probes, Server, healthcheck, serve};
 use service::lifecycle;
 use telemetry::http::Observer;
 use telemetry::{Chain, Observability};
@@ -67,6 +67,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         workers: Some(1),
         // Each of them has a connection to the mail server.
         max_requests: MAX_IN_FLIGHT,
+        keep_alive: KEEP_ALIVE,
         admission: Admission::unlimited(),
         stop: config.stop_times(),
         observer,

@@ -12,7 +12,7 @@ use payment::{SERVICE, http};
 use payment_api::topology;
 use secrecy::ExposeSecret;
 use service::amqp::Broker;
-use service::http::{Admission, Check, Probes, Server, healthcheck, serve};
+use service::http::{Admission, Check, KEEP_ALIVE, Probes, Server, healthcheck, serve};
 use service::lifecycle;
 use telemetry::http::Observer;
 use telemetry::{Chain, Observability};
@@ -62,6 +62,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         // The gateway is its client, and the ledger behind it is one thread, too: more would only wake each other up.
         workers: Some(1),
         max_requests: config.payment_max_in_flight.get(),
+        keep_alive: KEEP_ALIVE,
         admission: Admission::unlimited(),
         stop: config.stop_times(),
         observer,

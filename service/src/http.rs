@@ -17,7 +17,7 @@ pub use body::{Beginning, read_beginning, read_json};
 pub use healthcheck::healthcheck;
 pub use probes::{Check, Probes};
 pub use routes::{get, resource};
-pub use serve::{Server, serve};
+pub use serve::{KEEP_ALIVE, Server, serve};
 
 #[cfg(test)]
 mod tests;

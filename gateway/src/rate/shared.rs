@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisResult, Script};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -44,12 +43,12 @@ impl SharedRate {
     /// # Errors
     /// When the URL is none of Redis.
     pub(super) fn new(
-        url: &SecretString,
+        url: &str,
         limit: NonZeroU32,
         deadline: Duration,
         circuit: Circuit,
     ) -> RedisResult<Self> {
-        let client = Client::open(url.expose_secret())?;
+        let client = Client::open(url)?;
         let server = server(&client);
         // Its own retries would hold up the requests that wait for a connection: the circuit is the pause between attempts.
         let config =

@@ -14,8 +14,10 @@ use socket2::SockRef;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// The longest time without a request in progress: actix's keep-alive, and the same again for a head.
-const MAX_IDLE: Duration = Duration::from_secs(10);
+/// The time for a head to arrive, beyond the keep-alive.
+const MAX_HEAD: Duration = Duration::from_secs(5);
+/// The time for which a peer may acknowledge nothing.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// The watch over one connection, as long as it is open.
 struct Connection {
@@ -30,6 +32,8 @@ impl Drop for Connection {
 }
 
 struct Work {
+    /// The longest time without a request in progress.
+    max_idle: Duration,
     requests: Cell<u32>,
     last_end: Cell<Instant>,
 }
@@ -38,20 +42,25 @@ impl Work {
     /// When the connection will have been idle for too long without another request.
     fn deadline(&self) -> Instant {
         let idle_since = if self.requests.get() > 0 { Instant::now() } else { self.last_end.get() };
-        idle_since + MAX_IDLE
+        idle_since + self.max_idle
     }
 }
 
-/// Closes the connection when no request has been in progress on it for ten seconds; for `HttpServer::on_connect`.
+/// Closes the connection when no request has been in progress on it for the keep-alive and five seconds; for
+/// `HttpServer::on_connect`.
 ///
 /// That ends a head that arrives byte by byte, and a client that does not read its responses.
-pub(super) fn guard_connection(stream: &dyn Any, data: &mut Extensions) {
+pub(super) fn guard_connection(keep_alive: Duration, stream: &dyn Any, data: &mut Extensions) {
     let Some(stream) = stream.downcast_ref::<rt::net::TcpStream>() else { return };
     // The kernel would otherwise keep unsent data for as long as the peer has no room for it.
-    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(MAX_IDLE));
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(MAX_SILENCE));
     // Without a free descriptor there is no watch; the timers of actix remain.
     let Ok(descriptor) = stream.as_fd().try_clone_to_owned() else { return };
-    let work = Rc::new(Work { requests: Cell::new(0), last_end: Cell::new(Instant::now()) });
+    let work = Rc::new(Work {
+        max_idle: keep_alive + MAX_HEAD,
+        requests: Cell::new(0),
+        last_end: Cell::new(Instant::now()),
+    });
     let watchdog = rt::spawn(watch(work.clone(), descriptor.into()));
     data.insert(Connection { work, watchdog });
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -20,6 +21,9 @@ use super::probes::{Probes, probe_routes};
 use super::routes::not_found;
 use crate::lifecycle::{self, StopTimes, Stopping};
 
+/// The keep-alive of a service whose clients are our own.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
 /// How a service is served.
 pub struct Server {
     /// The address to listen on.
@@ -30,6 +34,8 @@ pub struct Server {
     pub workers: Option<usize>,
     /// Requests in flight that its settings allow.
     pub max_requests: u32,
+    /// The time for which a connection is kept without a request.
+    pub keep_alive: Duration,
     /// What admits a request, before any work is done for it.
     pub admission: Admission,
     /// How long it takes to stop.
@@ -48,7 +54,8 @@ pub async fn serve(
     server: Server,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Stopping> {
-    let Server { listen, setting, workers, max_requests, admission, stop, observer, probes } = server;
+    let Server { listen, setting, workers, max_requests, keep_alive, admission, stop, observer, probes } =
+        server;
     raise_limit(max_requests, observer.log());
     let (recorder, admission, probes) =
         (Data::new(observer.clone()), Data::new(admission), Data::new(probes));
@@ -60,7 +67,8 @@ pub async fn serve(
         http = http.workers(workers);
     }
     let http = http
-        .on_connect(guard_connection)
+        .keep_alive(keep_alive)
+        .on_connect(move |stream, data| guard_connection(keep_alive, stream, data))
         // By default actix takes a client that has closed its connection for one that still reads, and works on in vain.
         .h1_allow_half_closed(false)
         // actix's own handling of signals stops the System together with the server, and with it the arbiter of

@@ -1,5 +1,5 @@
-//! Gateways behind proxies: the client that a proxy names owns its limit, its trace attribute and its keys, and several
-//! gateways keep one limit in a real Redis.
+//! Gateways behind proxies: the client that a proxy names owns its limit, its trace attribute and its keys, connections
+//! are kept for long enough, and several gateways keep one limit in a real Redis.
 
 use std::{
     net::SocketAddr,
@@ -18,7 +18,7 @@ use stacks::{
 };
 use testkit::{exposition::Samples, wait::eventually};
 
-use crate::harness::{Answer, Program, System, inherited, serving};
+use crate::harness::{Answer, Connection, Program, System, inherited, request, serving};
 
 /// Requests a second of one client.
 const LIMIT: f64 = 100.0;
@@ -88,8 +88,8 @@ async fn gateway(system: &System, settings: &[(&str, &str)]) -> (SocketAddr, Pro
 
 /// Asks for an order that does not exist, as a client that a proxy names.
 async fn ask(client: &Client, gateway: &str, forwarded_for: &str) -> StatusCode {
-    let request = client.get(format!("{gateway}/orders/none")).header("x-forwarded-for", forwarded_for);
-    request.send().await.unwrap().status()
+    let asked = client.get(format!("{gateway}/orders/none")).header("x-forwarded-for", forwarded_for);
+    asked.send().await.unwrap().status()
 }
 
 /// Of twenty requests, those above the limit.
@@ -133,6 +133,24 @@ async fn a_client_behind_a_proxy_owns_its_limit_and_its_keys() {
     let (open, _gateway) = gateway(&system, &[limit]).await;
     let spoofed = refused(&url(open), |number| format!("203.0.113.{number}")).await;
     assert!(spoofed > 10, "a peer that is no proxy names its client: {spoofed} of 20 refused");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_for_the_keep_alive() {
+    let system = System::start().await;
+    let (default, _first) = gateway(&system, &[]).await;
+    let (patient, _second) = gateway(&system, &[("GATEWAY_KEEP_ALIVE", "9s")]).await;
+    let ask = request("GET /orders/none", "", b"");
+    let (mut closed, mut kept) = (Connection::to(default).await, Connection::to(patient).await);
+    for connection in [&mut closed, &mut kept] {
+        connection.send(&ask).await;
+        assert_eq!(connection.answer().await.status, 404);
+    }
+    let begun = Instant::now();
+    closed.closed().await;
+    assert!(begun.elapsed() > Duration::from_secs(3), "closed after {:?}", begun.elapsed());
+    kept.send(&ask).await;
+    assert_eq!(kept.answer().await.status, 404);
 }
 
 /// How many requests all gateways admit in this time, asked as fast as they answer.

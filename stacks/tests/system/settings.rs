@@ -109,8 +109,16 @@ async fn help_lists_every_setting_with_its_variable_and_default() {
                 continue;
             }
             assert!(setting.contains(&format!("[env: {variable}")), "{service}: --{setting}");
-            let has_no_default = ["PAYMENT_TOKEN", "MAILER_TOKEN", "ALERTS_TOKEN", "AMQP_URL", "SMTP_URL"]
-                .contains(&variable.as_str());
+            let has_no_default = [
+                "PAYMENT_TOKEN",
+                "MAILER_TOKEN",
+                "ALERTS_TOKEN",
+                "AMQP_URL",
+                "SMTP_URL",
+                "GATEWAY_RATE_LIMIT_URL",
+                "GATEWAY_TRUSTED_PROXIES",
+            ]
+            .contains(&variable.as_str());
             // The specification has the defaults of OpenTelemetry's variables.
             let has_no_default = has_no_default || variable.starts_with("OTEL_");
             assert!(has_no_default || setting.contains("[default: "), "{service}: --{setting}");
@@ -134,6 +142,9 @@ async fn a_bad_value_is_named_before_anything_starts() {
         (&["gateway"], "GATEWAY_CLIENT_SHARE", "0"),
         (&["gateway"], "GATEWAY_MAX_IN_FLIGHT", "0"),
         (&["gateway"], "GATEWAY_RATE_LIMIT", "-1"),
+        (&["gateway"], "GATEWAY_RATE_LIMIT_URL", "http://:to-keep-secret@localhost"),
+        (&["gateway"], "GATEWAY_TRUSTED_PROXIES", "proxy.example"),
+        (&["gateway"], "GATEWAY_KEEP_ALIVE", "long"),
         (&["gateway"], "GATEWAY_BODY_DEADLINE", "1 fortnight"),
         (&["gateway"], "GATEWAY_TRACE_CONTEXT", "trust"),
         (&SERVICES, "BAGGAGE_ALLOWED", "a b"),
