@@ -3,6 +3,7 @@
 //! lapin drives its socket on the runtime that connected. That runtime is one thread of its own here: on an
 //! arbiter, a slow handler would hold up heartbeats and every publish with it.
 
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -70,8 +71,9 @@ pub struct Broker {
     has_long_frames: Arc<AtomicBool>,
     /// Where the URL asks for it.
     tls: Option<Arc<ClientConfig>>,
-    /// `None` only while it is being dropped.
-    runtime: Option<Runtime>,
+    /// Never shut down: a broker lives as long as its process, and lapin's own thread panics when a task of a connection
+    /// is cancelled that is being made while a service that cannot start ends.
+    runtime: ManuallyDrop<Runtime>,
 }
 
 impl Broker {
@@ -93,7 +95,8 @@ impl Broker {
             .enable_all()
             .build()
             .map_err(BrokerError::Runtime)?;
-        Ok(Self { uri, definitions, has_long_frames: Arc::default(), tls, runtime: Some(runtime) })
+        let runtime = ManuallyDrop::new(runtime);
+        Ok(Self { uri, definitions, has_long_frames: Arc::default(), tls, runtime })
     }
 
     /// Whether `url` is one of AMQP.
@@ -114,7 +117,6 @@ impl Broker {
     /// # Errors
     /// When the broker can't be reached within ten seconds, or refuses; [`BrokerError::Declare`] where the topology differs.
     pub async fn connect(&self, name: &str) -> Result<Link, BrokerError> {
-        let Some(runtime) = &self.runtime else { return Err(BrokerError::Interrupted) };
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let mut uri = self.uri.clone();
         if !self.has_long_frames.load(Ordering::Relaxed) {
@@ -122,7 +124,7 @@ impl Broker {
         }
         let (definitions, long_frames) = (self.definitions.clone(), self.has_long_frames.clone());
         let mut connecting =
-            runtime.spawn(connect(uri, properties, self.tls.clone(), definitions, long_frames));
+            self.runtime.spawn(connect(uri, properties, self.tls.clone(), definitions, long_frames));
         match timeout(CONNECT_DEADLINE, &mut connecting).await {
             Ok(Ok(link)) => link.map_err(|error| match error {
                 DeclareError::Amqp(source) => BrokerError::Unreachable { server: self.server(), source },
@@ -133,15 +135,6 @@ impl Broker {
                 connecting.abort();
                 Err(BrokerError::Deadline(CONNECT_DEADLINE))
             }
-        }
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // An arbiter can't wait for its tasks, and links have been closed by now.
-            runtime.shutdown_background();
         }
     }
 }
