@@ -10,7 +10,7 @@ use std::{
 pub(crate) struct Operation {
     /// The address of its customer; unique, so that an e-mail belongs to one operation.
     pub(crate) recipient: String,
-    /// The amount of the order; unique.
+    /// The amount of the order; unique among thousands.
     pub(crate) amount: String,
     /// The currency of the amount.
     pub(crate) currency: &'static str,

@@ -101,7 +101,9 @@ impl Plan {
         // Of different exponents: an amount must not be taken for one with two decimal places.
         let currency = self.random.choice(["USD", "EUR", "GBP", "JPY"]).unwrap_or("USD");
         let unit = if currency == "JPY" { 1 } else { 100 };
-        let minor = if is_declined { MAX_AMOUNT * unit + 1 + number } else { 100 + number };
+        // Below the limit in each currency, however many orders there are.
+        let small = 100 + number % (MAX_AMOUNT - 100);
+        let minor = if is_declined { MAX_AMOUNT * unit + 1 + number } else { small };
         let operation = Operation {
             recipient: format!("o{}-{number}@{CANARY}", self.tag),
             amount: if unit == 1 {
@@ -130,6 +132,16 @@ mod tests {
             for twist in [Twist::None, Twist::Insists, Twist::Repeats, Twist::Alters, Twist::Shares] {
                 assert!(first.contains(&twist), "{twist:?} is not among the first of seed {seed}");
             }
+        }
+    }
+
+    #[test]
+    fn an_order_is_above_the_limit_only_if_it_must_be_declined() {
+        let mut plan = Plan::new(3, "a");
+        for _ in 0..30_000 {
+            let Operation { amount, wanted, .. } = plan.draft(Twist::None).operation;
+            let is_above = amount.parse::<f64>().unwrap() > MAX_AMOUNT as f64;
+            assert_eq!(is_above, wanted == Outcome::Declined, "{amount}");
         }
     }
 

@@ -34,6 +34,8 @@ const MAX_THREADS: usize = 24;
 /// Descriptors without those for each client: two for its connection to the gateway, one for that to payment.
 const MAX_FILES: usize = 48;
 const FILES_OF_CLIENT: usize = 3;
+/// Sessions of the mailer with the mail server: one for each e-mail that may be in flight.
+const MAX_SESSIONS: usize = 256;
 /// Resident memory in MiB, as built for debugging; in a release build less.
 const MAX_MEMORY: usize = 100;
 /// From the end of a fault until a new order is accepted.
@@ -158,9 +160,10 @@ fn surroundings(history: &History, verdict: &mut Verdict) {
     }
     for footprint in &history.footprints {
         let Footprint { service, threads, files, memory } = footprint;
+        let sessions = if *service == "mailer" { MAX_SESSIONS } else { 0 };
         let bounds = [
             (*threads, MAX_THREADS + history.cores, "threads"),
-            (*files, MAX_FILES + FILES_OF_CLIENT * history.clients, "descriptors"),
+            (*files, MAX_FILES + FILES_OF_CLIENT * history.clients + sessions, "descriptors"),
             ((memory >> 20) as usize, MAX_MEMORY, "MiB"),
         ];
         for (peak, bound, unit) in bounds.into_iter().filter(|(peak, bound, _)| peak > bound) {
