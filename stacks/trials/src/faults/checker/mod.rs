@@ -31,9 +31,12 @@ const KEY_REUSED: &str = "/problems/idempotency-key-reused";
 ///
 /// Threads without the gateway's, of which there is one for each core: 9 at most, and 2 for each AMQP connection.
 const MAX_THREADS: usize = 24;
-/// Descriptors without those for each client: two for its connection to the gateway, one for that to payment.
-const MAX_FILES: usize = 48;
-const FILES_OF_CLIENT: usize = 3;
+/// Descriptors without those of clients. A client has two for its connection to the gateway, and one or two for those to
+/// payment. The peaks are 96 with 16 clients, and 248 with 64.
+const MAX_FILES: usize = 16;
+const FILES_OF_CLIENT: usize = 4;
+/// The requests for the records of the orders come over so many connections.
+const ASKING: usize = 8;
 /// Sessions of the mailer with the mail server: one for each e-mail that may be in flight.
 const MAX_SESSIONS: usize = 256;
 /// Resident memory in MiB, as built for debugging; in a release build less.
@@ -163,7 +166,7 @@ fn surroundings(history: &History, verdict: &mut Verdict) {
         let sessions = if *service == "mailer" { MAX_SESSIONS } else { 0 };
         let bounds = [
             (*threads, MAX_THREADS + history.cores, "threads"),
-            (*files, MAX_FILES + FILES_OF_CLIENT * history.clients + sessions, "descriptors"),
+            (*files, MAX_FILES + FILES_OF_CLIENT * (history.clients + ASKING) + sessions, "descriptors"),
             ((memory >> 20) as usize, MAX_MEMORY, "MiB"),
         ];
         for (peak, bound, unit) in bounds.into_iter().filter(|(peak, bound, _)| peak > bound) {
