@@ -138,6 +138,8 @@ impl Payments {
         match &answer {
             Ok(payment) => info!(self.log, "payment answered";
                 "payment.outcome" => payment.outcome.as_str(), "order.id" => %payment.order_id),
+            Err(error) if error.is_of_client() => info!(self.log, "no payment";
+                "error.message" => Chain(error), "order.id" => %order_id),
             Err(error) => error!(self.log, "no payment";
                 "error.message" => Chain(error), "order.id" => %order_id),
         }

@@ -212,10 +212,14 @@ impl Ledger {
                     "payment.outcome" => payment.outcome.as_str(), "order.id" => %payment.order_id);
             }
             Err(error) => {
+                let error_text = Chain(error);
                 if error.is_ours() {
                     self.metrics.failed();
+                    warn!(self.log, "payment not settled"; "error.message" => error_text, "order.id" => %order_id);
+                } else {
+                    // A mistake of a client is no warning: it would hide those of ours.
+                    info!(self.log, "payment not settled"; "error.message" => error_text, "order.id" => %order_id);
                 }
-                warn!(self.log, "payment not settled"; "error.message" => Chain(error), "order.id" => %order_id);
             }
         }
         settled

@@ -40,6 +40,15 @@ impl CallError {
         matches!(self, Self::Unavailable(_)) || self.may_be_decided()
     }
 
+    /// Whether the request of the client is the reason, and not a failure of ours.
+    pub(super) fn is_of_client(&self) -> bool {
+        match self {
+            Self::Refused(problem) => problem.status < 500,
+            Self::InProgress(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether payment may have done what the request asks for.
     pub(super) fn may_be_decided(&self) -> bool {
         matches!(self, Self::OutcomeUnknown(_) | Self::Failed(_))

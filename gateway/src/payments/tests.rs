@@ -95,6 +95,8 @@ const IN_PROGRESS: &str = "HTTP/1.1 409 Conflict\r\nconnection: close\r\nretry-a
     {\"type\":\"/problems/idempotency-in-progress\",\"title\":\"t\",\"status\":409,\"detail\":\"d\"}";
 const OUTBOX_FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 7\r\n\r\n\
     {\"type\":\"/problems/outbox-full\",\"title\":\"t\",\"status\":503,\"detail\":\"d\"}";
+const KEY_REUSED: &str = "HTTP/1.1 422 Unprocessable Content\r\nconnection: close\r\n\r\n\
+     {\"type\":\"/problems/idempotency-key-reused\",\"title\":\"a\",\"status\":422,\"detail\":\"b\"}";
 const UNKNOWN: &str = "HTTP/1.1 504 Gateway Timeout\r\nconnection: close\r\n\r\n\
     {\"type\":\"/problems/outcome-unknown\",\"title\":\"t\",\"status\":504,\"detail\":\"d\"}";
 const PANICKED: &str = "HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\n\r\n\
@@ -139,6 +141,14 @@ async fn a_refusal_with_a_reason_is_passed_on_unchanged() {
     let answer = pay(&answering([OUTBOX_FULL]).await).await;
     let Err(CallError::Refused(problem)) = answer else { panic!("{answer:?}") };
     assert_eq!((problem.kind.as_ref(), retry_after(&problem)), ("/problems/outbox-full", "7".into()));
+}
+
+#[actix_rt::test]
+async fn a_mistake_of_the_client_is_told_from_a_failure() {
+    for (answer, is_of_client) in [(KEY_REUSED, true), (OUTBOX_FULL, false), (NOTHING, false)] {
+        let error = pay(&answering([answer]).await).await.unwrap_err();
+        assert_eq!(error.is_of_client(), is_of_client, "{error:?}");
+    }
 }
 
 #[actix_rt::test]

@@ -62,6 +62,11 @@ impl Samples {
         self.0.values().copied()
     }
 
+    /// All series with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(series, value)| (series.as_str(), *value))
+    }
+
     /// The value of `name{label="value"}`, if the page has that series.
     pub fn find(&self, series: &str) -> Option<f64> {
         self.0.get(series).copied()

@@ -20,6 +20,12 @@ fn quick_faults_lose_and_double_nothing() {
     for row in rows {
         assert!(row["accepted"].as_u64().unwrap() > 0, "{row}");
         assert_eq!((&row["lost"], &row["doubled"]), (&0.into(), &0.into()), "{row}");
+        assert!(row["threads"].as_u64().unwrap() > 0 && row["descriptors"].as_u64().unwrap() > 0, "{row}");
+        assert!(row["memory_mib"].as_u64().unwrap() > 0, "{row}");
+        // Mistakes of clients, which are among the orders at any time, are no warnings.
+        let signals = row["seen_in"].as_array().unwrap();
+        let warned = signals.iter().any(|signal| signal.as_str().unwrap().starts_with("log of "));
+        assert!(row["fault"] != "nothing" || !warned, "{row}");
         assert!(row["uncertain"].is_u64() && row["recovered_s"].is_f64(), "{row}");
     }
 }

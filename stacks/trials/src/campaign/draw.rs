@@ -49,10 +49,13 @@ impl Draw {
 pub(super) fn left_out(fault: &Fault) -> Option<&'static str> {
     match fault {
         Fault::Crash(_) => Some("release builds have no crash points"),
-        Fault::DiskFull | Fault::StoppedInTransaction | Fault::ReadOnly => {
-            Some("it moves the services to new databases")
-        }
-        Fault::ClockSetBack => {
+        Fault::DiskFull
+        | Fault::StoppedInTransaction
+        | Fault::KilledWithLeases
+        | Fault::PostgresKilled
+        | Fault::ReadOnly => Some("it moves the services to new databases"),
+        Fault::BrokerAlarm(.., 60..) => Some("it lasts for minutes"),
+        Fault::ClockSet(_) => {
             Some("it restarts the services with a library that each call of the clock passes")
         }
         _ => None,
@@ -69,6 +72,7 @@ fn ends_service(fault: &Fault) -> bool {
         | Fault::Crash(_)
         | Fault::End(_)
         | Fault::LockedAndKilled
+        | Fault::LostAnswers
         | Fault::Undecodable(Payment) => true,
         _ => left_out(fault).is_some(),
     }

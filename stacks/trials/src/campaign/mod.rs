@@ -131,7 +131,7 @@ impl Campaign {
     fn judge(&mut self) {
         if let Some(((name, _), history)) = self.open.take() {
             let verdict = checker::check(&history);
-            self.tally.add(Row::new(name, &verdict, recovered(&history), &history.footprints));
+            self.tally.add(Row::new(name, &verdict, recovered(&history)).with(&history));
         }
     }
 }

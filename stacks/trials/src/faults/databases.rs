@@ -26,7 +26,10 @@ impl Databases {
     pub(crate) async fn of(fault: &Fault, root: &Path) -> Result<Self> {
         Ok(match fault {
             Fault::DiskFull => Self::SmallDisk(SmallDisk::mount(root.join("var/small"))?),
-            Fault::StoppedInTransaction | Fault::ReadOnly => {
+            Fault::StoppedInTransaction
+            | Fault::KilledWithLeases
+            | Fault::PostgresKilled
+            | Fault::ReadOnly => {
                 let server = Postgres::start().await?;
                 for service in [Component::Payment, Component::Mailer] {
                     server.create_database(service.name())?;

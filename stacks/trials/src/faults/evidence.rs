@@ -19,13 +19,15 @@ use tokio::time::sleep;
 
 use super::{
     history::{Email, History, Operation, Order, Outcome, Recovery},
-    peaks::Peaks,
     plan::CANARY,
     system::System,
 };
 
 /// The mailer's log message before it sends an e-mail again that may have been delivered.
 const DECLARATION: &str = "an e-mail may be sent twice";
+/// How the levels above information are written in a line.
+const WARNING_LEVELS: [&str; 3] =
+    [r#""log.level":"warn""#, r#""log.level":"error""#, r#""log.level":"critical""#];
 /// A part of Rust's message about a panic on standard error.
 const PANIC: &str = "panicked at";
 /// How long RabbitMQ may take to move refused messages to the parking queue.
@@ -54,6 +56,10 @@ struct Signals {
     /// Places that contain an address or a secret.
     leaks: Vec<String>,
     panics: Vec<String>,
+    /// The messages of log lines that warn.
+    warnings: BTreeSet<String>,
+    /// The traces of these lines.
+    explained: BTreeSet<String>,
 }
 
 impl Evidence {
@@ -63,13 +69,11 @@ impl Evidence {
         system: &mut System,
         operations: Vec<Operation>,
         recovery: Recovery,
-        peaks: Peaks,
-        clients: usize,
     ) -> Result<History> {
         let dead_letters = dead_letters(system).await?;
         let poison = std::mem::take(&mut system.poison);
         let parked = parked(system, poison.len()).await?;
-        let Signals { declared, leaks, panics } = self.signals(system).await?;
+        let Signals { declared, leaks, panics, warnings, explained } = self.signals(system).await?;
         let mut bad_endings = std::mem::take(&mut system.bad_endings);
         bad_endings.extend(panics);
         Ok(History {
@@ -82,8 +86,12 @@ impl Evidence {
             parked: parked.into_iter().map(String::into_bytes).collect(),
             leaks,
             bad_endings,
-            footprints: peaks.stop(),
-            clients,
+            signals: warnings.into_iter().collect(),
+            explained,
+            hidden: None,
+            footprints: Vec::new(),
+            at_rest: Vec::new(),
+            clients: 0,
             cores: std::thread::available_parallelism()?.get(),
             recovery,
         })
@@ -124,7 +132,7 @@ impl Evidence {
             .chain([CANARY, system.broker.node.password.as_str()])
             .collect();
         let mut signals = Signals::default();
-        let Signals { declared, leaks, panics } = &mut signals;
+        let Signals { declared, leaks, panics, warnings, explained } = &mut signals;
         let mut search = |place: &str, text: &str| {
             let leaking = text.lines().find(|line| secrets.iter().any(|secret| line.contains(secret)));
             if let Some(line) = leaking {
@@ -137,6 +145,10 @@ impl Evidence {
             let text = self.unread(&path)?;
             search(&path.display().to_string(), &text);
             panics.extend(text.lines().filter(|line| line.contains(PANIC)).map(str::to_owned));
+            for (warning, trace) in text.lines().filter_map(read_warning) {
+                warnings.insert(warning);
+                explained.extend(trace);
+            }
             let declarations = text.lines().filter(|line| line.contains(DECLARATION));
             for line in declarations.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
                 if line["message"] == DECLARATION {
@@ -183,6 +195,17 @@ fn hash(recipient: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     recipient.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Service and message of a log line that warns, and its trace.
+fn read_warning(line: &str) -> Option<(String, Option<String>)> {
+    // Most lines inform, and need not be parsed.
+    let level = WARNING_LEVELS.iter().find(|level| line.contains(*level))?;
+    let line: Value = serde_json::from_str(line).ok()?;
+    let (service, message) = (line["service.name"].as_str()?, line["message"].as_str()?);
+    let level = level.trim_matches('"').rsplit('"').next()?;
+    let trace = line["trace.id"].as_str().map(str::to_owned);
+    Some((format!("log of {service}, {level}: {message}"), trace))
 }
 
 fn read_order(order: &Value) -> Result<Order> {

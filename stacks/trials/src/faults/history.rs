@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
+
 /// One order that one client wants once.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
@@ -40,6 +42,8 @@ pub(crate) struct Attempt {
     pub(crate) ended: Instant,
     /// The answer.
     pub(crate) answer: Answer,
+    /// The trace that the answer names, if it says that the gateway failed.
+    pub(crate) failed_trace: Option<String>,
 }
 
 /// The gateway's answer to a request.
@@ -112,8 +116,8 @@ pub(crate) struct Email {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog(pub(crate) BTreeMap<String, u64>);
 
-/// The resources that one process of a service had at most during a fault and the recovery.
-#[derive(Clone, Debug)]
+/// The resources of one process of a service.
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Footprint {
     /// The service.
     pub(crate) service: &'static str,
@@ -157,8 +161,16 @@ pub(crate) struct History {
     pub(crate) leaks: Vec<String>,
     /// Services that ended in a wrong way, and panics.
     pub(crate) bad_endings: Vec<String>,
+    /// The signals that showed something unusual, those that name a cause first.
+    pub(crate) signals: Vec<String>,
+    /// The traces of log lines that warn.
+    pub(crate) explained: BTreeSet<String>,
+    /// Why no signal has to show the fault, if none has to.
+    pub(crate) hidden: Option<&'static str>,
     /// The peak of the resources of each service.
     pub(crate) footprints: Vec<Footprint>,
+    /// The resources of the services once no work was left and no client connected.
+    pub(crate) at_rest: Vec<Footprint>,
     /// The clients at work at once.
     pub(crate) clients: usize,
     /// The cores of this machine.

@@ -1,6 +1,7 @@
 //! Clients that place orders at a steady pace through any fault, and record every answer.
 
 use std::{
+    ops::RangeBounds,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -45,6 +46,7 @@ pub(crate) struct Clients(Client);
 
 /// The clients at work.
 pub(crate) struct Load {
+    clients: Clients,
     work: JoinSet<Vec<Draft>>,
     shared: Arc<Shared>,
 }
@@ -54,6 +56,10 @@ struct Shared {
     pace: Pace,
     /// When the next order is due.
     due: Mutex<Instant>,
+    /// Orders that a fault places beside the clients.
+    extra: Mutex<Vec<Draft>>,
+    /// When each answer came, and how long the client had waited.
+    waits: Mutex<Vec<(Instant, Duration)>>,
     accepted: AtomicUsize,
     holding: AtomicBool,
     stopping: AtomicBool,
@@ -72,6 +78,8 @@ impl Clients {
             plan: Mutex::new(plan),
             pace,
             due: Mutex::new(Instant::now()),
+            extra: Mutex::default(),
+            waits: Mutex::default(),
             accepted: AtomicUsize::new(0),
             holding: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -87,7 +95,7 @@ impl Clients {
             schedule.run(place, this.stop.notified(), |drafts| done.extend(drafts)).await;
             done
         });
-        Load { work, shared }
+        Load { clients: self.clone(), work, shared }
     }
 
     /// Waits until the next order of the plan is due, then places it, or two that share a key.
@@ -99,6 +107,8 @@ impl Clients {
         let mut drafts = lock(&shared.plan).draw();
         for draft in &mut drafts {
             self.place(draft, &shared.stopping).await;
+            let waits = draft.operation.attempts.iter().map(|one| (one.ended, one.ended - one.sent));
+            lock(&shared.waits).extend(waits);
             match draft.operation.settled() {
                 Some(_) => _ = shared.accepted.fetch_add(1, Ordering::Relaxed),
                 None => sleep(PAUSE).await,
@@ -126,8 +136,8 @@ impl Clients {
         match draft.twist {
             Twist::Repeats => self.ask(draft).await,
             Twist::Alters => {
-                let (answer, _) = self.post(draft, &draft.altered_body()).await;
-                draft.operation.altered.push(answer);
+                let attempt = self.post(draft, &draft.altered_body()).await;
+                draft.operation.altered.push(attempt.answer);
             }
             Twist::None | Twist::Insists | Twist::Shares => {}
         }
@@ -135,8 +145,8 @@ impl Clients {
 
     /// Sends the request for an order once.
     pub(crate) async fn ask(&self, draft: &mut Draft) {
-        let (answer, sent) = self.post(draft, &draft.body()).await;
-        draft.operation.attempts.push(Attempt { sent, ended: Instant::now(), answer });
+        let attempt = self.post(draft, &draft.body()).await;
+        draft.operation.attempts.push(attempt);
     }
 
     /// Repeats the requests until each order is settled or refused, for at most `limit`.
@@ -153,19 +163,20 @@ impl Clients {
         }
     }
 
-    async fn post(&self, draft: &Draft, body: &Value) -> (Answer, Instant) {
+    async fn post(&self, draft: &Draft, body: &Value) -> Attempt {
         let mut request = self.0.post().timeout(TIMEOUT).header("idempotency-key", &draft.key).json(body);
         if let Some(client) = draft.client {
             request = request.header("authorization", client);
         }
         let sent = Instant::now();
+        let mut failed_trace = None;
         let answer = match request.send().await {
-            Ok(response) => read(response).await,
+            Ok(response) => read(response, &mut failed_trace).await,
             // Without a connection, the request cannot have had an effect.
             Err(error) if error.is_connect() => Answer::Refused("no connection".into()),
             Err(error) => Answer::Unclear(format!("{:#}", anyhow::Error::new(error.without_url()))),
         };
-        (answer, sent)
+        Attempt { sent, ended: Instant::now(), answer, failed_trace }
     }
 }
 
@@ -186,6 +197,30 @@ impl Load {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
+    /// The clients.
+    pub(crate) fn clients(&self) -> Clients {
+        self.clients.clone()
+    }
+
+    /// The next order of the plan, for a fault that places it in another way and [adds](Self::add) it then.
+    pub(crate) fn draft(&self) -> Draft {
+        lock(&self.shared.plan).draft(Twist::None)
+    }
+
+    /// Adds an order to those of the clients.
+    pub(crate) fn add(&self, draft: Draft) {
+        lock(&self.shared.extra).push(draft);
+    }
+
+    /// The 99th percentile of the waits for the answers that came in this time.
+    pub(crate) fn slowest_percent(&self, time: impl RangeBounds<Instant>) -> Duration {
+        let waits = lock(&self.shared.waits);
+        let mut waits: Vec<Duration> =
+            waits.iter().filter(|(at, _)| time.contains(at)).map(|(_, wait)| *wait).collect();
+        waits.sort_unstable();
+        waits.get((waits.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
+    }
+
     /// Pauses the clients before their next orders, or lets them continue.
     pub(crate) fn hold(&self, hold: bool) {
         self.shared.holding.store(hold, Ordering::Relaxed);
@@ -199,16 +234,21 @@ impl Load {
         self.shared.stopping.store(true, Ordering::Relaxed);
         self.shared.stop.notify_one();
         let done = self.work.join_next().await.context("cannot collect the orders of the clients")?;
-        Ok(done?)
+        let mut drafts = done?;
+        drafts.append(&mut lock(&self.shared.extra));
+        Ok(drafts)
     }
 }
 
-async fn read(response: Response) -> Answer {
+async fn read(response: Response, failed_trace: &mut Option<String>) -> Answer {
     let status = response.status();
     let body: Value = match response.json().await {
         Ok(body) => body,
         Err(_) => return Answer::Unclear(format!("{status} with a broken body")),
     };
+    if status.is_server_error() {
+        *failed_trace = body["traceId"].as_str().map(str::to_owned);
+    }
     let kind = body["type"].as_str().unwrap_or_default();
     match (status, kind) {
         (StatusCode::CREATED, _) => match body["orderId"].as_str() {

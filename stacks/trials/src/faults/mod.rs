@@ -27,6 +27,7 @@ mod replica;
 pub(crate) mod report;
 pub(crate) mod rounds;
 mod scene;
+mod seen;
 pub(crate) mod system;
 
 use std::{
@@ -50,7 +51,8 @@ use crate::{directory::Directory, report::write, seed};
 /// Orders that are accepted during each fault, and during each of the quick ones.
 const ORDERS: (usize, usize) = (250, 60);
 /// How long the system may take to finish what it has accepted.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+/// A service waits for up to a minute before it connects to the broker again.
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// Which faults are asked for.
 #[derive(Clone, Debug, clap::Args)]

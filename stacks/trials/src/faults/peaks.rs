@@ -40,11 +40,9 @@ impl Peaks {
         Self { _sampling: sampling, peak }
     }
 
-    /// The most of each resource that one process of each service had, the current values included.
+    /// The most of each resource that one process of each service had.
     pub(crate) fn stop(self) -> Vec<Footprint> {
-        let mut peak = lock(&self.peak);
-        raise(&mut peak, current());
-        peak.values().cloned().collect()
+        lock(&self.peak).values().cloned().collect()
     }
 }
 

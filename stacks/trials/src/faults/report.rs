@@ -8,7 +8,10 @@ use stacks::{
     table::{Cell, Table},
 };
 
-use super::{checker::verdict::Verdict, history::Footprint};
+use super::{
+    checker::verdict::Verdict,
+    history::{Footprint, History},
+};
 
 /// Violations of one invariant to show for each fault.
 const MAX_EXAMPLES: usize = 3;
@@ -34,6 +37,11 @@ pub(crate) struct Row {
     pub(crate) descriptors: usize,
     /// The most resident memory of one service, in MiB.
     pub(crate) memory_mib: u64,
+    /// The most resources of each service, and those at the end.
+    pub(crate) peaks: Vec<Footprint>,
+    pub(crate) at_rest: Vec<Footprint>,
+    /// The signals that showed it, those that name a cause first.
+    pub(crate) seen_in: Vec<String>,
     /// All violations of invariants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) violations: Vec<String>,
@@ -41,7 +49,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// The row of a fault.
-    pub(crate) fn new(fault: &str, verdict: &Verdict, recovered_s: Option<f64>, peaks: &[Footprint]) -> Self {
+    pub(crate) fn new(fault: &str, verdict: &Verdict, recovered_s: Option<f64>) -> Self {
         let Verdict { accepted, lost, doubled, uncertain, .. } = *verdict;
         let violations = verdict.violations.iter().map(ToString::to_string).collect();
         let recovered_s = recovered_s.map(|seconds| (seconds * 100.0).round() / 100.0);
@@ -52,11 +60,29 @@ impl Row {
             doubled,
             uncertain,
             recovered_s,
-            threads: peaks.iter().map(|peak| peak.threads).max().unwrap_or_default(),
-            descriptors: peaks.iter().map(|peak| peak.files).max().unwrap_or_default(),
-            memory_mib: peaks.iter().map(|peak| peak.memory >> 20).max().unwrap_or_default(),
+            threads: 0,
+            descriptors: 0,
+            memory_mib: 0,
+            peaks: Vec::new(),
+            at_rest: Vec::new(),
+            seen_in: Vec::new(),
             violations,
         }
+    }
+
+    /// The row with the resources and signals of a history.
+    pub(crate) fn with(self, history: &History) -> Self {
+        let row = self.with_peaks(&history.footprints);
+        Self { at_rest: history.at_rest.clone(), seen_in: history.signals.clone(), ..row }
+    }
+
+    fn with_peaks(mut self, footprints: &[Footprint]) -> Self {
+        let peaks = || footprints.iter();
+        self.threads = peaks().map(|peak| peak.threads).max().unwrap_or_default();
+        self.descriptors = peaks().map(|peak| peak.files).max().unwrap_or_default();
+        self.memory_mib = peaks().map(|peak| peak.memory >> 20).max().unwrap_or_default();
+        self.peaks = footprints.to_vec();
+        self
     }
 
     /// True if no invariant is violated.
@@ -90,6 +116,7 @@ pub(crate) fn table(rows: &[Row], style: Style) -> String {
         ">threads",
         ">descriptors",
         ">MiB",
+        "seen in",
     ];
     let mut table = Table::new(style, &columns);
     for row in rows {
@@ -105,6 +132,7 @@ pub(crate) fn table(rows: &[Row], style: Style) -> String {
             cell(threads),
             cell(descriptors),
             cell(memory_mib),
+            Cell::dim(row.seen_in.first().map_or("-", String::as_str)),
         ]);
         for example in examples(&row.violations) {
             table.note(Cell::plain(example));
@@ -145,14 +173,15 @@ mod tests {
         let peak = |service, threads, files| Footprint { service, threads, files, memory: 40 << 20 };
         let peaks = [peak("gateway", 7, 64), peak("payment", 11, 58)];
         let rows = [
-            Row::new("nothing", &Verdict { accepted: 4, ..Verdict::default() }, Some(0.123), &peaks),
-            Row::new("kill-payment", &verdict, None, &[]),
+            Row::new("nothing", &Verdict { accepted: 4, ..Verdict::default() }, Some(0.123))
+                .with_peaks(&peaks),
+            Row::new("kill-payment", &verdict, None),
         ];
         let table = table(&rows, Style::PLAIN);
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines[1].split_whitespace().collect::<Vec<_>>(),
-            ["nothing", "4", "0", "0", "0", "0.1", "s", "11", "64", "40"]
+            ["nothing", "4", "0", "0", "0", "0.1", "s", "11", "64", "40", "-"]
         );
         assert_eq!((lines[3].trim(), lines[6].trim()), ("K1: order a was lost", "K1: and 4 more"));
         assert_eq!(lines[7].split_whitespace().collect::<Vec<_>>(), ["2", "faults", "13", "7", "0", "0"]);

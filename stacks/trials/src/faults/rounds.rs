@@ -17,10 +17,11 @@ use super::{
     history::{Backlog, Email, History, Operation, Recovery},
     load::{Clients, Pace},
     nemesis,
-    peaks::Peaks,
+    peaks::{self, Peaks},
     plan::{Plan, Twist},
     report::Row,
     scene::Scene,
+    seen::Watch,
     system::System,
 };
 
@@ -82,7 +83,7 @@ impl Rounds {
         inflicted?;
         self.ask_orders(&mut history).await?;
         self.system.move_to(Databases::Files).await?;
-        let row = Row::new(named.0, &checker::check(&history), recovered(&history), &history.footprints);
+        let row = Row::new(named.0, &checker::check(&history), recovered(&history)).with(&history);
         self.reported.extend(row.violations.iter().cloned());
         self.remember(history);
         Ok(row)
@@ -100,7 +101,7 @@ impl Rounds {
         let mut verdict = checker::check(&whole);
         verdict.violations.retain(|violation| !self.reported.contains(&violation.to_string()));
         let late = Verdict { violations: verdict.violations, ..Verdict::default() };
-        (!late.violations.is_empty()).then(|| Row::new("afterwards", &late, None, &[]))
+        (!late.violations.is_empty()).then(|| Row::new("afterwards", &late, None))
     }
 
     /// Adds the records of the accepted orders to a history.
@@ -137,7 +138,7 @@ impl Rounds {
             .fold(self.seed.wrapping_add(*times), |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(PRIME));
         *times += 1;
         let clients = Clients::new(&self.system.stack.gateway_url())?;
-        let peaks = Peaks::start();
+        let (peaks, watch) = (Peaks::start(), Watch::start(self.system.stack.layout())?);
         let load = clients.start(Plan::new(seed, &tag), pace);
         if let Some(previous) = previous {
             evidence::ask_orders(&self.system, previous).await?;
@@ -169,9 +170,15 @@ impl Rounds {
         drafts.push(fresh);
         let operations: Vec<Operation> = drafts.into_iter().map(|draft| draft.operation).collect();
         let backlog = self.drain(&operations).await?;
+        // Their connections end.
+        drop(clients);
         let recovery = Recovery { healed, first_order, backlog };
-        let history =
-            self.evidence.collect(&mut self.system, operations, recovery, peaks, pace.clients).await?;
+        let mut history = self.evidence.collect(&mut self.system, operations, recovery).await?;
+        history.footprints = peaks.stop();
+        history.at_rest = peaks::current().into_iter().map(|(_, footprint)| footprint).collect();
+        history.signals.splice(..0, watch.stop());
+        history.hidden = fault.hidden();
+        history.clients = pace.clients + fault.more_clients();
         Ok((history, inflicted))
     }
 
@@ -206,6 +213,7 @@ impl Rounds {
         };
         whole.operations.extend(history.operations);
         whole.orders.extend(history.orders);
+        whole.explained.extend(history.explained);
         whole.emails.extend(history.emails.into_iter().chain(late));
         for (order, times) in history.declared {
             *whole.declared.entry(order).or_default() += times;

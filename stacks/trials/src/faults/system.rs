@@ -22,6 +22,7 @@ use stacks::{
 };
 use testkit::{
     exposition::Samples,
+    otlp::{Answer, OtlpSink},
     smtp::{Behavior, SmtpServer, State},
 };
 use tokio::task::{JoinSet, block_in_place};
@@ -36,14 +37,11 @@ use crate::{
 };
 
 /// The settings of all services, beside the addresses.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("PAYMENT_LATENCY", "5ms"),
     ("MAIL_LATENCY", "5ms"),
     ("GATEWAY_RATE_LIMIT", "0"),
     ("ALERTS", "off"),
-    ("OTEL_TRACES_EXPORTER", "none"),
-    // With an endpoint of its own, the stack starts no trace backend.
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
     ("PAYMENT_DATABASE_URL", "sqlite://var/payment.db"),
     ("MAILER_DATABASE_URL", "sqlite://var/mailer.db"),
 ];
@@ -64,6 +62,8 @@ pub(crate) struct System {
     pub(crate) line: Proxy,
     /// The mail server of the mailer.
     pub(crate) mail: SmtpServer,
+    /// The receiver of spans. With an endpoint of its own, the stack starts no trace backend.
+    pub(crate) telemetry: OtlpSink,
     /// Services that ended in a wrong way.
     pub(crate) bad_endings: Vec<String>,
     /// The unreadable messages that were published, in Base64.
@@ -83,12 +83,17 @@ impl System {
         let broker = Broker::start().await?;
         let line = Proxy::start(rabbitmq::local(broker.node.ports.amqp)).await?;
         let mail = SmtpServer::start().await?;
+        let telemetry = OtlpSink::counting().context("cannot start a receiver of telemetry")?;
         let mut amqp: Url = broker.node.amqp_url().parse().context("the broker's address makes no URL")?;
         // Only a URL without a host can refuse a port.
         let _ = amqp.set_port(Some(line.address.port()));
         let mut env = bare(environment);
         env.extend(SETTINGS.map(|(key, value)| (key.into(), value.into())));
-        env.extend([("AMQP_URL".into(), amqp.into()), ("SMTP_URL".into(), mail.url())]);
+        env.extend([
+            ("AMQP_URL".into(), amqp.into()),
+            ("SMTP_URL".into(), mail.url()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT".into(), telemetry.url()),
+        ]);
         let options = Options { dir: dir.into(), env, free_ports: true, binaries };
         let stack = LocalStack::up(&options, &mut Progress::silent()).await?;
         let rabbit = Rabbit::new(&broker.node)?;
@@ -98,6 +103,7 @@ impl System {
             rabbit,
             line,
             mail,
+            telemetry,
             bad_endings: Vec::new(),
             poison: Vec::new(),
             databases: Databases::Files,
@@ -135,6 +141,8 @@ impl System {
     pub(crate) async fn heal(&mut self) -> Result<()> {
         self.mail.set(State::Up(Behavior::Accept, 1));
         self.line.set(Line::Open);
+        self.telemetry.always(Answer::Accept);
+        self.telemetry.open();
         self.revive(&Component::SERVICES).await
     }
 

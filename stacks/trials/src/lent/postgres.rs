@@ -30,6 +30,7 @@ pub struct Postgres {
     data: PathBuf,
     port: u16,
     password: String,
+    durability: &'static str,
     process: Option<(Process, Child)>,
 }
 
@@ -78,9 +79,47 @@ impl Postgres {
     /// # Errors
     /// When `psql` fails.
     pub fn execute(&self, statements: &[&str]) -> Result<String> {
+        self.run("postgres", statements)
+    }
+
+    /// Runs a statement in a database, see [`execute`](Self::execute).
+    ///
+    /// # Errors
+    /// When `psql` fails.
+    pub fn execute_in(&self, database: &str, statement: &str) -> Result<String> {
+        self.run(database, &[statement])
+    }
+
+    /// Kills the server with all its sessions; its data stays. Blocks the thread.
+    pub fn kill(&mut self) {
+        if let Some((process, mut child)) = self.process.take() {
+            process.kill();
+            // Only reaped: the status is that of the signal.
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts the server again with its data and port, and waits until it can be used.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn restart(&mut self) -> Result<()> {
+        let programs = programs()?;
+        let deadline = Instant::now() + MAX_START;
+        loop {
+            self.spawn(&programs)?;
+            match self.ready(&programs, &self.log()).await {
+                // The sessions of a killed server end a moment later, and keep its memory until then.
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(200)).await,
+                result => return result,
+            }
+        }
+    }
+
+    fn run(&self, database: &str, statements: &[&str]) -> Result<String> {
         let mut psql = Command::new(programs()?.join("psql"));
         psql.args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
-        psql.arg(self.url(self.address(), "postgres"));
+        psql.arg(self.url(self.address(), database));
         psql.args(statements.iter().flat_map(|statement| ["--command", *statement]));
         let output = psql.output().context("cannot run psql")?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -88,32 +127,40 @@ impl Postgres {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    async fn start_with(durability: &str) -> Result<Self> {
+    async fn start_with(durability: &'static str) -> Result<Self> {
         let programs = programs()?;
         let password = Uuid::new_v4().simple().to_string();
         // Its name is not the password: everyone may list the directory above.
         let data = std::env::temp_dir().join(format!("omnitrace-postgres-{}", Uuid::new_v4().simple()));
-        let mut server = Self { data, port: address::free()?.port(), password, process: None };
+        let mut server = Self { data, port: address::free()?.port(), password, durability, process: None };
         server.initialise(&programs)?;
-        let log = server.data.join("server.out");
-        let (file, _) = append(&log)?;
+        server.spawn(&programs)?;
+        server.ready(&programs, &server.log()).await?;
+        Ok(server)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.data.join("server.out")
+    }
+
+    fn spawn(&mut self, programs: &Path) -> Result<()> {
+        let (file, _) = append(&self.log())?;
         let mut command = as_system_user(&programs.join("postgres"))?;
-        command.arg("-D").arg(server.cluster());
-        let port = format!("port={}", server.port);
+        command.arg("-D").arg(self.cluster());
+        let port = format!("port={}", self.port);
         for setting in [
             "listen_addresses=127.0.0.1",
             &port,
             "unix_socket_directories=",
             "max_connections=200",
-            durability,
+            self.durability,
         ] {
             command.args(["-c", setting]);
         }
         let child = spawn_detached(&mut command, Stdio::from(file.try_clone()?), file);
         let child = child.context("cannot start PostgreSQL")?;
-        server.process = Some((Process::of(child.id())?, child));
-        server.ready(&programs, &log).await?;
-        Ok(server)
+        self.process = Some((Process::of(child.id())?, child));
+        Ok(())
     }
 
     fn cluster(&self) -> PathBuf {

@@ -24,12 +24,17 @@ pub(super) async fn kill(scene: &mut Scene<'_>) -> Result<()> {
     scene.system.broker.restart().await
 }
 
-pub(super) async fn raise_alarm(scene: &mut Scene<'_>, command: &str, bad: &str, good: &str) -> Result<()> {
+pub(super) async fn raise_alarm(
+    scene: &mut Scene<'_>,
+    command: &str,
+    [bad, good]: [&str; 2],
+    seconds: u64,
+) -> Result<()> {
     let before = connections(scene)?;
     scene.system.broker.control(&[command, bad]).await?;
-    // Three times as long as payment waits for a confirm: a connection that is blocked can't be closed, and another one
+    // At least three times as long as payment waits for a confirm: a connection that is blocked can't be closed, and another one
     // beside it would be blocked, too.
-    scene.wait(16_000..18_000).await;
+    scene.wait(1000 * (seconds - 1)..1000 * (seconds + 1)).await;
     let after = connections(scene)?;
     scene.system.broker.control(&[command, good]).await?;
     if after > before {

@@ -1,4 +1,4 @@
-//! A clock that is set back.
+//! A clock that is set.
 
 use std::{
     fs,
@@ -17,16 +17,15 @@ use crate::{faults::scene::Scene, proxy::Line};
 /// Debian has the library below a directory of the machine's architecture.
 const LIBRARIES: &str = "/usr/lib";
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
-/// More than each lease and each delay between attempts.
-const STEP: (&str, Duration) = ("-3h", Duration::from_secs(3 * 60 * 60));
 /// Until nothing waits any more after the step, without new orders.
 const MAX_DRAIN: Duration = Duration::from_secs(30);
 /// Gauges may be a second old.
 const PAUSE: Duration = Duration::from_millis(600);
 
-/// Sets the clock of all services back while events are leased and e-mails wait for their next attempts. All work must
-/// end under that clock; then the services are restarted with the true one.
-pub(super) async fn set_back(scene: &mut Scene<'_>) -> Result<()> {
+/// Sets the clock of all services by some hours, more than each lease and each delay between attempts, while events are
+/// leased and e-mails wait for their next attempts. All work must end under that clock; then the services are restarted
+/// with the true one.
+pub(super) async fn set(scene: &mut Scene<'_>, hours: i64) -> Result<()> {
     let library = library()?;
     let clock = scene.system.stack.dir().join("var/clock");
     fs::write(&clock, "+0").context("cannot write the clock")?;
@@ -44,8 +43,8 @@ pub(super) async fn set_back(scene: &mut Scene<'_>) -> Result<()> {
     scene.system.line.set(Line::Blocked);
     scene.wait(300..600).await;
 
-    fs::write(&clock, STEP.0).context("cannot set the clock back")?;
-    let is_back = all_are_back(scene).await;
+    fs::write(&clock, format!("{hours:+}h")).context("cannot set the clock")?;
+    let is_set = expect_clocks(scene, hours).await;
     scene.wait(500..1000).await;
     scene.system.line.set(Line::Open);
     scene.system.mail.set(State::Up(Behavior::Accept, 1));
@@ -58,12 +57,12 @@ pub(super) async fn set_back(scene: &mut Scene<'_>) -> Result<()> {
     }
     if quiet < 3 {
         let left = scene.system.backlog().await?;
-        scene.system.bad_endings.push(format!("after the clock was set back, work waits: {left:?}"));
+        scene.system.bad_endings.push(format!("after the clock was set, work waits: {left:?}"));
     }
     scene.load.hold(false);
     scene.wait(500..1000).await;
     restart(scene, settings.map(|(key, _)| (key, None))).await?;
-    is_back
+    is_set
 }
 
 async fn restart(scene: &mut Scene<'_>, settings: [(&str, Option<&str>); 4]) -> Result<()> {
@@ -74,15 +73,16 @@ async fn restart(scene: &mut Scene<'_>, settings: [(&str, Option<&str>); 4]) -> 
 }
 
 /// The header `Date` of each service shows its clock; actix renews it twice a second.
-async fn all_are_back(scene: &Scene<'_>) -> Result<()> {
+async fn expect_clocks(scene: &Scene<'_>, hours: i64) -> Result<()> {
     sleep(Duration::from_secs(1)).await;
     for service in Component::SERVICES {
         let response = scene.system.get(service, "/livez").await?;
         let date = response.headers().get("date").and_then(|date| date.to_str().ok());
         let date = date.with_context(|| format!("{service} says no date"))?;
         let date = OffsetDateTime::parse(&date.replace("GMT", "+0000"), &Rfc2822)?;
-        let behind = OffsetDateTime::from(SystemTime::now()) - date;
-        ensure!(behind > STEP.1 / 2, "the clock of {service} was not set back: it says {date}");
+        let ahead = date - OffsetDateTime::from(SystemTime::now());
+        let is_set = (ahead - time::Duration::hours(hours)).abs() < time::Duration::hours(1);
+        ensure!(is_set, "the clock of {service} was not set: it says {date}");
     }
     Ok(())
 }

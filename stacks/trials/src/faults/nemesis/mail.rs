@@ -7,6 +7,11 @@ use testkit::smtp::{Behavior, State};
 use crate::faults::scene::Scene;
 
 pub(super) async fn disturb(scene: &mut Scene<'_>, state: State) -> Result<()> {
+    if state == State::HeloOnly {
+        // Only new sessions say EHLO.
+        scene.system.mail.set(State::Down);
+        scene.wait(50..100).await;
+    }
     scene.system.mail.set(state);
     scene.wait(1500..2500).await;
     scene.system.mail.set(State::Up(Behavior::Accept, 1));

@@ -7,6 +7,9 @@ use crate::faults::{rabbit::QUEUE, scene::Scene};
 /// The queue that collects the events to be delivered again.
 const TAP: &str = "faults.tap";
 
+/// Events that are delivered again: the management API takes one at a time, and a campaign has hundreds each second.
+const MAX_COPIED: usize = 200;
+
 /// Bodies that are not events, in Base64.
 const UNREADABLE: [&str; 10] = [
     "",
@@ -29,7 +32,7 @@ pub(super) async fn duplicate(scene: &mut Scene<'_>) -> Result<()> {
     rabbit.unbind(TAP).await?;
     let messages = rabbit.take(TAP).await?;
     anyhow::ensure!(!messages.is_empty(), "no event came to {TAP} beside {QUEUE}");
-    for message in messages.iter().chain(messages.iter().rev()) {
+    for message in messages.iter().take(MAX_COPIED).chain(messages.iter().take(MAX_COPIED).rev()) {
         rabbit.publish(message).await?;
     }
     rabbit.delete(TAP).await

@@ -1,13 +1,16 @@
 //! Inflicts a fault and heals it: when a function here returns, the cause is gone.
 
 mod broker;
+mod clients;
 mod clock;
 mod mail;
 mod messages;
+mod payment;
 mod postgres;
 mod processes;
 mod rows;
 mod store;
+mod telemetry;
 
 use anyhow::{Context as _, Result};
 use stacks::local::layout::Component;
@@ -30,7 +33,9 @@ pub(crate) async fn inflict(scene: &mut Scene<'_>, (name, fault): Named) -> Resu
         Fault::Freeze => processes::freeze(scene).await,
         Fault::BrokerStopped => broker::stop(scene).await,
         Fault::BrokerKilled => broker::kill(scene).await,
-        Fault::BrokerAlarm(command, bad, good) => broker::raise_alarm(scene, command, bad, good).await,
+        Fault::BrokerAlarm(command, values, seconds) => {
+            broker::raise_alarm(scene, command, values, seconds).await
+        }
         Fault::BrokerCut => broker::cut(scene).await,
         Fault::BrokerBlocked => broker::block(scene).await,
         Fault::BrokerVanishes => broker::vanish(scene).await,
@@ -47,7 +52,17 @@ pub(crate) async fn inflict(scene: &mut Scene<'_>, (name, fault): Named) -> Resu
         Fault::SecondProcess(service) => store::start_second(scene, service).await,
         Fault::Undecodable(Component::Payment) => rows::damage_event(scene).await,
         Fault::Undecodable(_) => rows::damage_email(scene).await,
-        Fault::ClockSetBack => clock::set_back(scene).await,
+        Fault::ClockSet(hours) => clock::set(scene, hours).await,
+        Fault::Crowd => clients::crowd(scene).await,
+        Fault::HalfClosed => clients::half_close(scene).await,
+        Fault::SlowBodies => clients::slow_bodies(scene).await,
+        Fault::FewDescriptors => clients::few_descriptors(scene).await,
+        Fault::BadRequests => clients::bad_requests(scene).await,
+        Fault::LostAnswers => payment::lose_answers(scene).await,
+        Fault::TelemetryReceiver => telemetry::disturb_receiver(scene).await,
+        Fault::SpoolDamaged => telemetry::damage_spool(scene).await,
+        Fault::KilledWithLeases => postgres::kill_replica(scene).await,
+        Fault::PostgresKilled => postgres::kill(scene).await,
         Fault::StoppedInTransaction => postgres::stop_replica(scene).await,
         Fault::ReadOnly => postgres::make_read_only(scene).await,
     }

@@ -9,12 +9,12 @@ use stacks::{
     local::layout::Component::{Gateway, Mailer, Payment},
     process::Signal,
 };
-use tokio::time::sleep;
+use tokio::{task::block_in_place, time::sleep};
 
 use crate::{
     faults::{databases::Databases, replica::Replica, scene::Scene},
     lent::Postgres,
-    proxy::Proxy,
+    proxy::{Line, Proxy},
 };
 
 /// How often a replica is stopped until that is within a transaction.
@@ -26,12 +26,16 @@ const MAX_NOTICE: Duration = Duration::from_secs(10);
 /// Until a second replica is ready.
 const MAX_READY: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
+/// While PostgreSQL is down.
+const DOWN: Duration = Duration::from_secs(1);
 /// Orders that the other replica must take meanwhile.
 const ORDERS: usize = 10;
 
 /// Sessions of the first replica that wait for it within a transaction which has written.
 const HELD: &str = "SELECT string_agg(pid::TEXT, ',') FROM pg_stat_activity \
      WHERE application_name = 'payment' AND state = 'idle in transaction' AND backend_xid IS NOT NULL";
+
+const LEASED: &str = "SELECT count(*) FROM outbox WHERE published_at IS NULL AND lease IS NOT NULL";
 
 fn server<'a>(scene: &'a Scene<'_>) -> Result<&'a Postgres> {
     match &scene.system.databases {
@@ -97,6 +101,43 @@ async fn stop_within_transaction(scene: &mut Scene<'_>) -> Result<String> {
         scene.system.signal(Payment, Signal::CONT);
     }
     bail!("payment was within no transaction each of {MAX_STOPS} times that it was stopped")
+}
+
+/// Kills a replica of payment that holds leases on events: the other one must publish them. The first is stopped until
+/// then, so that the leases are those of the second.
+pub(super) async fn kill_replica(scene: &mut Scene<'_>) -> Result<()> {
+    let first = scene.system.stack.layout().payment;
+    let front = Proxy::start(first).await?;
+    let database = server(scene)?.url(server(scene)?.address(), "payment");
+    let second = Replica::start(&scene.system.stack, Payment, None, &[("PAYMENT_DATABASE_URL", &database)])?;
+    ready(&second).await?;
+    scene.system.restart_with(Gateway, &[("PAYMENT_URL", Some(&url(front.address)))]).await?;
+
+    scene.system.line.set(Line::Blocked);
+    scene.system.signal(Payment, Signal::STOP);
+    front.lead_to(second.address);
+    let begun = Instant::now();
+    // Rows of the database `payment`; an administrator's session is in another one.
+    while server(scene)?.execute_in("payment", LEASED)? == "0" {
+        ensure!(begun.elapsed() < MAX_NOTICE, "the second payment holds no leases");
+        sleep(PAUSE).await;
+    }
+    second.process.kill();
+    scene.system.signal(Payment, Signal::CONT);
+    front.lead_to(first);
+    scene.system.line.set(Line::Open);
+    scene.wait(500..1000).await;
+    scene.system.restart_with(Gateway, &[("PAYMENT_URL", None)]).await
+}
+
+/// Kills the server and starts it again.
+pub(super) async fn kill(scene: &mut Scene<'_>) -> Result<()> {
+    let Databases::Server(server) = &mut scene.system.databases else {
+        bail!("the databases are not on a server");
+    };
+    block_in_place(|| server.kill());
+    sleep(DOWN).await;
+    server.restart().await
 }
 
 /// Every transaction is read-only. Then new sessions may write, and old ones still may not: so it is after a failover,

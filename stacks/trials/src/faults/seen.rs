@@ -1,0 +1,288 @@
+//! Which signals of the services show a fault: metrics while it lasts, as a scraper gets them, and log lines.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use stacks::{
+    address::url,
+    http,
+    local::layout::{
+        Component::{self, Gateway, Mailer, Payment},
+        Layout,
+    },
+};
+use testkit::exposition::Samples;
+use tokio::{task::JoinSet, time::interval};
+
+/// Between two scrapes: some faults last for less than a second.
+const PERIOD: Duration = Duration::from_millis(250);
+/// A service that answers later is down for its scraper.
+const MAX_SCRAPE: Duration = Duration::from_millis(900);
+
+/// What a metric must do.
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    /// A counter grows.
+    Grow,
+    /// A gauge is above this value.
+    Exceed(f64),
+    /// A gauge is 0.
+    Vanish,
+}
+use Does::{Exceed, Grow, Vanish};
+
+/// An expression that is judged at each scrape.
+struct Expression {
+    /// How it is written in PromQL.
+    text: &'static str,
+    service: Component,
+    /// The beginning of its series, and a part that they have.
+    series: (&'static str, &'static str),
+    does: Does,
+}
+
+const fn expression(
+    text: &'static str,
+    service: Component,
+    series: (&'static str, &'static str),
+    does: Does,
+) -> Expression {
+    Expression { text, service, series, does }
+}
+
+/// The expressions, from those that name a cause to those that name an effect.
+const EXPRESSIONS: &[Expression] = &[
+    expression(
+        "messaging_published_total{outcome=\"set_aside\"} grows",
+        Payment,
+        ("messaging_published_total", "set_aside"),
+        Grow,
+    ),
+    expression(
+        "messaging_received_total{outcome=\"parked\"} grows",
+        Mailer,
+        ("messaging_received_total", "parked"),
+        Grow,
+    ),
+    expression(
+        "messaging_received_total{outcome=\"duplicate\"} grows",
+        Mailer,
+        ("messaging_received_total", "duplicate"),
+        Grow,
+    ),
+    expression("emails_sent_total{outcome=\"dead\"} grows", Mailer, ("emails_sent_total", "dead"), Grow),
+    expression("broker_blocked == 1", Payment, ("broker_blocked", ""), Exceed(0.5)),
+    expression(
+        "telemetry_spool_damaged_bytes_total grows",
+        Payment,
+        ("telemetry_spool_damaged_bytes_total", ""),
+        Grow,
+    ),
+    expression(
+        "telemetry_dropped_total{reason=\"damaged\"} grows",
+        Payment,
+        ("telemetry_dropped_total", "damaged"),
+        Grow,
+    ),
+    expression("telemetry_retries_total grows", Payment, ("telemetry_retries_total", ""), Grow),
+    expression("broker_connected == 0 (payment)", Payment, ("broker_connected", ""), Vanish),
+    expression("broker_connected == 0 (mailer)", Mailer, ("broker_connected", ""), Vanish),
+    expression(
+        "messaging_published_total{outcome=\"failed\"} grows",
+        Payment,
+        ("messaging_published_total", "failed"),
+        Grow,
+    ),
+    expression("emails_uncertain_total grows", Mailer, ("emails_uncertain_total", ""), Grow),
+    expression(
+        "emails_sent_total{outcome=\"retried\"} grows",
+        Mailer,
+        ("emails_sent_total", "retried"),
+        Grow,
+    ),
+    expression(
+        "http_client_request_duration_seconds{outcome=\"connect\"} grows",
+        Gateway,
+        ("http_client_request_duration_seconds_count", "\"connect\""),
+        Grow,
+    ),
+    expression(
+        "http_client_request_duration_seconds{outcome=\"timeout\"} grows",
+        Gateway,
+        ("http_client_request_duration_seconds_count", "\"timeout\""),
+        Grow,
+    ),
+    expression(
+        "http_client_request_duration_seconds{outcome=\"unavailable\"} grows",
+        Gateway,
+        ("http_client_request_duration_seconds_count", "\"unavailable\""),
+        Grow,
+    ),
+    expression(
+        "http_client_request_duration_seconds{outcome=\"contract\"} grows",
+        Gateway,
+        ("http_client_request_duration_seconds_count", "\"contract\""),
+        Grow,
+    ),
+    expression(
+        "http_requests{status=\"404\"} grows",
+        Gateway,
+        ("http_request_duration_seconds_count", "\"404\""),
+        Grow,
+    ),
+    expression(
+        "http_requests{status=\"408\"} grows",
+        Gateway,
+        ("http_request_duration_seconds_count", "\"408\""),
+        Grow,
+    ),
+    expression(
+        "http_requests{status=\"409\"} grows",
+        Gateway,
+        ("http_request_duration_seconds_count", "\"409\""),
+        Grow,
+    ),
+    expression(
+        "http_requests{status=\"429\"} grows",
+        Gateway,
+        ("http_request_duration_seconds_count", "\"429\""),
+        Grow,
+    ),
+    expression(
+        "http_requests{status=\"499\"} grows",
+        Gateway,
+        ("http_request_duration_seconds_count", "\"499\""),
+        Grow,
+    ),
+    expression(
+        "http_requests{status=~\"5..\"} grows",
+        Gateway,
+        ("http_request_duration_seconds_count", "status=\"5"),
+        Grow,
+    ),
+    expression(
+        "http_server_active_requests > 100",
+        Gateway,
+        ("http_server_active_requests", ""),
+        Exceed(100.0),
+    ),
+    expression("outbox_oldest_age_seconds > 1", Payment, ("outbox_oldest_age_seconds", ""), Exceed(1.0)),
+    expression("inbox_queued > 100", Mailer, ("inbox_queued", ""), Exceed(100.0)),
+    expression("outbox_pending > 100", Payment, ("outbox_pending", ""), Exceed(100.0)),
+];
+
+type Shared = Arc<Mutex<Seen>>;
+
+#[derive(Default)]
+struct Seen {
+    /// By expression, the sum at the scrape before.
+    sums: BTreeMap<usize, f64>,
+    shown: BTreeSet<usize>,
+    down: BTreeSet<Component>,
+}
+
+/// Scrapes the services. Dropping it ends that.
+pub(crate) struct Watch {
+    // A set of one task for each service: they end when the set is dropped.
+    _scraping: JoinSet<()>,
+    seen: Shared,
+}
+
+impl Watch {
+    /// Starts to scrape the services of this stack.
+    pub(crate) fn start(layout: &Layout) -> anyhow::Result<Self> {
+        let seen = Shared::default();
+        let mut scraping = JoinSet::new();
+        for service in Component::SERVICES {
+            let metrics = url(layout.listens(service)[0].0) + "/metrics";
+            let (client, seen) = (http::client()?, seen.clone());
+            scraping.spawn(async move {
+                let mut ticks = interval(PERIOD);
+                loop {
+                    ticks.tick().await;
+                    let page = async { client.get(&metrics).timeout(MAX_SCRAPE).send().await?.text().await };
+                    let page = page.await.ok();
+                    lock(&seen).judge(service, page.as_deref());
+                }
+            });
+        }
+        Ok(Self { _scraping: scraping, seen })
+    }
+
+    /// The expressions that were true at any scrape, those that name a cause first.
+    pub(crate) fn stop(self) -> Vec<String> {
+        let seen = lock(&self.seen);
+        let shown = seen.shown.iter().map(|index| EXPRESSIONS[*index].text.to_owned());
+        shown.chain(seen.down.iter().map(|service| format!("up == 0 ({service})"))).collect()
+    }
+}
+
+impl Seen {
+    /// Judges the page of a service, or that there is none.
+    fn judge(&mut self, service: Component, page: Option<&str>) {
+        let Some(samples) = page.and_then(|page| Samples::parse(page).ok()) else {
+            self.down.insert(service);
+            return;
+        };
+        for (index, expression) in EXPRESSIONS.iter().enumerate().filter(|(_, one)| one.service == service) {
+            let (name, part) = expression.series;
+            let is_meant = |series: &str| series.split('{').next() == Some(name) && series.contains(part);
+            let sum: f64 =
+                samples.iter().filter(|(series, _)| is_meant(series)).map(|(_, value)| value).sum();
+            let before = self.sums.insert(index, sum);
+            let is_shown = match expression.does {
+                // A counter that fell is that of a new process.
+                Grow => before.is_some_and(|before| sum > before || (sum < before && sum > 0.0)),
+                Exceed(bound) => sum > bound,
+                Vanish => sum == 0.0,
+            };
+            if is_shown {
+                self.shown.insert(index);
+            }
+        }
+    }
+}
+
+fn lock(seen: &Shared) -> MutexGuard<'_, Seen> {
+    // A panic cannot leave these values inconsistent.
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(pages: &[Option<&str>]) -> Vec<&'static str> {
+        let mut seen = Seen::default();
+        pages.iter().for_each(|page| seen.judge(Mailer, *page));
+        assert_eq!(seen.down.contains(&Mailer), pages.contains(&None));
+        seen.shown.iter().map(|index| EXPRESSIONS[*index].text).collect()
+    }
+
+    const REST: &str = "# HELP broker_connected a\n# TYPE broker_connected gauge\nbroker_connected 1\n\
+         # HELP emails_sent_total a\n# TYPE emails_sent_total counter\nemails_sent_total{outcome=\"retried\"} 4\n";
+
+    #[test]
+    fn a_value_at_rest_shows_nothing() {
+        assert_eq!(shown(&[Some(REST), Some(REST)]), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_counter_that_grows_and_a_gauge_at_zero_are_shown() {
+        let retried = REST.replace("\"} 4", "\"} 5");
+        assert_eq!(shown(&[Some(REST), Some(&retried)]), ["emails_sent_total{outcome=\"retried\"} grows"]);
+        let apart = REST.replace("connected 1", "connected 0");
+        assert_eq!(shown(&[Some(&apart)]), ["broker_connected == 0 (mailer)"]);
+    }
+
+    #[test]
+    fn a_counter_of_a_new_process_is_no_growth_unless_it_counts() {
+        let new = REST.replace("\"} 4", "\"} 0");
+        assert_eq!(shown(&[Some(REST), None, Some(&new)]), Vec::<&str>::new());
+        let one = REST.replace("\"} 4", "\"} 1");
+        assert_eq!(shown(&[Some(REST), None, Some(&one)]), ["emails_sent_total{outcome=\"retried\"} grows"]);
+    }
+}
