@@ -47,8 +47,6 @@ const SETTINGS: [(&str, &str); 6] = [
 ];
 /// How long a service may take to end after a signal.
 const MAX_END: Duration = Duration::from_secs(20);
-/// Concurrent requests for orders.
-const MAX_CONCURRENT: usize = 8;
 
 /// The whole system. Dropping it ends its processes.
 pub(crate) struct System {
@@ -241,10 +239,10 @@ impl System {
         Ok(samples.find(series).with_context(|| format!("{service} has no metric {series}"))? as u64)
     }
 
-    /// The answers to `GET /orders/{id}`; unknown orders are left out.
-    pub(crate) async fn orders(&self, ids: Vec<String>) -> Result<Vec<(String, Value)>> {
+    /// The answers to `GET /orders/{id}`, over so many connections; unknown orders are left out.
+    pub(crate) async fn orders(&self, ids: Vec<String>, connections: usize) -> Result<Vec<(String, Value)>> {
         let mut asking = JoinSet::new();
-        for ids in ids.chunks(ids.len().div_ceil(MAX_CONCURRENT).max(1)) {
+        for ids in ids.chunks(ids.len().div_ceil(connections).max(1)) {
             let (http, gateway, ids) = (self.http.clone(), self.stack.gateway_url(), ids.to_vec());
             asking.spawn(async move {
                 let mut orders = Vec::new();

@@ -36,8 +36,6 @@ const MAX_THREADS: usize = 24;
 /// payment. The peaks are 96 with 16 clients, and 248 with 64.
 const MAX_FILES: usize = 16;
 const FILES_OF_CLIENT: usize = 4;
-/// The requests for the records of the orders come over so many connections.
-const ASKING: usize = 8;
 /// Sessions of the mailer with the mail server: one for each e-mail that may be in flight.
 const MAX_SESSIONS: usize = 256;
 /// Descriptors without work and without clients, and those for each client that was there: payment and the gateway keep
@@ -174,9 +172,11 @@ fn surroundings(history: &History, verdict: &mut Verdict) {
     for footprint in &history.footprints {
         let Footprint { service, threads, files, memory } = footprint;
         let sessions = if *service == "mailer" { MAX_SESSIONS } else { 0 };
+        // The records of the orders are asked for over half as many connections.
+        let asking = history.clients / 2;
         let bounds = [
             (*threads, MAX_THREADS + history.cores, "threads"),
-            (*files, MAX_FILES + FILES_OF_CLIENT * (history.clients + ASKING) + sessions, "descriptors"),
+            (*files, MAX_FILES + FILES_OF_CLIENT * (history.clients + asking) + sessions, "descriptors"),
             ((memory >> 20) as usize, MAX_MEMORY, "MiB"),
         ];
         for (peak, bound, unit) in bounds.into_iter().filter(|(peak, bound, _)| peak > bound) {
