@@ -106,6 +106,9 @@ impl Fault {
     pub(crate) fn hidden(self) -> Option<&'static str> {
         match self {
             Self::Nothing => Some("nothing is broken"),
+            Self::SecondProcess(_) => {
+                Some("the second process is refused, and says why on its standard error")
+            }
             Self::Mail(State::OneEach) => Some("each e-mail is sent at once, over a session of its own"),
             _ => None,
         }

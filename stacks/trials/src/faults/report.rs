@@ -94,8 +94,9 @@ impl Row {
     pub(crate) fn brief(&self) -> String {
         let Self { accepted, lost, doubled, uncertain, .. } = self;
         format!(
-            "{accepted} accepted, {lost} lost, {doubled} doubled, {uncertain} uncertain, recovered in {}",
-            self.recovered()
+            "{accepted} accepted, {lost} lost, {doubled} doubled, {uncertain} uncertain, recovered in {}{}",
+            self.recovered(),
+            if self.is_good() { "" } else { ", VIOLATIONS" }
         )
     }
 
