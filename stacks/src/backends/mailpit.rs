@@ -29,7 +29,7 @@ impl Inbox for Mailpit {
         let Some(Named { id }) = messages.into_iter().next() else { return Ok(None) };
         let message = self.0.ask_ok(&Asked::message(&id)).await?;
         let message: Message = message.json().await.context("cannot read Mailpit's e-mail")?;
-        let to: Vec<String> = message.to.iter().map(Address::text).collect();
+        let to: Vec<String> = message.to.iter().flatten().map(Address::text).collect();
         Ok(Some(Email {
             message_id: message.message_id,
             from: message.from.as_ref().map(Address::text).unwrap_or_default(),
@@ -74,8 +74,7 @@ struct Message {
     #[serde(rename = "MessageID")]
     message_id: String,
     from: Option<Address>,
-    #[serde(default)]
-    to: Vec<Address>,
+    to: Option<Vec<Address>>,
     subject: String,
     date: String,
     text: String,

@@ -3,7 +3,9 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use stacks::{
-    backends::{Inbox as _, Logged, Logs as _, Traces as _, elasticsearch::Elasticsearch, mailpit::Mailpit},
+    backends::{
+        Inbox as _, Logged, Logs, Traces as _, elasticsearch::Elasticsearch, lines::Which, mailpit::Mailpit,
+    },
     http,
 };
 
@@ -61,6 +63,43 @@ async fn no_hits_in_elasticsearch_are_none_and_a_401_is_an_error() {
     let server = Server::with(StatusCode::UNAUTHORIZED, file).await;
     let error = elasticsearch(&server).lines(&[TRACE]).await.unwrap_err().to_string();
     assert!(error.contains("answered 401") && error.contains("unable to authenticate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_line_of_elasticsearch_is_found_in_full() {
+    let server = Server::well("documented/elasticsearch-9.5/line.json").await;
+    let lines = elasticsearch(&server).find(&Which::Order(ORDER.into())).await.unwrap();
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((line.service.as_str(), line.message.as_str()), ("email-service", "e-mail sent"));
+    assert_eq!((line.trace(), line.order()), (Some(TRACE), Some(ORDER)));
+    assert_eq!(line.time.unwrap().unix_timestamp_nanos() % 1_000_000_000, 123_000_000);
+    assert_eq!(line.fields["email.attempt"], 2);
+
+    let (_, _, body) = server.last_request();
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["query"], json!({"term": {"order.id": ORDER}}));
+    let query = Logs::query(&elasticsearch(&server), &Which::Order(ORDER.into()));
+    assert_eq!(query.text, format!("order.id : \"{ORDER}\""));
+}
+
+#[tokio::test]
+async fn an_email_of_mailpit_is_read_with_its_text() {
+    let server = Server::of(&[
+        ("/api/v1/search", "documented/mailpit-1.34/search.json"),
+        ("/api/v1/message/a", "documented/mailpit-1.34/message.json"),
+    ])
+    .await;
+    let mailpit = Mailpit::new(http::client().unwrap(), &server.url);
+    let email = mailpit.email(ORDER).await.unwrap().unwrap();
+    assert_eq!(
+        (email.from.as_str(), email.to.as_str()),
+        ("Omnitrace Checkout <checkout@omnitrace.example>", "ada@example.com")
+    );
+    assert_eq!(
+        (email.message_id.as_str(), email.page.as_deref(), email.count),
+        ("1@omnitrace.example", Some("a"), 2)
+    );
+    assert!(email.text.starts_with("Thank you!"), "{email:?}");
 }
 
 #[tokio::test]

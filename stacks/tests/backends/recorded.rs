@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use stacks::{
     backends::{
         Inbox as _, Logs as _, Metrics as _, Series, Traces, embedded::EmbeddedJaeger, jaeger::Jaeger,
-        loki::Loki, mailpit::Mailpit, prometheus::Prometheus, tempo::Tempo,
+        lines::Which, loki::Loki, mailpit::Mailpit, prometheus::Prometheus, tempo::Tempo,
     },
     http,
     logs::SERVICES,
@@ -181,6 +181,23 @@ async fn lines_of_loki_carry_trace_service_and_order() {
         assert_eq!(path, "/loki/api/v1/query_range");
         assert!(body.contains(&format!("{}%7C{TRACE}", recording.trace)), "{body}");
         assert!(body.contains("limit=5000"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn lines_of_loki_are_found_in_full() {
+    for recording in versions("loki") {
+        let (client, server) = client(&recording, "query_range", Loki::new).await;
+        let lines = client.find(&Which::Order(recording.order.clone())).await.unwrap();
+        assert!(
+            lines.iter().all(|line| line.time.is_some() && line.trace() == Some(&recording.trace)),
+            "{lines:?}"
+        );
+        let sent = lines.iter().find(|line| line.message == "e-mail sent").unwrap();
+        assert_eq!((sent.service.as_str(), sent.order()), ("email-service", Some(&*recording.order)));
+        let answered = lines.iter().find(|line| line.message == "request answered").unwrap();
+        assert!(answered.fields.contains_key("http.response.status_code"), "{answered:?}");
+        assert!(form(&server).contains(&format!("order_id=\"{}\"", recording.order)), "{}", form(&server));
     }
 }
 

@@ -58,11 +58,11 @@ struct Sources([Answer<()>; 4]);
 async fn read(shared: &Shared) -> Values {
     let Ok(places) = shared.places() else { return Values::default() };
     let local = &places.local;
-    let page = |part, url: Result<String>| ask(&places, part, url);
+    let page = |part, url: Result<Option<String>>| ask(&places, part, url);
     let (gateway, payment, mailer, queue) = tokio::join!(
-        page("gateway", Ok(local.gateway_url() + "/metrics")),
-        page("payment", Ok(local.payment_url() + "/metrics")),
-        page("mailer", Ok(local.mailer_url() + "/metrics")),
+        page("gateway", Ok(Some(local.gateway_url() + "/metrics"))),
+        page("payment", Ok(Some(local.payment_url() + "/metrics"))),
+        page("mailer", Ok(Some(local.mailer_url() + "/metrics"))),
         page("rabbitmq", queues(&places)),
     );
     let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3;
@@ -77,21 +77,22 @@ async fn read(shared: &Shared) -> Values {
     values
 }
 
-fn queues(places: &Places) -> Result<String> {
+/// The URL of RabbitMQ's metrics; none where `AMQP_URL` names a broker of which nothing more is known.
+fn queues(places: &Places) -> Result<Option<String>> {
     let local = &places.local;
     let of_node =
         local.layout().broker.filter(|_| local.runs()).map(|ports| url(rabbitmq::local(ports.metrics)));
     let base = match of_node {
         Some(url) => url,
-        None if local.runs() => anyhow::bail!("AMQP_URL names the broker, whose metrics are not known"),
+        None if local.runs() => return Ok(None),
         None => places.url(RABBITMQ)?,
     };
-    Ok(base + QUEUES)
+    Ok(Some(base + QUEUES))
 }
 
-async fn ask(places: &Places, part: &'static str, url: Result<String>) -> Answer<String> {
+async fn ask(places: &Places, part: &'static str, url: Result<Option<String>>) -> Answer<String> {
     let question = async {
-        let url = url?;
+        let Some(url) = url? else { return Ok(None) };
         let response = match places.client.get(&url).header(ACCEPT, ACCEPTED).send().await {
             Err(error) => anyhow::bail!("it {}", http::brief(&error)),
             Ok(response) => response,

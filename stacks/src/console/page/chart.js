@@ -4,13 +4,14 @@
 import { at, clock, copy, duration, h, away, s, show } from "./dom.js";
 import { queryLink } from "./links.js";
 
-const SPAN = 5 * 60_000;
+/** The time that is drawn: as much as there is, within these bounds. */
+const SPANS = [60_000, 5 * 60_000];
 const MAX_SAMPLES = 320;
 const MAX_EXEMPLARS = 14;
 const HEIGHT = 44;
 
 /** @typedef {{ at: number, value: number, trace: string }} Exemplar */
-/** @typedef {{ key: string, label: string, className: string }} Line */
+/** @typedef {{ key: string, label: string, className: string, format?: (value: number) => string }} Line */
 /**
  * @typedef {object} Kind
  * @property {string} title
@@ -46,7 +47,7 @@ const KINDS = [
   },
   {
     title: "Outbox",
-    lines: [{ key: "outbox", label: "events that wait", className: "warm" }],
+    lines: [{ key: "outbox", label: "events waiting", className: "warm" }],
     format: count,
     promql: "sum(outbox_pending)",
   },
@@ -59,7 +60,7 @@ const KINDS = [
   },
   {
     title: "Inbox",
-    lines: [{ key: "inbox", label: "e-mails that wait", className: "three" }, { key: "retried", label: "retries", className: "bad" }],
+    lines: [{ key: "inbox", label: "waiting", className: "three" }, { key: "retried", label: "retries", className: "bad", format: rate }],
     format: count,
     promql: "sum(inbox_queued)",
   },
@@ -111,7 +112,8 @@ function card(kind) {
   /** @param {any[]} samples */
   function draw(samples) {
     const now = samples.at(-1)?.at ?? Date.now();
-    const from = now - SPAN;
+    const span = Math.min(Math.max(now - (samples[0]?.at ?? now), SPANS[0]), SPANS[1]);
+    const from = now - span;
     const seen = samples.filter((sample) => sample.at >= from);
     /** @type {Exemplar[]} */
     const exemplars = kind.exemplars ? seen.flatMap((sample) => sample[kind.exemplars ?? ""] ?? []).slice(-MAX_EXEMPLARS) : [];
@@ -119,7 +121,7 @@ function card(kind) {
     // Waits in the queue are times, and the line counts messages: such dots stand on the ground.
     const isSameUnit = kind.format === duration;
     const max = Math.max(...known, ...(isSameUnit ? exemplars.map((exemplar) => exemplar.value) : []), 1e-9) * 1.12;
-    const x = (/** @type {number} */ time) => ((time - from) / SPAN) * 300;
+    const x = (/** @type {number} */ time) => ((time - from) / span) * 300;
     const y = (/** @type {number} */ value) => HEIGHT - 1 - (value / max) * (HEIGHT - 3);
     kind.lines.forEach((line, index) => {
       const points = seen.filter((sample) => sample[line.key] !== null);
@@ -127,7 +129,7 @@ function card(kind) {
         `${number ? "L" : "M"}${x(sample.at).toFixed(1)} ${y(sample[line.key]).toFixed(1)}`).join("");
       paths[index].setAttribute("d", path);
       const last = seen.at(-1)?.[line.key];
-      values[index].textContent = last === null || last === undefined ? "–" : kind.format(last);
+      values[index].textContent = last === null || last === undefined ? "–" : (line.format ?? kind.format)(last);
       values[index].classList.toggle("zero", !last);
       if (index === 0) {
         const ends = points.length ? `L${x(points[points.length - 1].at).toFixed(1)} ${HEIGHT}L${x(points[0].at).toFixed(1)} ${HEIGHT}Z` : "";

@@ -27,7 +27,7 @@ async fn screenshots() {
     // An order whose first attempt has failed, and whose e-mail was sent all the same.
     let order = eventually("an order with two attempts", async || {
         let script = "return [...document.querySelectorAll('#orders .row')].find((row) => \
-                      row.innerText.includes('2 attempts') && row.innerText.includes('mailed'))?.getAttribute('href') ?? null";
+                      row.innerText.includes('2 attempts') && !row.innerText.includes('declined'))?.getAttribute('href') ?? null";
         match browser.run(script).await {
             Value::String(href) => Ok(href),
             other => Err(other.to_string()),
