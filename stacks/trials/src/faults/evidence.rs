@@ -92,6 +92,7 @@ impl Evidence {
             footprints: Vec::new(),
             at_rest: Vec::new(),
             clients: 0,
+            asking: 1,
             cores: std::thread::available_parallelism()?.get(),
             recovery,
         })
@@ -183,11 +184,9 @@ impl Evidence {
 /// # Errors
 /// When the gateway does not answer.
 pub(crate) async fn ask_orders(system: &System, history: &mut History) -> Result<()> {
-    // Beside the orders of the next round, and faster than these are placed: else each round would be longer than the last.
-    let connections = (history.clients / 2).max(1);
     let settled = history.operations.iter().filter_map(|one| Some(one.settled()?.1.to_owned()));
     let settled: BTreeSet<String> = settled.collect();
-    for (id, order) in system.orders(settled.into_iter().collect(), connections).await? {
+    for (id, order) in system.orders(settled.into_iter().collect(), history.asking).await? {
         history.orders.insert(id, read_order(&order)?);
     }
     Ok(())

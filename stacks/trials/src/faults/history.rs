@@ -173,6 +173,8 @@ pub(crate) struct History {
     pub(crate) at_rest: Vec<Footprint>,
     /// The clients at work at once.
     pub(crate) clients: usize,
+    /// The connections over which the records of the orders are asked for, beside the orders of the next round.
+    pub(crate) asking: usize,
     /// The cores of this machine.
     pub(crate) cores: usize,
     /// The recovery of the system.

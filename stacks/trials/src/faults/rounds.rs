@@ -179,6 +179,8 @@ impl Rounds {
         history.signals.splice(..0, watch.stop());
         history.hidden = fault.hidden();
         history.clients = pace.clients + fault.more_clients();
+        // Faster than orders are placed: else each round would be longer than the last.
+        history.asking = (pace.clients / 2).max(1);
         Ok((history, inflicted))
     }
 

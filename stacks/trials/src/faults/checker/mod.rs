@@ -172,11 +172,13 @@ fn surroundings(history: &History, verdict: &mut Verdict) {
     for footprint in &history.footprints {
         let Footprint { service, threads, files, memory } = footprint;
         let sessions = if *service == "mailer" { MAX_SESSIONS } else { 0 };
-        // The records of the orders are asked for over half as many connections.
-        let asking = history.clients / 2;
         let bounds = [
             (*threads, MAX_THREADS + history.cores, "threads"),
-            (*files, MAX_FILES + FILES_OF_CLIENT * (history.clients + asking) + sessions, "descriptors"),
+            (
+                *files,
+                MAX_FILES + FILES_OF_CLIENT * (history.clients + history.asking) + sessions,
+                "descriptors",
+            ),
             ((memory >> 20) as usize, MAX_MEMORY, "MiB"),
         ];
         for (peak, bound, unit) in bounds.into_iter().filter(|(peak, bound, _)| peak > bound) {

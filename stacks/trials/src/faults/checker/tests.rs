@@ -66,6 +66,7 @@ fn right() -> History {
         explained: BTreeSet::new(),
         hidden: None,
         clients: 16,
+        asking: 8,
         at_rest: vec![Footprint { service: "payment", threads: 12, files: 40, memory: 40 << 20 }],
         cores: 2,
         recovery: Recovery {
