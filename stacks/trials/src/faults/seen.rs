@@ -67,12 +67,6 @@ const EXPRESSIONS: &[Expression] = &[
         ("messaging_received_total", "parked"),
         Grow,
     ),
-    expression(
-        "messaging_received_total{outcome=\"duplicate\"} grows",
-        Mailer,
-        ("messaging_received_total", "duplicate"),
-        Grow,
-    ),
     expression("emails_sent_total{outcome=\"dead\"} grows", Mailer, ("emails_sent_total", "dead"), Grow),
     expression("broker_blocked == 1", Payment, ("broker_blocked", ""), Exceed(0.5)),
     expression(
@@ -168,6 +162,12 @@ const EXPRESSIONS: &[Expression] = &[
         Gateway,
         ("http_server_active_requests", ""),
         Exceed(100.0),
+    ),
+    expression(
+        "messaging_received_total{outcome=\"duplicate\"} grows",
+        Mailer,
+        ("messaging_received_total", "duplicate"),
+        Grow,
     ),
     expression("outbox_oldest_age_seconds > 1", Payment, ("outbox_oldest_age_seconds", ""), Exceed(1.0)),
     expression("inbox_queued > 100", Mailer, ("inbox_queued", ""), Exceed(100.0)),

@@ -69,7 +69,8 @@ pub(super) async fn end(scene: &mut Scene<'_>, signal: Signal) -> Result<()> {
 pub(super) async fn freeze(scene: &mut Scene<'_>) -> Result<()> {
     for service in Component::SERVICES {
         scene.system.signal(service, Signal::STOP);
-        scene.wait(800..1500).await;
+        // Longer than a scraper waits for its page.
+        scene.wait(1300..2000).await;
         scene.system.signal(service, Signal::CONT);
     }
     Ok(())
