@@ -13,6 +13,7 @@ pub struct Metrics {
     uncertain: Counters,
     queue_wait: Durations<0>,
     process_duration: Durations<1>,
+    send_duration: Durations<0>,
     /// Events in the inbox whose e-mail is not sent yet.
     pub inbox_queued: IntGauge,
     /// Bytes of the write-ahead log of the database file.
@@ -83,6 +84,9 @@ impl Metrics {
         for outcome in DELIVERED {
             process_duration.expect([outcome]);
         }
+        let send = "Time of one attempt to hand an e-mail over, with the simulated latency.";
+        let send_duration = Durations::register(registry, ("email_send_duration_seconds", send), [])?;
+        send_duration.expect([]);
         Ok(Self {
             sendings: counters(
                 registry,
@@ -104,6 +108,7 @@ impl Metrics {
             )?,
             queue_wait,
             process_duration,
+            send_duration,
             inbox_queued: gauge(
                 registry,
                 "inbox_queued",
@@ -130,6 +135,11 @@ impl Metrics {
             Sending::Dead => "dead",
         };
         self.sendings.with_label_values(&[label]).inc();
+    }
+
+    /// Measures an attempt to send, within its span.
+    pub fn attempted(&self, took: Duration) {
+        self.send_duration.observe([], took);
     }
 
     /// Counts an e-mail that the mail server may have or not.

@@ -1,6 +1,6 @@
 //! One attempt to send an e-mail, up to the record of its outcome.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lettre::message::Mailbox;
 use service::simulation::{happens, pause};
@@ -91,7 +91,10 @@ impl Shared {
                     self.declare_resent(&SendError::Abandoned, &log);
                 }
                 info!(log, "sending e-mail"; "email.transport" => self.transport.name());
-                self.hand_over(&due).await
+                let begun = Instant::now();
+                let sent = self.hand_over(&due).await;
+                self.metrics.attempted(begun.elapsed());
+                sent
             }
         };
         if sent.is_err() {

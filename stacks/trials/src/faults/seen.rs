@@ -31,8 +31,10 @@ enum Does {
     Exceed(f64),
     /// A gauge is 0.
     Vanish,
+    /// The durations of a histogram since the last scrape are longer than these seconds on average.
+    Last(f64),
 }
-use Does::{Exceed, Grow, Vanish};
+use Does::{Exceed, Grow, Last, Vanish};
 
 /// An expression that is judged at each scrape.
 struct Expression {
@@ -170,6 +172,12 @@ const EXPRESSIONS: &[Expression] = &[
         Grow,
     ),
     expression("outbox_oldest_age_seconds > 1", Payment, ("outbox_oldest_age_seconds", ""), Exceed(1.0)),
+    expression(
+        "email_send_duration_seconds > 0.3 on average",
+        Mailer,
+        ("email_send_duration_seconds", ""),
+        Last(0.3),
+    ),
     expression("inbox_queued > 100", Mailer, ("inbox_queued", ""), Exceed(100.0)),
     expression("outbox_pending > 100", Payment, ("outbox_pending", ""), Exceed(100.0)),
 ];
@@ -180,6 +188,8 @@ type Shared = Arc<Mutex<Seen>>;
 struct Seen {
     /// By expression, the sum at the scrape before.
     sums: BTreeMap<usize, f64>,
+    /// By expression, the durations at the scrape before: their sum, and their number.
+    durations: BTreeMap<usize, (f64, f64)>,
     shown: BTreeSet<usize>,
     down: BTreeSet<Component>,
 }
@@ -229,15 +239,22 @@ impl Seen {
         };
         for (index, expression) in EXPRESSIONS.iter().enumerate().filter(|(_, one)| one.service == service) {
             let (name, part) = expression.series;
-            let is_meant = |series: &str| series.split('{').next() == Some(name) && series.contains(part);
-            let sum: f64 =
-                samples.iter().filter(|(series, _)| is_meant(series)).map(|(_, value)| value).sum();
+            let total = |name: &str| -> f64 {
+                let is_meant = |series: &str| series.split('{').next() == Some(name) && series.contains(part);
+                samples.iter().filter(|(series, _)| is_meant(series)).map(|(_, value)| value).sum()
+            };
+            let sum = total(name);
             let before = self.sums.insert(index, sum);
             let is_shown = match expression.does {
                 // A counter that fell is that of a new process.
                 Grow => before.is_some_and(|before| sum > before || (sum < before && sum > 0.0)),
                 Exceed(bound) => sum > bound,
                 Vanish => sum == 0.0,
+                Last(bound) => {
+                    let (time, number) = (total(&format!("{name}_sum")), total(&format!("{name}_count")));
+                    let before = self.durations.insert(index, (time, number));
+                    before.is_some_and(|(t, n)| number > n && (time - t) / (number - n) > bound)
+                }
             };
             if is_shown {
                 self.shown.insert(index);
@@ -276,6 +293,24 @@ mod tests {
         assert_eq!(shown(&[Some(REST), Some(&retried)]), ["emails_sent_total{outcome=\"retried\"} grows"]);
         let apart = REST.replace("connected 1", "connected 0");
         assert_eq!(shown(&[Some(&apart)]), ["broker_connected == 0 (mailer)"]);
+    }
+
+    #[test]
+    fn durations_are_averaged_between_two_scrapes() {
+        let page = |sum: f64, count: u32| {
+            format!(
+                "# HELP broker_connected a\n# TYPE broker_connected gauge\nbroker_connected 1\n\
+                 # HELP email_send_duration_seconds a\n# TYPE email_send_duration_seconds histogram\n\
+                 email_send_duration_seconds_bucket{{le=\"+Inf\"}} {count}\n\
+                 email_send_duration_seconds_sum {sum}\nemail_send_duration_seconds_count {count}\n"
+            )
+        };
+        let [first, quick, slow] = [page(1.0, 100), page(1.1, 110), page(5.1, 114)];
+        assert_eq!(shown(&[Some(&first), Some(&quick)]), Vec::<&str>::new());
+        assert_eq!(
+            shown(&[Some(&first), Some(&quick), Some(&slow)]),
+            ["email_send_duration_seconds > 0.3 on average"]
+        );
     }
 
     #[test]
