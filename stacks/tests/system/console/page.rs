@@ -147,8 +147,9 @@ async fn markup_from_outside_is_shown_as_text() {
         "order.id": placed.id, "error.message": evil, "email.attempt": evil, evil: evil,
     });
     let file = system.stack.log_dir().join("email-service.log");
-    let before = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, before + &line.to_string() + "\n").unwrap();
+    // Appended: the mailer may write at the same time.
+    let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+    std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).unwrap();
     let email = system.dir().join("var/mail").join(format!("{}.eml", placed.id));
     std::fs::write(
         &email,
