@@ -65,8 +65,9 @@ async function begin() {
     breaks(about, notice);
   } catch (error) {
     document.body.dataset.view = "refused";
-    // The link with the token may be opened in this very window.
+    // The link with the token may be opened in this very window, or was while the console refused.
     addEventListener("hashchange", () => location.reload());
+    if (location.hash.includes("token=")) location.reload();
     show(byId("main"), h("div", { class: "empty", role: "alert" }, h("h2", {}, "The console is not open yet"), h("p", {}, String(error.message))));
     return;
   }
