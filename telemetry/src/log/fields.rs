@@ -45,8 +45,9 @@ impl Serializer for Formatting<'_> {
         self.0.emit_unit(key)
     }
 
-    fn emit_none(&mut self, key: Key) -> slog::Result {
-        self.0.emit_none(key)
+    /// Left out, as over OTLP: a field of most lines would be `null` in most.
+    fn emit_none(&mut self, _: Key) -> slog::Result {
+        Ok(())
     }
 
     fn emit_arguments(&mut self, key: Key, value: &fmt::Arguments<'_>) -> slog::Result {

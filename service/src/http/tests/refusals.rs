@@ -63,6 +63,8 @@ async fn a_line_says_how_many_were_suppressed_before_it() {
     for _ in 0..BURST + 7 {
         answer(&app, request(Method::GET, "/no/such/path").to_request()).await;
     }
+    let has_none = |line: &Value| line.get("omnitrace.requests.suppressed").is_none();
+    assert!(seen.lines().iter().all(has_none), "a field without a value is in a line");
     let last = async || {
         answer(&app, request(Method::GET, "/no/such/path").to_request()).await;
         seen.lines().last().unwrap()["omnitrace.requests.suppressed"].clone()
