@@ -1,6 +1,7 @@
 //! The origin of a request: its client, and the server as the client has named it.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use actix_web::http::header::HOST;
 use actix_web::{HttpMessage, HttpRequest, web};
@@ -17,18 +18,22 @@ pub(super) struct Origin {
     pub(super) client: Option<IpAddr>,
 }
 
-/// The client of a request, kept with it: a header that can't be read is counted once.
-#[derive(Clone, Copy)]
-struct Client(Option<IpAddr>);
-
 /// The address of the client of a request: the peer, or behind the proxies of the [`Observer`] the one that they name.
 pub fn client(request: &HttpRequest) -> Option<IpAddr> {
-    let known = request.extensions().get::<Client>().copied();
-    known.map_or_else(|| origin(request).client, |Client(client)| client)
+    origin(request).client
 }
 
-/// Reads the origin of a request.
-pub(super) fn origin(request: &HttpRequest) -> Origin {
+/// The origin of a request, read once and kept with it: a header that can't be read is counted once.
+pub(super) fn origin(request: &HttpRequest) -> Rc<Origin> {
+    let known = request.extensions().get::<Rc<Origin>>().cloned();
+    known.unwrap_or_else(|| {
+        let origin = Rc::new(read(request));
+        request.extensions_mut().insert(origin.clone());
+        origin
+    })
+}
+
+fn read(request: &HttpRequest) -> Origin {
     let observer = request.app_data::<web::Data<Observer>>();
     let Found { hop, is_malformed } = observer.map(|observer| observer.find(request)).unwrap_or_default();
     if let (true, Some(observer)) = (is_malformed, observer) {
@@ -36,7 +41,6 @@ pub(super) fn origin(request: &HttpRequest) -> Origin {
     }
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
     let client = hop.and_then(|hop| hop.client).or(peer);
-    request.extensions_mut().insert(Client(client));
     let is_secure = match hop.and_then(|hop| hop.scheme) {
         Some(scheme) => scheme.eq_ignore_ascii_case("https"),
         None => request.app_config().secure(),
@@ -100,6 +104,8 @@ mod tests {
     #[test]
     fn an_unreadable_header_is_counted_once() {
         let (request, registry) = request(&[("x-forwarded-for", "nobody")], Some("10.0.0.7/32"));
+        // Asked for before the span begins, by it, and by handlers.
+        client(&request);
         origin(&request);
         assert_eq!(client(&request).unwrap().to_string(), "10.0.0.7");
         let mut page = Vec::new();

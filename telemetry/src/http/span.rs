@@ -52,7 +52,7 @@ impl RootSpanBuilder for ServerSpan {
             http.response.status_code = Empty,
             url.path = bounded(request.path()),
             url.scheme = origin.scheme,
-            server.address = origin.host,
+            server.address = origin.host.as_str(),
             server.port = origin.port,
             client.address = origin.client.map(|client| client.to_string()),
             user_agent.original = header(request.request(), USER_AGENT.as_str()).map(bounded),
