@@ -128,7 +128,7 @@ impl Machine {
         let mut stacks = Command::new(env!("CARGO_BIN_EXE_stacks"));
         stacks.args(arguments).current_dir(self.0.path()).env_clear().envs(settings);
         stacks.env("PATH", self.0.path().join("bin"));
-        // No test but that of the console leaves one running.
+        // Only the test of the console ends the console that it starts.
         if !settings.contains_key("CONSOLE_LISTEN") {
             stacks.env("CONSOLE", "off");
         }

@@ -12,7 +12,7 @@ use super::{
 const MIN_ENGINE: (u32, u32, u32) = (20, 10, 10);
 /// Files that one finding names.
 const MAX_NAMED: usize = 3;
-/// Permission of everybody to read; for a directory also to enter it.
+/// The permission bits of others: to read a file, and to enter a directory.
 const READ: u32 = 0o004;
 const ENTER: u32 = 0o001;
 

@@ -45,18 +45,8 @@ pub(super) async fn read(places: &Places, service: Service, path: &[&str]) -> Re
     ask(places, service, Method::GET, path, None).await
 }
 
-/// Changes something in a service.
-pub(super) async fn change(
-    places: &Places,
-    service: Service,
-    method: Method,
-    path: &[&str],
-    body: Option<&Value>,
-) -> Result<Value> {
-    ask(places, service, method, path, body).await
-}
-
-async fn ask(
+/// Asks a service; all but `GET` may take as long as a change does.
+pub(super) async fn ask(
     places: &Places,
     service: Service,
     method: Method,

@@ -50,7 +50,7 @@ async fn discard(
 }
 
 async fn change(shared: &Shared, method: Method, path: &[&str]) -> Result<Json<Value>, Failure> {
-    let changed = operator::change(&shared.places()?, Service::Mailer, method, path, None).await?;
+    let changed = operator::ask(&shared.places()?, Service::Mailer, method, path, None).await?;
     refresh(shared, "letters").await;
     Ok(Json(changed))
 }

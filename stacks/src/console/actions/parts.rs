@@ -43,7 +43,7 @@ async fn simulate(
     let service =
         Service::simulated(&service).ok_or_else(|| Failure::bad("this service simulates nothing"))?;
     let places = shared.places()?;
-    let knobs = operator::change(&places, service, Method::PUT, &["simulation"], Some(&knobs)).await?;
+    let knobs = operator::ask(&places, service, Method::PUT, &["simulation"], Some(&knobs)).await?;
     ask(&shared, "simulation").await;
     Ok(Json(knobs))
 }

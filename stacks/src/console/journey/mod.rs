@@ -63,7 +63,7 @@ pub(super) async fn tell(shared: Arc<Shared>, subject: Subject, to: Sender<Strin
         }
     };
     let journey = Journey { shared: &shared, backends: &backends, to: &to };
-    // Without a receiver there is nobody to tell.
+    // An error means that the page has closed the response.
     let _ = journey.tell(subject).await;
 }
 

@@ -113,7 +113,7 @@ impl Broker {
     fn end(&mut self, how: impl Fn(&Process)) {
         for (process, mut child) in self.processes.drain(1..) {
             how(&process);
-            // Only reaped: the status is that of the signal.
+            // The wait removes the process; its status is that of the signal.
             let _ = child.wait();
         }
     }

@@ -94,7 +94,7 @@ impl Postgres {
     pub fn kill(&mut self) {
         if let Some((process, mut child)) = self.process.take() {
             process.kill();
-            // Only reaped: the status is that of the signal.
+            // The wait removes the process; its status is that of the signal.
             let _ = child.wait();
         }
     }

@@ -25,7 +25,7 @@ use crate::faults::{
 const OTHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Longer than a good answer takes to come on a busy machine.
 const MAX_ANSWER: Duration = Duration::from_secs(5);
-/// A latency below it is usual, whatever it was before: of few orders, the 99th percentile is nearly the slowest.
+/// The least usual latency: of few orders, the 99th percentile is nearly the slowest.
 const USUAL: Duration = Duration::from_millis(100);
 /// What a client may ask that is no order, and the status of the answer.
 const BAD_REQUESTS: [(&str, u16); 6] = [
@@ -105,7 +105,7 @@ pub(super) async fn slow_bodies(scene: &mut Scene<'_>) -> Result<()> {
         stream.write_all(head.as_bytes()).await.context("cannot send a slow request")?;
         slow.push(stream);
     }
-    // A debug build takes this long for so many new requests, whatever becomes of their bodies.
+    // A debug build takes this long to begin so many requests.
     scene.wait(1000..1500).await;
     let held = Instant::now();
     scene.wait(5000..6000).await;
