@@ -6,6 +6,7 @@
 //! - [`exposition`]: a strict parser of the Prometheus text format;
 //! - [`event`]: a payment event as JSON, written by the contract alone;
 //! - [`growth`]: SQL that fills database files with settled orders;
+//! - [`proxies`]: Envoy and Traefik, with the configurations of `examples/proxies`;
 //! - [`wait`]: polling with a limit and a message.
 
 pub mod event;
@@ -13,6 +14,7 @@ pub mod exposition;
 pub mod growth;
 pub mod otlp;
 mod port;
+pub mod proxies;
 pub mod rabbitmq;
 pub mod smtp;
 pub mod wait;
