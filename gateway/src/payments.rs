@@ -236,7 +236,7 @@ fn client_span(method: &Method, template: &'static str, url: &Url, resends: u32)
         otel.kind = "client",
         otel.status_code = Empty,
         http.request.method = method.as_str(),
-        http.request.resend_count = (resends > 0).then_some(resends),
+        http.request.resend_count = (resends > 0).then_some(i64::from(resends)),
         http.response.status_code = Empty,
         server.address = url.host_str(),
         server.port = url.port_or_known_default().map(i64::from),

@@ -16,7 +16,6 @@ type Pairs = &'static [(&'static str, &'static str)];
 
 const HTTP: Pairs =
     &[("method", "http.request.method"), ("route", "http.route"), ("status", "http.response.status_code")];
-const RABBITMQ: Pairs = &[("messaging.system", "rabbitmq")];
 const PUBLISH: Pairs = &[("messaging.system", "rabbitmq"), ("messaging.operation.name", "publish")];
 const PROCESS: Pairs = &[("messaging.system", "rabbitmq"), ("messaging.operation.name", "process")];
 
@@ -31,7 +30,7 @@ const CONVENTIONS: [(&str, Convention); 12] = [
     ("messaging_process_duration_seconds", of("messaging.process.duration", "s", &[], PROCESS)),
     ("messaging_publish_duration_seconds", of("messaging.client.operation.duration", "s", &[], PUBLISH)),
     ("messaging_published_total", of("messaging.client.sent.messages", "{message}", &[], PUBLISH)),
-    ("messaging_received_total", of("messaging.client.consumed.messages", "{message}", &[], RABBITMQ)),
+    ("messaging_received_total", of("messaging.client.consumed.messages", "{message}", &[], PROCESS)),
     ("process_cpu_seconds_total", of("process.cpu.time", "s", &[], &[])),
     ("process_open_fds", of("process.unix.file_descriptor.count", "{file_descriptor}", &[], &[])),
     ("process_resident_memory_bytes", of("process.memory.usage", "By", &[], &[])),

@@ -69,13 +69,24 @@ impl Points {
                 })
             }
             MetricType::GAUGE => {
+                let start = if convention.is_some() { nanos(self.start) } else { 0 };
                 let point = |metric: &Metric| NumberDataPoint {
                     attributes: attributes(convention, metric.get_label()),
+                    start_time_unix_nano: start,
                     time_unix_nano: nanos(now),
                     value: Some(number_data_point::Value::AsDouble(metric.get_gauge().get_value())),
                     ..NumberDataPoint::default()
                 };
-                metric::Data::Gauge(v1::Gauge { data_points: metrics.map(point).collect() })
+                let data_points = metrics.map(point).collect();
+                match convention {
+                    // Each gauge with a convention is an up-down counter there, which has no differences.
+                    Some(_) => metric::Data::Sum(v1::Sum {
+                        data_points,
+                        aggregation_temporality: AggregationTemporality::Cumulative.into(),
+                        is_monotonic: false,
+                    }),
+                    None => metric::Data::Gauge(v1::Gauge { data_points }),
+                }
             }
             MetricType::HISTOGRAM => {
                 let points = metrics.map(|metric| {

@@ -71,3 +71,15 @@ fn deltas_count_from_the_export_before() {
     let Some(metric::Data::Gauge(gauge)) = &metrics[2].data else { panic!("{metrics:?}") };
     assert_eq!(gauge.data_points[0].value, Some(number_data_point::Value::AsDouble(7.0)));
 }
+
+#[test]
+fn a_gauge_that_is_an_up_down_counter_by_convention_is_a_sum() {
+    let registry = Registry::new();
+    gauge(&registry, "http_server_active_requests", "Help.").unwrap().set(3);
+    let metrics = take(&mut Points::new(true, START), &registry, 160);
+    let Some(metric::Data::Sum(sum)) = &metrics[0].data else { panic!("{metrics:?}") };
+    assert!(!sum.is_monotonic && sum.aggregation_temporality() == AggregationTemporality::Cumulative);
+    let point = &sum.data_points[0];
+    assert_eq!(point.value, Some(number_data_point::Value::AsDouble(3.0)));
+    assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (100_000_000_000, 160_000_000_000));
+}
