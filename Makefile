@@ -133,10 +133,14 @@ test: ## check format, lints, docs and dependencies, and run all tests; installs
 	"$(TARGET)/debug/stacks" check
 	$(TRIALS) broker -- $(TRIALS) postgres -- cargo test --workspace --all-features --locked
 
-check-stacks: ## check that Compose files, rules, alerts, dashboards and runbooks fit together and fit the services
+check-stacks: ## check that Compose files, rules, alerts, dashboards, runbooks and services fit the registry of telemetry
 	@$(INSTALL) $(BUILDING) rabbitmq-server prometheus prometheus-alertmanager
 	cargo build --workspace --all-features --locked
 	"$(TARGET)/debug/stacks" check
+
+registry: cargo ## write the tables of docs/telemetry/registry into the documents
+	cargo build --workspace --all-features --locked
+	"$(TARGET)/debug/stacks" registry
 
 faults: ## break the system under load, and check that no order is lost or doubled: make faults [FAULT=<name>] [SEED=<n>] [ORDERS=<n>]
 	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3 postgresql faketime

@@ -7,7 +7,8 @@
 //!      │          └─ orders ┘                                  orders at a rate
 //!      ▼
 //!    stack ──► backends                                        the table of the stacks; clients of their servers
-//!      │
+//!      │           │
+//!      │           └─► registry                                every signal of the services
 //!      ├──► local                                              processes on this machine
 //!      └──► compose                                            containers
 //! ```
@@ -24,6 +25,7 @@ pub mod prove;
 pub mod record;
 
 pub mod orders;
+pub mod registry;
 pub mod trace_backend;
 
 pub mod stack;

@@ -89,8 +89,10 @@ enum Command {
     Record(RecordArgs),
     /// Place good, declined and invalid orders at a steady rate; exit code 0 if every answer is the expected one
     Load(LoadArgs),
-    /// Check rules, dashboards and documents against each other and against the telemetry of the services
+    /// Check rules, dashboards, documents and the telemetry of the services against the registry of telemetry
     Check,
+    /// Write the tables of docs/telemetry/registry into the documents
+    Registry,
     /// Cause an alert, wait for its delivery, repair the cause, and wait for the resolved notice
     Drill(DrillArgs),
     /// Break something at random, for training
@@ -175,6 +177,7 @@ async fn run(Cli { dir, command }: Cli) -> Result<ExitCode> {
             let left = || "the components that were started are stopped".to_owned();
             return Ok(interruptible(check::run(&options), left).await?.code(code));
         }
+        Command::Registry => commands::registry(&options)?,
         Command::Drill(args) => return drill::run(&options, &args).await,
         Command::Incident(args) => drill::begin(&options, &args).await?,
         Command::Answer => drill::answer(&options).await?,

@@ -9,6 +9,11 @@ use std::{
     process::Command,
 };
 
+use stacks::{
+    check::{Findings, contract, files::Tree},
+    registry::Registry,
+};
+
 /// Headings of docs/configuration.md, and the binaries whose settings are below them.
 const SERVICES: [(&str, &str); 3] = [("Gateway", "gateway"), ("Payment", "payment"), ("Mailer", "mailer")];
 /// The document of the settings that all services share.
@@ -18,13 +23,13 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Adds the Markdown files below a directory.
-fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
+/// Adds the files with an extension below a directory.
+fn collect(directory: &Path, wanted: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "md") {
+            collect(&path, wanted, found);
+        } else if path.extension().is_some_and(|extension| extension == wanted) {
             found.push(path);
         }
     }
@@ -34,7 +39,7 @@ fn documents() -> Vec<PathBuf> {
     let files =
         ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "telemetry/README.md", "telemetry/REFERENCE.md"];
     let mut found = files.map(|name| root().join(name)).to_vec();
-    collect(&root().join("docs"), &mut found);
+    collect(&root().join("docs"), "md", &mut found);
     found
 }
 
@@ -106,6 +111,27 @@ fn the_readme_and_the_rules_stay_short() {
         let lines = fs::read_to_string(root().join(document)).unwrap().lines().count();
         assert!(lines <= limit, "{document} has {lines} lines, of {limit}");
     }
+}
+
+#[test]
+fn tables_are_those_of_the_registry() {
+    let mut findings = Findings::default();
+    let tree = Tree::read(&root(), &mut findings).unwrap();
+    let registry = contract::read(&tree, &mut findings);
+    contract::check_documents(&tree, &registry, &mut findings);
+    assert!(findings.all().is_empty(), "{:#?}", findings.all());
+}
+
+#[test]
+fn every_log_event_of_the_registry_is_in_the_code() {
+    let mut files = Vec::new();
+    for folder in ["gateway", "mailer", "payment", "service", "store", "telemetry"] {
+        collect(&root().join(folder), "rs", &mut files);
+    }
+    let code: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let events = Registry::built_in().events.iter();
+    let unknown: Vec<_> = events.filter(|event| !code.contains(&format!("\"{}\"", event.message))).collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
 }
 
 /// Variables and defaults in the `--help` of a service.

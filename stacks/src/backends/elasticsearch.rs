@@ -150,6 +150,11 @@ impl Traces for Elasticsearch {
     fn query(&self, id: &str) -> Query {
         Query::new("KQL", format!("trace.id : \"{id}\""))
     }
+
+    // APM Server turns attributes into fields of its own.
+    fn keeps_attributes(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Deserialize)]

@@ -89,6 +89,10 @@ impl Logs for LogFiles {
         };
         Query::new("shell", text)
     }
+
+    fn keeps_lines(&self) -> bool {
+        true
+    }
 }
 
 /// A directory of e-mails. The mailer names each file by its order, so that an order has at most one.

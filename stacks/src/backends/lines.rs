@@ -2,6 +2,8 @@
 
 use time::OffsetDateTime;
 
+use crate::registry::{FORM, Registry};
+
 /// The lines to find. Ids are texts of letters, digits and dashes: callers check them, and queries quote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -31,40 +33,10 @@ impl Query {
     }
 }
 
-/// Names of fields, which Loki stores with `_` for each dot.
-const NAMES: [&str; 27] = [
-    "alert.fingerprint",
-    "alert.service",
-    "alert.severity",
-    "alert.summary",
-    "cloudevents.event_type",
-    "dead_letters.discarded",
-    "dead_letters.replayed",
-    "email.attempt",
-    "email.retry_in_ms",
-    "email.transport",
-    "error.message",
-    "event.duration",
-    "http.request.method",
-    "http.response.status_code",
-    "http.route",
-    "messaging.message.id",
-    "messaging.queue",
-    "omnitrace.actor",
-    "omnitrace.event.duplicate",
-    "order.id",
-    "order.replayed",
-    "payment.outcome",
-    "payment.replayed",
-    "rule.name",
-    "span.id",
-    "trace.id",
-    "url.path",
-];
-
-/// The name of a field from its name in Loki.
+/// The name of a field from its name in Loki, which has `_` for each dot.
 pub(super) fn dotted(name: &str) -> &str {
-    NAMES.into_iter().find(|dotted| dotted.replace('.', "_") == name).unwrap_or(name)
+    let names = Registry::built_in().attributes.keys().map(String::as_str).chain(FORM);
+    names.into_iter().find(|dotted| dotted.replace('.', "_") == name).unwrap_or(name)
 }
 
 #[cfg(test)]

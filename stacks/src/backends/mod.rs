@@ -45,6 +45,11 @@ pub trait Traces: Send + Sync {
 
     /// The question that finds a trace, for people.
     fn query(&self, id: &str) -> Query;
+
+    /// True if a span has the attributes with which it was sent, and no others.
+    fn keeps_attributes(&self) -> bool {
+        true
+    }
 }
 
 /// The trace of an order once it has every span, or as it is after `within`.
@@ -83,6 +88,11 @@ pub trait Logs: Send + Sync {
 
     /// The question that finds them, for people.
     fn query(&self, which: &Which) -> Query;
+
+    /// True if [`find`](Self::find) returns lines as they were written, with the types of all values.
+    fn keeps_lines(&self) -> bool {
+        false
+    }
 }
 
 /// The ids of a log line.

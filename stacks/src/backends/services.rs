@@ -28,7 +28,8 @@ impl Services {
         Self { client, urls: urls.into_iter().collect() }
     }
 
-    async fn page(&self, service: &str) -> Result<String> {
+    /// `/metrics` of a service.
+    pub(crate) async fn page(&self, service: &str) -> Result<String> {
         let url = self.urls.get(service).with_context(|| format!("cannot find the URL of {service}"))?;
         let asker = Asker::new(self.client.clone(), url);
         let response = asker.ask_ok(&Asked::plain(Question::ServiceMetrics)).await?;

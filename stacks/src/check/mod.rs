@@ -1,6 +1,7 @@
-//! `stacks check`: whether rules, dashboards, Compose files and documents fit together, and fit the telemetry of the running
-//! services. It needs promtool, amtool, RabbitMQ and the built services, and no Docker.
+//! `stacks check`: whether rules, dashboards, Compose files and documents fit together and fit the registry of telemetry, and
+//! whether the running services keep the registry. It needs promtool, amtool, RabbitMQ and the built services, and no Docker.
 
+pub mod contract;
 pub mod files;
 mod findings;
 pub mod grafana;
@@ -10,6 +11,7 @@ pub mod names;
 pub mod prometheus;
 pub mod promql;
 mod queries;
+mod receiver;
 pub mod rules;
 
 #[cfg(test)]
@@ -17,8 +19,8 @@ mod tests;
 
 use anyhow::Result;
 
-use self::files::Tree;
 pub use self::findings::{Finding, Findings};
+use self::{files::Tree, names::Known};
 use crate::{output::show, progress::Progress, settings::Options};
 
 /// Checks the repository in a directory; true if no problem was found.
@@ -51,8 +53,14 @@ pub async fn run(options: &Options) -> Result<bool> {
     hosts::check(&tree, &mut findings)?;
     progress.done("images, ports, limits and host names");
 
-    let evidence = live::witness(options, &mut progress).await?;
-    names::check(&tree, &evidence, &mut findings);
+    progress.begin("read registry");
+    let registry = contract::read(&tree, &mut findings);
+    contract::check_documents(&tree, &registry, &mut findings);
+    progress.done(&contract::summary(&registry));
+
+    let mut known = Known::of(&registry);
+    live::witness(options, registry, &mut known, &mut findings, &mut progress).await?;
+    names::check(&tree, &known, &mut findings);
 
     show(&findings.all().iter().map(|finding| format!("{finding}\n")).collect::<String>())?;
     progress.note(&format!("{} problems", findings.all().len()));

@@ -1,8 +1,6 @@
-//! Metrics, fields and attributes in queries and documents, compared with those of the running services.
+//! Metrics, fields and attributes in queries and documents, compared with the registry and the metrics of the broker.
 
 use std::collections::BTreeSet;
-
-use serde_json::Value;
 
 use super::{
     files::Tree,
@@ -12,7 +10,7 @@ use super::{
     queries::{blocks, compared, quoted},
     rules::rules,
 };
-use crate::trace::Trace;
+use crate::registry::{FORM, Registry};
 
 /// Metrics of Prometheus itself, and those that Tempo and Jaeger derive from spans.
 const MADE_ELSEWHERE: [&str; 11] = [
@@ -53,19 +51,33 @@ const ENDS: [&str; 10] = [
 /// Documents about the past may name removed metrics.
 const HISTORY: &str = "CHANGELOG.md";
 
-/// The names in the telemetry of a running system.
+/// The names that queries may use.
 #[derive(Clone, Debug, Default)]
-pub struct Evidence {
+pub struct Known {
     /// Metrics, families and samples alike.
-    pub metrics: BTreeSet<String>,
+    metrics: BTreeSet<String>,
     /// Fields of log lines.
-    pub fields: BTreeSet<String>,
+    fields: BTreeSet<String>,
     /// Attributes of spans.
-    pub attributes: BTreeSet<String>,
+    attributes: BTreeSet<String>,
 }
 
-impl Evidence {
-    /// Adds the names on a page of metrics, in the text format of Prometheus.
+impl Known {
+    /// The names in the registry.
+    pub fn of(registry: &Registry) -> Self {
+        let metrics = registry.metrics.iter();
+        let (lines, spans) = (registry.events.iter(), registry.spans.iter());
+        let lines = lines.flat_map(|event| &event.entry.uses).map(|used| used.key.clone());
+        Self {
+            metrics: metrics
+                .flat_map(|metric| [vec![metric.page_name.clone()], metric.samples()].concat())
+                .collect(),
+            fields: lines.chain(FORM.map(str::to_owned)).collect(),
+            attributes: spans.flat_map(|span| &span.entry.uses).map(|used| used.key.clone()).collect(),
+        }
+    }
+
+    /// Adds the names on a page of metrics that is not ours, in the text format of Prometheus.
     pub fn note_page(&mut self, page: &str) {
         for line in page.lines().filter(|line| !line.is_empty()) {
             let name = match line.strip_prefix("# TYPE ") {
@@ -75,18 +87,6 @@ impl Evidence {
             };
             self.metrics.extend(name.map(str::to_owned));
         }
-    }
-
-    /// Adds the fields of a log line.
-    pub fn note_line(&mut self, line: &str) {
-        if let Ok(Value::Object(fields)) = serde_json::from_str(line) {
-            self.fields.extend(fields.into_iter().map(|(name, _)| name));
-        }
-    }
-
-    /// Adds the attributes of a trace.
-    pub fn note_trace(&mut self, trace: &Trace) {
-        self.attributes.extend(trace.spans.iter().flat_map(|span| span.attributes.keys().cloned()));
     }
 
     fn unknown_in_logql<'a>(&self, query: &'a str) -> Option<&'a str> {
@@ -110,11 +110,11 @@ impl Evidence {
 }
 
 /// Checks that every metric, field and attribute in a dashboard, a rule or a document exists.
-pub(super) fn check(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
+pub(super) fn check(tree: &Tree, known: &Known, findings: &mut Findings) {
     let rules = rules(tree);
     let recorded: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.record.as_deref()).collect();
     let is_metric = |name: &str| {
-        evidence.metrics.contains(name) || recorded.contains(name) || MADE_ELSEWHERE.contains(&name)
+        known.metrics.contains(name) || recorded.contains(name) || MADE_ELSEWHERE.contains(&name)
     };
     let promql = |file: &str, place: &str, expression: &str, findings: &mut Findings| {
         for selector in selectors(expression).iter().filter(|selector| !is_metric(&selector.metric)) {
@@ -129,10 +129,10 @@ pub(super) fn check(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
         let place = format!("the panel {:?}", query.panel);
         match query.source.as_str() {
             "metrics" => promql(&query.file, &place, &query.text.replace("$__", ""), findings),
-            "logs" => unknown(&query.file, evidence.unknown_in_logql(&query.text), findings),
+            "logs" => unknown(&query.file, known.unknown_in_logql(&query.text), findings),
             // An id, or a search in Jaeger's own form.
             "traces" if !query.text.starts_with('{') => {}
-            "traces" => unknown(&query.file, evidence.unknown_in_traceql(&query.text), findings),
+            "traces" => unknown(&query.file, known.unknown_in_traceql(&query.text), findings),
             _ => {}
         }
     }
@@ -149,9 +149,9 @@ pub(super) fn check(tree: &Tree, evidence: &Evidence, findings: &mut Findings) {
     }
     for (file, text) in tree.texts("").filter(|(file, _)| file.ends_with(".md") && *file != HISTORY) {
         blocks(text, "promql").for_each(|query| promql(file, "a query", query, findings));
-        blocks(text, "logql").for_each(|query| unknown(file, evidence.unknown_in_logql(query), findings));
-        blocks(text, "traceql").for_each(|query| unknown(file, evidence.unknown_in_traceql(query), findings));
-        blocks(text, "kql").for_each(|query| unknown(file, evidence.unknown_in_kql(query), findings));
+        blocks(text, "logql").for_each(|query| unknown(file, known.unknown_in_logql(query), findings));
+        blocks(text, "traceql").for_each(|query| unknown(file, known.unknown_in_traceql(query), findings));
+        blocks(text, "kql").for_each(|query| unknown(file, known.unknown_in_kql(query), findings));
         for name in quoted(text).filter_map(metric).filter(|name| !is_metric(name)) {
             findings.add(file, format!("names {name}, which no service has"));
         }

@@ -5,10 +5,10 @@ use std::{fs, path::Path};
 use tempfile::TempDir;
 
 use super::{
-    Findings,
+    Findings, contract,
     files::Tree,
     grafana,
-    names::{self, Evidence},
+    names::{self, Known},
     prometheus, rules,
 };
 
@@ -84,8 +84,50 @@ const CONFIG: &str = "scrape_config_files: [scrape/gateway.yaml]\nrule_files: [r
 const AGENT: &str =
     "scrape_config_files: [scrape/gateway.yaml]\nremote_write: [{ url: 'http://mimir/push' }]\n";
 
-const FILES: [(&str, &str); 11] = [
+const SIGNALS: &str = r#"
+groups:
+  - id: registry.order
+    type: attribute_group
+    brief: Attributes of orders.
+    attributes:
+      - { id: order.id, type: string, brief: The order. }
+      - { id: outcome, type: string, brief: The outcome. }
+  - id: span.order
+    type: span
+    span_kind: internal
+    stability: stable
+    brief: An order.
+    annotations: { names: [order] }
+    attributes: [{ ref: order.id }]
+  - id: metric.orders
+    type: metric
+    metric_name: orders
+    instrument: counter
+    unit: ""
+    stability: stable
+    brief: Orders.
+    attributes: [{ ref: outcome, requirement_level: required }]
+  - id: event.order.placed
+    type: event
+    name: order.placed
+    stability: stable
+    brief: An order was placed.
+    annotations: { message: placed, levels: [info] }
+    attributes: [{ ref: order.id }]
+"#;
+
+const METRICS: &str = "<!-- registry: metrics all -->
+| metric | unit | labels | meaning |
+|---|---|---|---|
+| `orders_total` | | `outcome` | Orders |
+<!-- end -->
+";
+
+const FILES: [(&str, &str); 14] = [
+    ("docs/metrics.md", METRICS),
     ("docs/runbooks/NoOrders.md", RUNBOOK),
+    ("docs/telemetry/conventions.yaml", "groups: []"),
+    ("docs/telemetry/registry/signals.yaml", SIGNALS),
     ("stacks/alertmanager/alertmanager.yaml", ALERTMANAGER),
     ("stacks/grafana/classic/datasources.yaml", SOURCES),
     ("stacks/grafana/dashboards/orders.json", BOARD),
@@ -110,15 +152,13 @@ fn repository() -> TempDir {
 
 /// The problems of a repository, without running services; with promtool and amtool if they are asked.
 fn found(root: &Path, are_asked: bool) -> Vec<String> {
-    let mut evidence = Evidence::default();
-    evidence.note_page("# TYPE orders_total counter\norders_total{outcome=\"paid\"} 1\n");
-    evidence.note_line(r#"{"message": "placed", "order.id": "1"}"#);
-    evidence.attributes.insert("order.id".into());
     let mut findings = Findings::default();
     let tree = Tree::read(root, &mut findings).unwrap();
+    let registry = contract::read(&tree, &mut findings);
+    contract::check_documents(&tree, &registry, &mut findings);
     rules::check(&tree, &mut findings);
     grafana::check(&tree, &mut findings);
-    names::check(&tree, &evidence, &mut findings);
+    names::check(&tree, &Known::of(&registry), &mut findings);
     if are_asked {
         prometheus::check_prometheus(&tree, &mut findings).unwrap();
         prometheus::check_alertmanager(&tree, &mut findings).unwrap();
@@ -134,7 +174,7 @@ fn a_repository_without_problems_has_no_findings() {
 }
 
 /// The file, the text that is replaced, its replacement, and a part of the expected finding.
-const BROKEN: [(&str, &str, &str, &str); 34] = [
+const BROKEN: [(&str, &str, &str, &str); 42] = [
     ("grafana/dashboards/orders.json", "\"panels\": [", "\"panels\": ", "is not well formed"),
     ("grafana/lgtm/datasources.yaml", "datasources:", "datasources: [", "is not well formed"),
     ("grafana/dashboards/orders.json", "rate(orders_total", "rate(order_total", "asks for order_total"),
@@ -184,6 +224,39 @@ const BROKEN: [(&str, &str, &str, &str); 34] = [
     ("../docs/runbooks/NoOrders.md", "\norders_total\n", "\norder_total\n", "a query asks for order_total"),
     ("../docs/runbooks/NoOrders.md", "span.order.id", "span.order", "compares span.order,"),
     ("../docs/runbooks/NoOrders.md", "order.id :", "orders.id :", "compares orders.id,"),
+    ("../docs/metrics.md", "| Orders |", "| Payments |", "metrics.md: differs from the registry"),
+    (
+        "../docs/metrics.md",
+        "metrics all",
+        "metrics some",
+        "metrics.md: the registry has no table `metrics some`",
+    ),
+    (
+        "../docs/telemetry/registry/signals.yaml",
+        "metric_name: orders",
+        "metric_name: sales",
+        "orders.json: the panel",
+    ),
+    ("../docs/telemetry/registry/signals.yaml", "brief: Orders.", "brief: Sales.", "metrics.md: differs"),
+    (
+        "../docs/telemetry/registry/signals.yaml",
+        "instrument: counter",
+        "instrument: gauge",
+        "orders.yaml: orders:rate5m asks for orders_total",
+    ),
+    (
+        "../docs/telemetry/registry/signals.yaml",
+        "unit: \"\"",
+        "unit: s",
+        "classic/datasources.yaml: a link asks for orders_total",
+    ),
+    ("../docs/telemetry/registry/signals.yaml", "{ ref: outcome,", "{ ref: result,", "refers to result"),
+    (
+        "../docs/telemetry/registry/signals.yaml",
+        "brief: An order.",
+        "briefs: An order.",
+        "span.order cannot be read",
+    ),
 ];
 
 #[test]

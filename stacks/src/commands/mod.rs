@@ -3,6 +3,7 @@
 mod down;
 mod logs;
 mod order;
+mod registry;
 mod status;
 mod trace;
 mod up;
@@ -11,6 +12,7 @@ pub use self::{
     down::{DownArgs, down},
     logs::{LogsArgs, logs},
     order::order,
+    registry::registry,
     status::status,
     trace::{TraceArgs, trace},
     up::{after_interruption, up},

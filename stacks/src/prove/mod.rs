@@ -1,5 +1,6 @@
 //! `stacks prove`: places orders and asks the running stack for the telemetry of each. An order is proven if it has left its
-//! whole trace, log lines of every service, its metrics and one e-mail; every missing part is named.
+//! whole trace, log lines of every service, its metrics and one e-mail; every missing part is named, and so is every
+//! deviation from the registry of telemetry.
 //!
 //! ```text
 //!  orders ──► gateway                      the stack
@@ -7,9 +8,11 @@
 //!     └──► Placed ──► watch ◄──┼── lines ────┤   until nothing is missing, or the deadline
 //!                              └── e-mail ───┤
 //!                     measured ◄── counters, exemplars   once nothing is under way
+//!                     contract ◄── spans, lines, /metrics compared with the registry
 //!                        └──► Report: a table, JSON, the exit code
 //! ```
 
+mod contract;
 mod evidence;
 mod links;
 mod measured;
@@ -35,6 +38,7 @@ use crate::{
     orders::{Client, Order},
     output::show,
     progress::Progress,
+    registry::Registry,
     settings::Options,
     stack::{Backends, Stack},
     style::Style,
@@ -119,6 +123,7 @@ pub async fn through(
         checks.push(found.again(&placed).await);
     }
     checks.extend(counted);
+    checks.push(contract::check(backends, Registry::built_in(), &placed).await);
     if let (Some(grafana), Some(last)) = (&backends.grafana, placed.last()) {
         checks.push(links::follow(grafana, last, within).await);
     }

@@ -8,7 +8,7 @@ use super::{
     table::Stack,
 };
 use crate::{
-    backends::{Inbox, Logs, Metrics, Traces, grafana::Grafana},
+    backends::{Inbox, Logs, Metrics, Traces, grafana::Grafana, services::Services},
     settings::Options,
 };
 
@@ -24,6 +24,8 @@ pub struct Backends {
     pub logs: Box<dyn Logs>,
     /// The store of metrics.
     pub metrics: Box<dyn Metrics>,
+    /// The services themselves.
+    pub services: Services,
     /// The store of e-mails.
     pub inbox: Box<dyn Inbox>,
     /// Grafana, where the stack has one.
@@ -75,6 +77,7 @@ impl Backends {
             traces: (facts.traces)(places)?,
             logs: (facts.logs)(places)?,
             metrics: (facts.metrics)(places)?,
+            services: Services::new(places.client(), places.services()),
             inbox: (facts.inbox)(places)?,
             grafana: facts.grafana.map(grafana).transpose()?,
         })

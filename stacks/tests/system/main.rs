@@ -30,6 +30,7 @@ mod payment;
 mod prove;
 mod proxies;
 mod queries;
+mod registry;
 mod replicas;
 mod secrets;
 mod settings;

@@ -1,7 +1,6 @@
-//! The OpenMetrics pages against the parser of prometheus_client and a real Prometheus, and the documents against the
-//! pages.
+//! The OpenMetrics pages against the parser of prometheus_client and a real Prometheus.
 
-use std::{collections::BTreeSet, path::Path, process::Stdio};
+use std::{path::Path, process::Stdio};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Map, Value, json};
@@ -116,36 +115,4 @@ async fn prometheus_leads_from_every_histogram_to_a_span() {
             );
         }
     }
-}
-
-/// The names between backticks that look like a metric.
-fn named(document: &str) -> BTreeSet<&str> {
-    const ENDS: [&str; 8] =
-        ["_total", "_seconds", "_bytes", "_info", "_requests", "_queued", "_pending", "_connected"];
-    let quoted = document.split('`').skip(1).step_by(2).map(|text| text.split('{').next().unwrap());
-    quoted.filter(|name| ENDS.iter().any(|end| name.ends_with(end)) && !name.contains([' ', '/'])).collect()
-}
-
-#[tokio::test]
-async fn the_documents_name_every_metric_and_no_other() {
-    let system = System::start().await;
-    let mut pages = String::new();
-    for service in Component::SERVICES {
-        pages += &system.metrics_text(service).await;
-    }
-    let there: BTreeSet<&str> =
-        pages.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let documents = [
-        ("README.md", include_str!("../../../README.md")),
-        ("docs/metrics.md", include_str!("../../../docs/metrics.md")),
-        ("telemetry/REFERENCE.md", include_str!("../../../telemetry/REFERENCE.md")),
-    ];
-    for (file, document) in documents {
-        let missing: Vec<_> = named(document).into_iter().filter(|name| !there.contains(name)).collect();
-        assert!(missing.is_empty(), "{file} names metrics that no service has: {missing:?}");
-    }
-    let ours = there.iter().filter(|name| !name.starts_with("process_"));
-    let listed = |name: &str| documents[1..].iter().any(|(_, text)| text.contains(&format!("| `{name}` |")));
-    let unlisted: Vec<_> = ours.filter(|name| !listed(name)).collect();
-    assert!(unlisted.is_empty(), "no table has a row for {unlisted:?}");
 }

@@ -80,6 +80,7 @@ fn assert_whole(ended: &Ended) {
         "✓ exemplar of order-gateway",
         "✓ exemplar of payment-service",
         "✓ exemplar of email-service",
+        "✓ registry kept",
         "proven on the local stack",
     ] {
         assert!(ended.stdout.contains(part), "`{part}` is not in {}", ended.stdout);
@@ -138,6 +139,28 @@ async fn a_service_whose_log_lines_lack_the_trace_id_is_named() {
     assert_eq!(names(&broken), ["log lines of all three"], "{broken:?}");
     let reasons = reasons(&broken, "log lines of all three");
     assert_eq!(reasons, ["no log line of email-service with the trace id"]);
+}
+
+#[tokio::test]
+async fn signals_that_the_registry_does_not_have_are_named() {
+    let system = System::start().await;
+    let logs =
+        system.edit_log_lines("email-service", |line| line.replace("email.transport", "email.transports"));
+    let traces = system.stack.layout().traces.unwrap().ui;
+    system.edit_answers(traces, |answer| answer.replace("http.route", "http.routes")).await;
+    let page = |page: &str| page.replace("# TYPE inbox_queued gauge", "# TYPE inbox_queued counter");
+    system.edit_answers(system.stack.layout().mailer, page).await;
+    let broken = system.disproves(&[("LOG_DIR", &logs)]).await;
+    assert_eq!(names(&broken), ["registry kept"], "{broken:?}");
+    let reasons = reasons(&broken, "registry kept");
+    for expected in [
+        "the line email-service `e-mail sent` lacks email.transport, which event.email.sent requires",
+        "the line email-service `e-mail sent` has email.transports, and event.email.sent has not",
+        "the span order-gateway server `POST /create-order` is not in the registry",
+        "the metric inbox_queued_total of email-service is not in the registry",
+    ] {
+        assert!(reasons.contains(&expected), "no {expected:?} among {reasons:#?}");
+    }
 }
 
 #[tokio::test]
