@@ -43,6 +43,21 @@ impl Authority {
         self.dir.path().join("ca.pem").to_str().unwrap().to_owned()
     }
 
+    /// The files of a certificate for a name or address, and of its key.
+    pub(crate) fn certificate(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer);
+        let [certificate, key] =
+            [("server.pem", certificate.unwrap().pem()), ("server.key", key.serialize_pem())].map(
+                |(name, text)| {
+                    let file = self.dir.path().join(name);
+                    fs::write(&file, text).unwrap();
+                    file.to_str().unwrap().to_owned()
+                },
+            );
+        (certificate, key)
+    }
+
     /// A server configuration with a certificate of this authority for a name or address.
     pub(crate) fn acceptor(&self, name: &str) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
