@@ -24,8 +24,8 @@ help: ## print this list
 
 ##@ The local stack (no Docker)
 
-up: ## install, build and start everything, place one order, show its trace
-	@$(INSTALL) $(BUILDING) rabbitmq-server
+up: ## install, build and start everything, place one order, show its trace: make up [RATE_LIMIT=redis]
+	@$(INSTALL) $(BUILDING) rabbitmq-server $(if $(filter redis,$(or $(RATE_LIMIT),$(shell sed -n 's/^RATE_LIMIT=//p' .env 2>/dev/null))),redis-server)
 	@$(MAKE) --no-print-directory build
 	@$(STACKS) up
 

@@ -15,12 +15,13 @@ use uuid::Uuid;
 pub const AMQP_USER: &str = "omnitrace";
 
 /// The secrets, each with the comment that stands above it in `.env`.
-const SECRETS: [(&str, &str); 11] = [
+const SECRETS: [(&str, &str); 12] = [
     ("PAYMENT_TOKEN", "the gateway's token for payment's API"),
     ("MAILER_TOKEN", "the token for the mailer's dead letters and simulation"),
     ("ALERTS_TOKEN", "the token for writing and reading the gateway's alert log"),
     ("CONSOLE_TOKEN", "the token in the link to the console, where orders are placed and things are broken"),
     ("AMQP_PASSWORD", "the password of RabbitMQ's user omnitrace, also for its management page"),
+    ("REDIS_PASSWORD", "the password of the local stack's Redis, with RATE_LIMIT=redis"),
     ("GRAFANA_PASSWORD", "the password of Grafana's user admin; taken when its volume is new"),
     (
         "ELASTIC_PASSWORD",
@@ -91,6 +92,18 @@ pub(crate) fn complete(file: &Path) -> Result<Vec<&'static str>> {
     };
     write().with_context(|| format!("cannot write {}", file.display()))?;
     Ok(missing.into_iter().map(|(key, _)| key).collect())
+}
+
+/// Replaces a file that only its owner may read, and makes its directory.
+pub(crate) fn write(file: &Path, text: &str) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
+        file.write_all(text.as_bytes())
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// What `complete` did, for a progress line.

@@ -37,6 +37,7 @@ impl LocalStack {
     fn missing(&self, component: Component) -> Option<String> {
         let found = match (component, &self.node) {
             (Component::Rabbitmq, Some(node)) => node.check(),
+            (Component::Redis, _) => self.launcher().command(component).map(drop),
             // Prometheus and Alertmanager are part of the stack only where they are installed.
             (Component::Epmd | Component::Rabbitmq | Component::Alertmanager | Component::Prometheus, _) => {
                 return None;

@@ -1,4 +1,4 @@
-//! Prometheus and Alertmanager as the system's packages install them.
+//! Prometheus, Alertmanager and Redis as the system's packages install them.
 
 use std::{ffi::OsStr, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
@@ -8,6 +8,9 @@ use crate::settings::Settings;
 pub(super) const PROMETHEUS: &[&str] = &["prometheus"];
 /// Debian's package gives Alertmanager another name than its own.
 pub(super) const ALERTMANAGER: &[&str] = &["prometheus-alertmanager", "alertmanager"];
+
+/// The server of Redis, or of Valkey.
+pub(super) const REDIS: &[&str] = &["redis-server", "valkey-server"];
 
 /// True unless `ALERTS=off`.
 pub(super) fn are_alerts_wanted(settings: &Settings) -> bool {

@@ -16,6 +16,7 @@ use super::{
     layout::{Component, Layout},
     monitoring::Monitoring,
     rabbitmq::Node,
+    redis,
 };
 use crate::{
     address::{link, url},
@@ -50,9 +51,9 @@ impl<'a> Launcher<'a> {
     pub(super) fn launch(&self, component: Component) -> Result<Launched> {
         let log = self.root.join(console(component));
         let (stderr, offset) = append(&log)?;
-        // RabbitMQ's console is its log; the services write log files.
+        // The console of these is their log; the services write log files.
         let stdout = match component {
-            Component::Epmd | Component::Rabbitmq => stderr.try_clone()?.into(),
+            Component::Epmd | Component::Rabbitmq | Component::Redis => stderr.try_clone()?.into(),
             _ => Stdio::null(),
         };
         let mut command = self.command(component)?;
@@ -102,6 +103,10 @@ impl<'a> Launcher<'a> {
                 command.args(["console-server", "--listen", &address.to_string()]);
                 command
             }
+            Component::Redis => {
+                let address = self.layout.redis.context("this stack has no Redis of its own")?;
+                redis::command(self.root, self.settings, address)?
+            }
             Component::Alertmanager => self.monitoring()?.alertmanager()?,
             Component::Prometheus => self.monitoring()?.prometheus()?,
             Component::Payment | Component::Mailer | Component::Gateway => {
@@ -148,6 +153,9 @@ impl<'a> Launcher<'a> {
             environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT".into(), url(traces.otlp));
             environment.insert("TRACE_URL".into(), link(traces.ui) + "/trace/{traceId}");
         }
+        if let Some(redis) = self.layout.redis {
+            environment.insert("GATEWAY_RATE_LIMIT_URL".into(), redis::url(self.settings, redis)?);
+        }
         if let Some(node) = self.node {
             environment.insert("AMQP_URL".into(), node.amqp_url());
         }
@@ -172,6 +180,10 @@ impl<'a> Launcher<'a> {
                 probe(1, "/livez").await?;
                 probe(0, "/api/services").await
             }
+            (Component::Redis, _) => match self.layout.redis {
+                Some(address) => redis::ready(address).await,
+                None => Ok(()),
+            },
             (Component::Payment | Component::Mailer | Component::Gateway, _) => probe(0, "/readyz").await,
             (Component::Alertmanager | Component::Prometheus, _) => probe(0, "/-/ready").await,
             (Component::Console, _) => probe(0, "/livez").await,

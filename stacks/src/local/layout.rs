@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{installed, rabbitmq};
+use super::{installed, rabbitmq, redis};
 use crate::{
     address::{self, link},
     settings::Settings,
@@ -34,6 +34,8 @@ pub enum Component {
     Rabbitmq,
     /// The trace backend with Jaeger's UI.
     Traces,
+    /// The store of the rate limit that gateways share.
+    Redis,
     /// The payment service.
     Payment,
     /// The e-mail service.
@@ -50,10 +52,11 @@ pub enum Component {
 
 impl Component {
     /// All components, in the order of start.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Epmd,
         Self::Rabbitmq,
         Self::Traces,
+        Self::Redis,
         Self::Payment,
         Self::Mailer,
         Self::Gateway,
@@ -70,6 +73,7 @@ impl Component {
             Self::Epmd => "epmd",
             Self::Rabbitmq => "rabbitmq",
             Self::Traces => "traces",
+            Self::Redis => "redis",
             Self::Payment => "payment",
             Self::Mailer => "mailer",
             Self::Gateway => "gateway",
@@ -99,6 +103,9 @@ pub struct Layout {
     pub traces: Option<Traces>,
     /// The stack's RabbitMQ node; none when the settings name a broker.
     pub broker: Option<rabbitmq::Ports>,
+    /// Redis; none without `RATE_LIMIT=redis`.
+    #[serde(default)]
+    pub redis: Option<SocketAddr>,
     /// Prometheus and Alertmanager; none when they are not installed, or not wanted.
     pub watch: Option<Watch>,
     /// The console; none when it is not wanted.
@@ -122,17 +129,21 @@ impl Watch {
         if !installed::are_alerts_wanted(settings) || !installed::can_alert(settings) {
             return Ok(None);
         }
-        let address = |variable: &str, usual: u16| match settings.get(variable) {
-            Some(value) => address::parse(variable, value),
-            None => match SocketAddr::from((Ipv4Addr::LOCALHOST, usual)) {
-                usual if !any_free && address::obstacle(usual).is_none() => Ok(usual),
-                _ => address::free(),
-            },
-        };
         Ok(Some(Self {
-            prometheus: address("PROMETHEUS_LISTEN", 9090)?,
-            alertmanager: address("ALERTMANAGER_LISTEN", 9093)?,
+            prometheus: movable(settings, any_free, ("PROMETHEUS_LISTEN", 9090))?,
+            alertmanager: movable(settings, any_free, ("ALERTMANAGER_LISTEN", 9093))?,
         }))
+    }
+}
+
+/// The address in a setting, else the usual port, or a free one where that is taken.
+fn movable(settings: &Settings, any_free: bool, (variable, usual): (&str, u16)) -> Result<SocketAddr> {
+    match settings.get(variable) {
+        Some(value) => address::parse(variable, value),
+        None => match SocketAddr::from((Ipv4Addr::LOCALHOST, usual)) {
+            usual if !any_free && address::obstacle(usual).is_none() => Ok(usual),
+            _ => address::free(),
+        },
     }
 }
 
@@ -168,6 +179,10 @@ impl Layout {
                 true => None,
                 false if any_free => Some(rabbitmq::Ports::free()?),
                 false => Some(rabbitmq::Ports::usual()?),
+            },
+            redis: match redis::is_wanted(settings)? {
+                true => Some(movable(settings, any_free, redis::LISTEN)?),
+                false => None,
             },
             watch: Watch::choose(settings, any_free)?,
             console: match is_console_wanted(settings) {
@@ -206,6 +221,7 @@ impl Layout {
                 let management = link(rabbitmq::local(ports.management));
                 format!("amqp on 127.0.0.1:{}, management on {management}", ports.amqp)
             }
+            (Component::Redis, ..) => main.replace("http://", "redis://"),
             (Component::Traces, _, Some(traces)) => format!("{main}, OTLP on {}", link(traces.otlp)),
             _ => main,
         }
@@ -230,6 +246,7 @@ impl Layout {
                 };
                 self.traces.iter().flat_map(addresses).collect()
             }
+            Component::Redis => self.redis.iter().map(|redis| moved(*redis, redis::LISTEN.0)).collect(),
             Component::Payment => vec![moved(self.payment, "PAYMENT_LISTEN")],
             Component::Mailer => vec![moved(self.mailer, "MAILER_LISTEN")],
             Component::Gateway => vec![moved(self.gateway, "GATEWAY_LISTEN")],

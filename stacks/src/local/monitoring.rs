@@ -1,7 +1,7 @@
 //! Prometheus and Alertmanager of the local stack, with the scrape jobs, rules and routes of the Docker stacks rendered
 //! for its addresses. Without a mail server, alerts go to the gateway's alert log alone.
 
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 
@@ -11,7 +11,7 @@ use super::{
     pace::Pace,
     rabbitmq,
 };
-use crate::{address::url, settings::Settings};
+use crate::{address::url, secrets::write, settings::Settings};
 
 /// The rule files.
 const RULES: [(&str, &str); 4] = [
@@ -138,21 +138,10 @@ fn without(yaml: &str, key: &str) -> String {
     kept.map(|line| format!("{line}\n")).collect()
 }
 
-fn write(file: &Path, text: &str) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        if let Some(directory) = file.parent() {
-            fs::create_dir_all(directory)?;
-        }
-        // One of them is a token.
-        let mut file =
-            fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
-        file.write_all(text.as_bytes())
-    };
-    write().with_context(|| format!("cannot write {}", file.display()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -4,12 +4,13 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use stacks::{
+    address::url,
     http,
     local::{layout::Component, state::State},
     process::Process,
 };
 use tempfile::TempDir;
-use testkit::{rabbitmq::VirtualHost, wait::eventually};
+use testkit::{exposition::Samples, rabbitmq::VirtualHost, wait::eventually};
 
 use crate::harness::{Ended, Program};
 
@@ -54,11 +55,11 @@ fn assert_well(ended: &Ended) {
 async fn up_proves_one_order_and_down_leaves_nothing() {
     let root = Root::new();
     // Without AMQP_URL, `up` starts a broker.
-    let up = root.stacks(&["up", "--free-ports"], &[]).await;
+    let up = root.stacks(&["up", "--free-ports"], &[("RATE_LIMIT", "redis")]).await;
     assert_well(&up);
     let processes = root.processes();
     assert_eq!(processes.keys().copied().collect::<Vec<_>>(), Component::ALL);
-    let components = ["epmd", "rabbitmq", "traces", "payment", "mailer", "gateway"];
+    let components = ["epmd", "rabbitmq", "traces", "redis", "payment", "mailer", "gateway"];
     let started = components.map(|component| format!("start {component}"));
     for stage in started.into_iter().chain(["place order", "fetch trace", "read logs"].map(str::to_owned)) {
         assert!(up.stderr.contains(&format!("✓ {stage} ")), "no stage {stage} in {}", up.stderr);
@@ -69,7 +70,9 @@ async fn up_proves_one_order_and_down_leaves_nothing() {
         "publish checkout:payment.succeeded",
         "process checkout:payment.succeeded:mailer.payments",
         "send email",
-        "7 spans · 3 services",
+        // One of them is the question to Redis.
+        "EVALSHA rate limit",
+        "8 spans · 3 services",
         "order placed",
         "e-mail sent",
     ] {
@@ -88,7 +91,13 @@ async fn up_proves_one_order_and_down_leaves_nothing() {
     assert_well(&again);
     assert!(again.stderr.contains("nothing was started"), "{}", again.stderr);
     assert_eq!(root.processes(), processes);
-    assert_well(&root.stacks(&["status"], &[]).await);
+    let status = root.stacks(&["status"], &[]).await;
+    assert_well(&status);
+    assert!(status.stdout.contains("redis://localhost:"), "{}", status.stdout);
+    let gateway = url(root.state().unwrap().layout.gateway) + "/metrics";
+    let page = reqwest::get(gateway).await.unwrap().text().await.unwrap();
+    let admitted = Samples::parse(&page).unwrap().get("rate_limit_admitted_total{by=\"store\"}");
+    assert!(admitted >= 1.0, "Redis has admitted {admitted} requests");
 
     let down = root.stacks(&["down"], &[]).await;
     assert_well(&down);
@@ -177,6 +186,15 @@ async fn a_busy_port_is_named_before_anything_is_started() {
     for part in [address.as_str(), "gateway", pid.as_str(), "GATEWAY_LISTEN="] {
         assert!(up.stderr.contains(part), "`{part}` is not in {}", up.stderr);
     }
+    assert!(root.processes().is_empty());
+}
+
+#[tokio::test]
+async fn an_unknown_store_of_the_rate_limit_is_refused() {
+    let root = Root::new();
+    let up = root.stacks(&["up", "--free-ports"], &[("RATE_LIMIT", "memcached")]).await;
+    assert_eq!(up.code, Some(1), "{}", up.stderr);
+    assert!(up.stderr.contains("cannot use RATE_LIMIT=memcached"), "{}", up.stderr);
     assert!(root.processes().is_empty());
 }
 
