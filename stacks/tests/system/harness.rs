@@ -59,6 +59,11 @@ impl System {
 
     /// Starts a system with these settings over those that make tests fast.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::with_binaries(&program::directory(), settings).await
+    }
+
+    /// With the services in this directory.
+    pub(crate) async fn with_binaries(binaries: &Path, settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let vhost = VirtualHost::create().await;
         let amqp = vhost.amqp_url();
@@ -71,8 +76,7 @@ impl System {
         ];
         let mut env = environment();
         env.extend(fast.iter().chain(settings).map(|(key, value)| ((*key).into(), (*value).into())));
-        let options =
-            Options { dir: dir.path().into(), env, free_ports: true, binaries: program::directory() };
+        let options = Options { dir: dir.path().into(), env, free_ports: true, binaries: binaries.into() };
         let stack = LocalStack::up(&options, &mut Progress::silent()).await.unwrap();
         Self { stack, vhost, client: http::client().unwrap(), dir }
     }

@@ -6,6 +6,7 @@
 mod harness;
 
 mod alertmanager;
+mod backup;
 mod bad_input;
 mod bad_messages;
 mod breaker;
@@ -39,3 +40,4 @@ mod smtp;
 mod tls;
 mod trace;
 mod up;
+mod upgrade;
