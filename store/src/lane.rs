@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Cause;
-use crate::health::Health;
+use crate::health::{DEADLINE, Health};
 use crate::job::{Answer, Followers, Job, job};
 use crate::{Session, StoreError};
 
@@ -16,8 +16,6 @@ pub(crate) const MAX_GROUP: usize = 256;
 const MAX_WAITING: usize = 4096;
 /// Jobs in a group without siblings worth waiting for: a caller or two, one after the other.
 const FEW: usize = 2;
-/// For one group. A server that does not answer for so long is given up, and connected to again.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 /// Groups in a row that may be divided because they were late: a server that hangs is given up then.
 const MAX_LATE: usize = 3;
 
@@ -139,10 +137,12 @@ impl<D: Driver> Worker<D> {
                 continue;
             }
             let begun = Instant::now();
+            self.health.at_work(true);
             let outcome = match self.health.damage() {
                 Some(error) => Err(Failure::OfAll(error)),
                 None => self.driver.run(&mut part).await,
             };
+            self.health.at_work(false);
             if let Err(Failure::Late(_)) = outcome {
                 late += 1;
                 self.limit = (part.len() / 2).max(1);
@@ -217,6 +217,35 @@ mod tests {
             let is_late = sizes.len() <= SLOW_GROUPS && jobs.len() > MAX_IN_TIME;
             if is_late { Err(Failure::Late(StoreError::Refused(Cause::Late(DEADLINE)))) } else { Ok(()) }
         }
+    }
+
+    /// Answers when it is told to, as a disk that hangs.
+    struct Hanging(std::sync::mpsc::Receiver<()>);
+
+    impl Driver for Hanging {
+        const IS_REMOTE: bool = false;
+        const GATHERING: Duration = Duration::ZERO;
+
+        async fn run(&mut self, _: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+            self.0.recv().map_err(|_| Failure::OfAll(StoreError::Closed))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_group_that_hangs_is_no_health() {
+        let health = Health::default();
+        let (answer, answers) = std::sync::mpsc::channel();
+        let lane = Lane::start("hanging", health.clone(), async || Ok(Hanging(answers))).await.unwrap();
+        let write = tokio::spawn(async move { lane.run(async |_: &Session<'_>| Ok(())).await });
+        tokio::time::sleep(DEADLINE / 2).await;
+        assert!(health.check().is_ok(), "a group may take a while");
+        tokio::time::sleep(DEADLINE).await;
+        let hangs = health.check().unwrap_err();
+        assert!(matches!(hangs, StoreError::Refused(Cause::Late(_))), "{hangs}");
+        answer.send(()).unwrap();
+        // The job was not run, so that it has no answer.
+        let _ = write.await.unwrap();
+        assert!(health.check().is_ok());
     }
 
     #[tokio::test]
