@@ -5,6 +5,7 @@
 
 mod helo;
 mod reply;
+mod resolver;
 mod server;
 
 use std::sync::Arc;

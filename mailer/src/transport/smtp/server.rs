@@ -11,11 +11,12 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{Error, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
 use percent_encoding::percent_decode_str;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
 use super::helo::Helo;
+use super::resolver::Resolver;
 
 /// Idle connections that are kept.
 const MAX_IDLE: usize = 16;
@@ -28,6 +29,7 @@ const TEST_DEADLINE: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     host: String,
     port: u16,
+    resolver: Resolver,
     security: Security,
     hello: ClientId,
     credentials: Option<Credentials>,
@@ -84,7 +86,8 @@ impl Server {
         let name = url.path().trim_matches('/');
         let hello = if name.is_empty() { ClientId::default() } else { ClientId::Domain(name.to_owned()) };
         let port = url.port().unwrap_or(port);
-        Ok(Self { host, port, security, hello, credentials, idle: Mutex::default() })
+        let resolver = Resolver::new(&host, port);
+        Ok(Self { host, port, resolver, security, hello, credentials, idle: Mutex::default() })
     }
 
     /// Host and port.
@@ -106,8 +109,7 @@ impl Server {
 
     /// A new connection to the first address of the host that greets, in the order of the resolver (RFC 5321 section 5.1).
     pub(super) async fn connect(&self) -> Result<AsyncSmtpConnection, ConnectError> {
-        let host = self.host.trim_matches(['[', ']']);
-        self.connect_to_any(lookup_host((host, self.port)).await?).await
+        self.connect_to_any(self.resolver.addresses().await?.into_iter()).await
     }
 
     async fn connect_to_any(
