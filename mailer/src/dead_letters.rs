@@ -4,16 +4,19 @@
 //! a time: a list holds the messages of the parking queue while it reads them, and a replay beside it would not find them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::future::join;
 use service::amqp::Broker;
 use slog::{Logger, info, warn};
 use store::StoreError;
-use telemetry::Traced;
 use telemetry::propagation::TraceContext;
+use telemetry::{Chain, Traced};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::config::Config;
 use crate::dead_letter::{DeadLetter, Story};
 use crate::parking::{self, ParkingError};
 use crate::postman::SendDueEmails;
@@ -39,6 +42,14 @@ pub struct ReplayDeadLetters(pub Option<String>);
 #[rtype(result = "Result<u64, DeadLetterError>")]
 pub struct DiscardDeadLetters(pub Option<String>);
 
+/// Forget the dead letters that are older than their retention.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ForgetDeadLetters;
+
+/// Between two removals of old dead letters.
+const FORGET_PERIOD: Duration = Duration::from_secs(60 * 60);
+
 /// Why dead letters could not be listed or put back.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
@@ -60,19 +71,48 @@ struct Shared {
     store: Store,
     broker: Arc<Broker>,
     postman: Recipient<SendDueEmails>,
+    /// Zero keeps them.
+    retention: Duration,
     log: Logger,
 }
 
 impl DeadLetters {
     /// The dead letters in `store` and at `broker`.
-    pub fn new(store: Store, broker: Arc<Broker>, postman: Recipient<SendDueEmails>, log: &Logger) -> Self {
+    pub fn new(
+        config: &Config,
+        store: Store,
+        broker: Arc<Broker>,
+        postman: Recipient<SendDueEmails>,
+        log: &Logger,
+    ) -> Self {
         let log = log.new(slog::o!("omnitrace.actor" => "dead_letters"));
-        Self { shared: Shared { store, broker, postman, log } }
+        let retention = config.mail_dead_letter_retention;
+        Self { shared: Shared { store, broker, postman, retention, log } }
     }
 }
 
 impl Actor for DeadLetters {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        if self.shared.retention.is_zero() {
+            return;
+        }
+        // At the start, too: a mailer that restarts more often than once in a period would never forget. Through the mailbox:
+        // what is notified runs beside an atomic response.
+        let forget = |context: &Context<Self>| drop(context.address().try_send(ForgetDeadLetters));
+        forget(context);
+        context.run_interval(FORGET_PERIOD, move |_, context| forget(context));
+    }
+}
+
+impl Handler<ForgetDeadLetters> for DeadLetters {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, _: ForgetDeadLetters, _: &mut Self::Context) -> Self::Result {
+        let shared = self.shared.clone();
+        AtomicResponse::new(Box::pin(async move { shared.forget().await }.into_actor(self)))
+    }
 }
 
 impl Handler<Traced<ListDeadLetters>> for DeadLetters {
@@ -164,6 +204,22 @@ impl Shared {
             warn!(self.log, "dead letters discarded"; "dead_letters.discarded" => discarded);
         }
         Ok(discarded)
+    }
+
+    async fn forget(&self) {
+        let rows = async { Ok(self.store.forget_dead_letters(self.retention).await?) };
+        let parked = async { Ok(parking::forget(&self.broker, self.retention).await?) };
+        let (rows, parked): (Result<u64, DeadLetterError>, Result<u64, DeadLetterError>) =
+            join(rows, parked).await;
+        for forgotten in [rows, parked] {
+            match forgotten {
+                Ok(0) => {}
+                Ok(number) => warn!(self.log, "dead letters are older than their retention";
+                    "dead_letters.discarded" => number),
+                Err(error) => warn!(self.log, "old dead letters can't be forgotten yet";
+                    "error.message" => Chain(&error)),
+            }
+        }
     }
 }
 

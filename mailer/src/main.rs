@@ -46,7 +46,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let postman = Postman::new(&config, store.clone(), transport, metrics.clone(), &log).start();
     let broker = Arc::new(Broker::new(config.amqp_url.expose_secret(), topology::DEFINITIONS)?);
     let dead_letters =
-        DeadLetters::new(store.clone(), broker.clone(), postman.clone().recipient(), &log).start();
+        DeadLetters::new(&config, store.clone(), broker.clone(), postman.clone().recipient(), &log).start();
     let consumer = Consumer::new(broker, store.clone(), postman.clone().recipient(), metrics, &log);
     let connection = consumer.connection();
     let consumer = consumer.start();

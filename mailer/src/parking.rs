@@ -77,7 +77,7 @@ async fn find_one(link: &Link, id: &str) -> Result<Option<Story>, ParkingError> 
 /// # Errors
 /// When the broker can't be used; the messages that were not moved by then are still in the queue.
 pub async fn replay(broker: &Broker, id: Option<&str>) -> Result<u64, ParkingError> {
-    take_out(broker, id, Fate::MovedBack).await
+    take_out(broker, id.map_or(Which::All, Which::Id), Fate::MovedBack).await
 }
 
 /// Removes the messages with this id, or all that are in the queue now, for good; returns their number.
@@ -85,7 +85,35 @@ pub async fn replay(broker: &Broker, id: Option<&str>) -> Result<u64, ParkingErr
 /// # Errors
 /// When the broker can't be used; the messages that were not removed by then are still in the queue.
 pub async fn discard(broker: &Broker, id: Option<&str>) -> Result<u64, ParkingError> {
-    take_out(broker, id, Fate::Removed).await
+    take_out(broker, id.map_or(Which::All, Which::Id), Fate::Removed).await
+}
+
+/// Removes the messages that were parked `retention` ago or earlier; returns their number.
+///
+/// # Errors
+/// When the broker can't be used; the rest is removed the next time.
+pub async fn forget(broker: &Broker, retention: Duration) -> Result<u64, ParkingError> {
+    take_out(broker, Which::ParkedBefore(OffsetDateTime::now_utc() - retention), Fate::Removed).await
+}
+
+/// The messages that are taken out.
+#[derive(Clone, Copy)]
+enum Which<'a> {
+    All,
+    /// The one with this id.
+    Id(&'a str),
+    /// Those that were parked at this time or earlier.
+    ParkedBefore(OffsetDateTime),
+}
+
+impl Which<'_> {
+    fn has(self, delivery: &Delivery) -> bool {
+        match self {
+            Self::All => true,
+            Self::Id(id) => message_id(delivery) == Some(id),
+            Self::ParkedBefore(time) => Death::of(delivery).time().is_some_and(|parked| parked <= time),
+        }
+    }
 }
 
 /// What becomes of a message that is taken out.
@@ -95,9 +123,9 @@ enum Fate {
     Removed,
 }
 
-async fn take_out(broker: &Broker, id: Option<&str>, fate: Fate) -> Result<u64, ParkingError> {
+async fn take_out(broker: &Broker, which: Which<'_>, fate: Fate) -> Result<u64, ParkingError> {
     let link = broker.connect("email-service dead letters").await?;
-    let taken = timeout(REPLAY_DEADLINE, take(&link, id, fate)).await;
+    let taken = timeout(REPLAY_DEADLINE, take(&link, which, fate)).await;
     // Messages without an answer return to the queue with the end of the connection.
     link.close().await;
     taken.map_err(|_| ParkingError::Deadline)?
@@ -127,7 +155,7 @@ async fn list_all(link: &Link, limit: usize) -> Result<Vec<DeadLetter>, ParkingE
     Ok(letters)
 }
 
-async fn take(link: &Link, id: Option<&str>, fate: Fate) -> Result<u64, ParkingError> {
+async fn take(link: &Link, which: Which<'_>, fate: Fate) -> Result<u64, ParkingError> {
     link.channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
     let queue = link.channel.queue_declare(PARKING_QUEUE.into(), passive, FieldTable::default()).await?;
@@ -135,9 +163,14 @@ async fn take(link: &Link, id: Option<&str>, fate: Fate) -> Result<u64, ParkingE
     // No more than there were: a message that is parked again meanwhile is not taken twice.
     for _ in 0..queue.message_count() {
         let Some(delivery) = get(link).await? else { break };
-        if id.is_some_and(|id| message_id(&delivery) != Some(id)) {
+        if !which.has(&delivery) {
             others.push(delivery.delivery_tag);
-            continue;
+            // They are in the order in which they were parked.
+            if let Which::ParkedBefore(_) = which {
+                break;
+            } else {
+                continue;
+            };
         }
         match fate {
             Fate::MovedBack => {

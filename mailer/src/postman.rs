@@ -63,7 +63,6 @@ impl Postman {
             from: config.mail_from.clone(),
             simulation: config.simulation(),
             deadline: config.mail_deadline,
-            retention: config.mail_dead_letter_retention,
             policy: config.mail_uncertain,
             metrics,
             log: log.new(slog::o!("omnitrace.actor" => "postman")),
@@ -133,22 +132,10 @@ impl Actor for Postman {
 }
 
 impl Shared {
-    /// Forgets what its time is over for.
+    /// Forgets the e-mails that were sent long ago.
     async fn forget(self) {
-        let Self { store, log, retention, .. } = self;
-        let forget = async {
-            store.forget_old().await?;
-            // Zero keeps them.
-            if retention.is_zero() { Ok(0) } else { store.forget_dead_letters(retention).await }
-        };
-        match forget.await {
-            Ok(0) => {}
-            Ok(number) => {
-                warn!(log, "dead letters are older than their retention"; "dead_letters.discarded" => number)
-            }
-            Err(error) => {
-                warn!(log, "old e-mails can't be forgotten yet"; "error.message" => Chain(&error));
-            }
+        if let Err(error) = self.store.forget_old().await {
+            warn!(self.log, "old e-mails can't be forgotten yet"; "error.message" => Chain(&error));
         }
     }
 }

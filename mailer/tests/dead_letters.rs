@@ -46,7 +46,7 @@ struct Mailer {
     directory: TempDir,
     seen: Capture,
     _database: TestDatabase,
-    _vhost: VirtualHost,
+    vhost: VirtualHost,
 }
 
 impl Mailer {
@@ -65,7 +65,7 @@ impl Mailer {
         let directory = tempfile::tempdir().unwrap();
         let database = TestDatabase::sqlite();
         let store = Store::open(&database.url).await.unwrap();
-        let config = Config::parse_from(["mailer", "--mailer-token=0123456789abcdef", "--mail-latency=0s"]);
+        let config = config(&[]);
         let transport = Transport::new(None, directory.path().join("mail")).unwrap();
         let seen = Capture::start();
         let (metrics, log) = (Metrics::register(seen.registry()).unwrap(), seen.log());
@@ -73,19 +73,10 @@ impl Mailer {
         let broker = Arc::new(Broker::new(&vhost.amqp_url(), topology::DEFINITIONS).unwrap());
         let link = broker.connect("test").await.unwrap();
         let deliver: Recipient<SendDueEmails> = postman.clone().recipient();
-        let dead_letters = DeadLetters::new(store.clone(), broker.clone(), deliver.clone(), &log).start();
+        let dead_letters =
+            DeadLetters::new(&config, store.clone(), broker.clone(), deliver.clone(), &log).start();
         let consumer = Consumer::new(broker, store.clone(), deliver, metrics, &log).start();
-        Self {
-            link,
-            store,
-            postman,
-            consumer,
-            dead_letters,
-            directory,
-            seen,
-            _database: database,
-            _vhost: vhost,
-        }
+        Self { link, store, postman, consumer, dead_letters, directory, seen, _database: database, vhost }
     }
 
     async fn list(&self) -> Vec<DeadLetter> {
@@ -143,6 +134,11 @@ impl Mailer {
     }
 }
 
+fn config(settings: &[&str]) -> Config {
+    let needed = ["mailer", "--mailer-token=0123456789abcdef", "--mail-latency=0s"];
+    Config::parse_from(needed.iter().chain(settings))
+}
+
 fn context() -> TraceContext {
     TraceContext::read(|name| (name == "traceparent").then(|| PARENT.to_owned()))
 }
@@ -184,6 +180,29 @@ async fn an_unreadable_message_is_parked_and_put_back_unchanged() {
     }
     bodies.sort();
     assert_eq!(bodies, [UNREADABLE, b"\xff\x00 no JSON"]);
+    mailer.stop().await;
+}
+
+#[actix_rt::test]
+async fn old_dead_letters_and_parked_messages_are_forgotten_at_a_start() {
+    let mailer = Mailer::start().await;
+    mailer.bury(&event()).await;
+    mailer.publish("parked", UNREADABLE).await;
+    mailer.until_listed(2).await;
+    // The broker notes whole seconds.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    for (retention, left) in [("1d", 2), ("1s", 0)] {
+        let config = config(&[&format!("--mail-dead-letter-retention={retention}")]);
+        let broker = Arc::new(Broker::new(&mailer.vhost.amqp_url(), topology::DEFINITIONS).unwrap());
+        let (store, postman) = (mailer.store.clone(), mailer.postman.clone().recipient());
+        let restarted = DeadLetters::new(&config, store, broker, postman, &mailer.seen.log()).start();
+        let list = async || restarted.send(Traced::new(ListDeadLetters(100))).await.unwrap().unwrap();
+        // The first may be asked for before the actor begins, and the second is answered after it has forgotten.
+        list().await;
+        let listed = list().await;
+        assert_eq!(listed.len(), left, "{retention}: {listed:?}");
+    }
+    assert_eq!(mailer.discard(None).await, 0);
     mailer.stop().await;
 }
 

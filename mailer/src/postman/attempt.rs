@@ -51,7 +51,6 @@ pub(super) struct Shared {
     pub(super) simulation: Simulation,
     pub(super) deadline: Duration,
     pub(super) policy: Policy,
-    pub(super) retention: Duration,
     pub(super) metrics: Metrics,
     pub(super) log: Logger,
 }

@@ -11,7 +11,6 @@ use mailer::simulation::Simulation;
 use service::simulation::ChangeSimulation;
 use telemetry::Traced;
 use testkit::smtp::{Behavior, SmtpServer};
-use testkit::wait::eventually;
 
 use fixture::{Fixture, message_ids, scripted};
 
@@ -41,24 +40,6 @@ async fn a_deferred_email_is_sent_again_and_arrives_once() {
     assert_eq!(server.accepted().len(), 1);
     assert_eq!(fixture.metric("emails_sent_total{outcome=\"retried\"}"), 1);
     assert_eq!(fixture.metric("emails_uncertain_total{action=\"resent\"}"), 0);
-}
-
-#[actix_rt::test]
-async fn a_mailer_that_has_just_started_forgets_old_dead_letters() {
-    for (settings, left) in [(&[][..], "1"), (&["--mail-dead-letter-retention=1d"][..], "0")] {
-        let server = SmtpServer::start().await.unwrap();
-        let fixture = Fixture::open(settings).await;
-        fixture.receive("ada@example.org").await;
-        fixture.database.execute("UPDATE inbox SET state = 'dead', queued_at = queued_at - 86400000").await;
-        let postman = fixture.postman(&server);
-        eventually("the rows that are left", async || {
-            let row = fixture.database.row("SELECT count(*) FROM inbox").unwrap();
-            if row[0] == left { Ok(()) } else { Err(format!("there are {}", row[0])) }
-        })
-        .await;
-        postman.send(StopSending).await.unwrap();
-        assert_eq!(fixture.database.row("SELECT count(*) FROM inbox").unwrap()[0], left);
-    }
 }
 
 #[actix_rt::test]
