@@ -1,34 +1,49 @@
-//! An end to idle connections. actix-web has a timer for the first head of a connection and one for the pause between
-//! requests, and none for a second head that never ends or for responses that are never read.
+//! Connections that end when they are idle. actix-web has a timer for the first head of a connection and one for the pause
+//! between requests, and none for a second head that never ends or for responses that are never read.
 
-use std::any::Any;
 use std::cell::Cell;
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsFd;
+use std::future::{Ready, ready};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::dev::{Extensions, ServiceRequest};
-use actix_web::rt;
+use actix_http::Protocol;
+use actix_http::error::DispatchError;
+use actix_web::dev::{Extensions, ServiceFactory, ServiceRequest, fn_service};
+use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The time for a head to arrive, beyond the keep-alive.
 const MAX_HEAD: Duration = Duration::from_secs(5);
 /// The time for which a peer may acknowledge nothing.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 
-/// The watch over one connection, as long as it is open.
-struct Connection {
-    work: Rc<Work>,
-    watchdog: JoinHandle<()>,
+/// A connection, as the HTTP service takes it.
+type Accepted = (Connection, Protocol, Option<SocketAddr>);
+
+/// Makes connections that end when no request has been in progress on them for the keep-alive and five seconds.
+///
+/// That ends a head that arrives byte by byte, and a client that does not read its responses.
+pub(super) fn accept(
+    keep_alive: Duration,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = Accepted, Error = DispatchError, InitError = ()> {
+    fn_service(move |stream: TcpStream| -> Ready<Result<Accepted, DispatchError>> {
+        let peer = stream.peer_addr().ok();
+        ready(Ok((Connection::new(stream, keep_alive + MAX_HEAD), Protocol::Http1, peer)))
+    })
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.watchdog.abort();
-    }
+/// A connection with its clock.
+pub(super) struct Connection {
+    stream: TcpStream,
+    work: Rc<Work>,
+    /// Rings at a time when the connection may have been idle for too long.
+    alarm: Pin<Box<Sleep>>,
 }
 
 struct Work {
@@ -46,34 +61,76 @@ impl Work {
     }
 }
 
-/// Closes the connection when no request has been in progress on it for the keep-alive and five seconds; for
-/// `HttpServer::on_connect`.
-///
-/// That ends a head that arrives byte by byte, and a client that does not read its responses.
-pub(super) fn guard_connection(keep_alive: Duration, stream: &dyn Any, data: &mut Extensions) {
-    let Some(stream) = stream.downcast_ref::<rt::net::TcpStream>() else { return };
-    // The kernel would otherwise keep unsent data for as long as the peer has no room for it.
-    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(MAX_SILENCE));
-    // Without a free descriptor there is no watch; the timers of actix remain.
-    let Ok(descriptor) = stream.as_fd().try_clone_to_owned() else { return };
-    let work = Rc::new(Work {
-        max_idle: keep_alive + MAX_HEAD,
-        requests: Cell::new(0),
-        last_end: Cell::new(Instant::now()),
-    });
-    let watchdog = rt::spawn(watch(work.clone(), descriptor.into()));
-    data.insert(Connection { work, watchdog });
+impl Connection {
+    fn new(stream: TcpStream, max_idle: Duration) -> Self {
+        // The kernel would otherwise keep unsent data for as long as the peer has no room for it.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(MAX_SILENCE));
+        let work = Work { max_idle, requests: Cell::new(0), last_end: Cell::new(Instant::now()) };
+        let alarm = Box::pin(sleep_until(work.deadline()));
+        Self { stream, work: Rc::new(work), alarm }
+    }
+
+    /// Gives the requests of this connection what [`AtWork`] needs.
+    pub(super) fn share(&self, data: &mut Extensions) {
+        data.insert(self.work.clone());
+    }
+
+    /// What the stream has done. While it waits for the peer, an error once the connection is idle for too long.
+    fn watched<T>(&mut self, done: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            return done;
+        }
+        while self.alarm.as_mut().poll(context).is_ready() {
+            let deadline = self.work.deadline();
+            if deadline <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.alarm.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
 }
 
-async fn watch(work: Rc<Work>, stream: TcpStream) {
-    loop {
-        let deadline = work.deadline();
-        if deadline <= Instant::now() {
-            // An error means that it is closed already.
-            let _ = stream.shutdown(Shutdown::Both);
-            return;
-        }
-        sleep_until(deadline).await;
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.watched(read, context)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watched(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.watched(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -82,7 +139,7 @@ pub(super) struct AtWork(Option<Rc<Work>>);
 
 impl AtWork {
     pub(super) fn on(request: &ServiceRequest) -> Self {
-        let work = request.conn_data::<Connection>().map(|connection| connection.work.clone());
+        let work = request.conn_data::<Rc<Work>>().cloned();
         if let Some(work) = &work {
             work.requests.set(work.requests.get() + 1);
         }

@@ -3,8 +3,8 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slog::{Logger, warn};
 
-/// Of one request: its connection, the watch over it, and a connection to what it asks.
-const OF_A_REQUEST: u64 = 3;
+/// Of one request: its connection, and a connection to what it asks.
+const OF_A_REQUEST: u64 = 2;
 /// Of all else: log files, the spool, the database, listeners.
 const OF_THE_SERVICE: u64 = 256;
 

@@ -4,15 +4,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use actix_http::HttpService;
+use actix_service::{ServiceFactoryExt, map_config};
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{self, AppConfig, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App, Error, HttpServer};
+use actix_web::{App, Error};
 use telemetry::http::{Observer, observe, server_spans};
 
 use super::admission::{Admission, admit_request};
-use super::connections::guard_connection;
+use super::connections::{Connection, accept};
 use super::files::raise_limit;
 use super::guard::guard_request;
 use super::log_level::log_level_routes;
@@ -23,6 +25,9 @@ use crate::lifecycle::{self, StopTimes, Stopping};
 
 /// The keep-alive of a service whose clients are our own.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// For a client to read the rest of what was sent when its connection ends.
+const MAX_DISCONNECT: Duration = Duration::from_secs(1);
 
 /// How a service is served.
 pub struct Server {
@@ -60,27 +65,38 @@ pub async fn serve(
     let (recorder, admission, probes) =
         (Data::new(observer.clone()), Data::new(admission), Data::new(probes));
     let announced = probes.clone();
-    let mut http = HttpServer::new(move || {
-        app(recorder.clone(), probes.clone(), routes.clone()).app_data(admission.clone())
-    });
-    if let Some(workers) = workers {
-        http = http.workers(workers);
-    }
-    let http = http
-        .keep_alive(keep_alive)
-        .on_connect(move |stream, data| guard_connection(keep_alive, stream, data))
-        // By default actix takes a client that has closed its connection for one that still reads, and works on in vain.
-        .h1_allow_half_closed(false)
+    // Not `HttpServer`: it makes connections without a clock of ours.
+    let mut http = dev::Server::build()
         // actix's own handling of signals stops the System together with the server, and with it the arbiter of
         // Observability before the last spans have left.
         .disable_signals()
         // Longer than the deadline: actix does not report which connections it drops.
-        .shutdown_timeout(stop.deadline.as_secs() + 1)
-        .bind(listen)
-        .map_err(|error| {
-            let text = format!("cannot listen on {listen}: {error}; set {setting} to another address");
-            io::Error::new(error.kind(), text)
-        })?;
+        .shutdown_timeout(stop.deadline.as_secs() + 1);
+    if let Some(workers) = workers {
+        http = http.workers(workers);
+    }
+    let stopping = http.graceful_shutdown_signal();
+    let connection = move || {
+        let app = app(recorder.clone(), probes.clone(), routes.clone()).app_data(admission.clone());
+        let stopping = stopping.clone();
+        let service = HttpService::build()
+            .keep_alive(keep_alive)
+            .client_disconnect_timeout(MAX_DISCONNECT)
+            // By default actix takes a client that has closed its connection for one that still reads, and works on in vain.
+            .h1_allow_half_closed(false)
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .on_connect_ext(|connection: &Connection, data| connection.share(data))
+            .local_addr(listen)
+            .finish(map_config(app, |()| AppConfig::default()));
+        accept(keep_alive).and_then(service)
+    };
+    let http = http.bind(setting, listen, connection).map_err(|error| {
+        let text = format!("cannot listen on {listen}: {error}; set {setting} to another address");
+        io::Error::new(error.kind(), text)
+    })?;
     slog::info!(observer.log(), "listening"; "server.address" => %listen);
     lifecycle::run(http.run(), &observer, stop, move || announced.stop()).await
 }

@@ -167,6 +167,25 @@ async fn a_held_connection_is_closed_and_delays_no_other_client() {
 }
 
 #[tokio::test]
+async fn a_connection_takes_one_descriptor() {
+    const CONNECTIONS: usize = 100;
+    let system = System::start().await;
+    let gateway = system.stack.process(Gateway).unwrap().pid;
+    let descriptors = || std::fs::read_dir(format!("/proc/{gateway}/fd")).unwrap().count();
+    let before = descriptors();
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut connection = Connection::to(system.stack.layout().gateway).await;
+        connection.send(LIVEZ).await;
+        assert_eq!(connection.answer().await.status, 200);
+        connections.push(connection);
+    }
+    let taken = descriptors() - before;
+    // Log and spool files come and go.
+    assert!(taken < CONNECTIONS + 20, "{taken} descriptors for {CONNECTIONS} connections");
+}
+
+#[tokio::test]
 async fn an_unknown_expectation_is_refused() {
     let system = System::start().await;
     let mut connection = Connection::to(system.stack.layout().gateway).await;
