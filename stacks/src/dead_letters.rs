@@ -5,27 +5,26 @@ pub mod story;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use reqwest::{Client, Method, Url};
+use anyhow::{Context as _, Result};
+use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    http,
-    local::LocalStack,
     output::show,
     settings::Options,
+    stack::{
+        Places,
+        operator::{self, Asked, Service},
+    },
     style::{Style, uptime},
     table::{Cell, Table},
 };
 
-/// The mailer reads the parking queue and moves messages, which takes longer than a probe.
-const TIMEOUT: Duration = Duration::from_secs(90);
-
 /// Dead letters of a list; the mailer is asked for one more, so that more are known of.
 const SHOWN: usize = 100;
 /// The longest list that the mailer makes.
-const MAX_LISTED: usize = 1000;
+pub(crate) const MAX_LISTED: usize = 1000;
 
 /// The dead letters to replay or discard.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,9 +64,9 @@ struct Discarded {
 /// # Errors
 /// When the mailer does not answer.
 pub async fn list(options: &Options, json: bool) -> Result<()> {
-    let stack = LocalStack::open(options)?;
-    let limit = if json { MAX_LISTED } else { SHOWN + 1 };
-    let letters: Value = ask(&stack, Method::GET, &["dead-letters"], Some(limit)).await?;
+    let limit = Some(if json { MAX_LISTED } else { SHOWN + 1 });
+    let asked = Asked { limit, ..Asked::to_read(Service::Mailer, &["dead-letters"]) };
+    let letters: Value = ask(options, asked).await?;
     if json {
         return show(&format!("{letters:#}\n"));
     }
@@ -80,12 +79,11 @@ pub async fn list(options: &Options, json: bool) -> Result<()> {
 /// # Errors
 /// When the mailer does not answer, or does not know the event.
 pub async fn replay(options: &Options, args: &Selection) -> Result<()> {
-    let stack = LocalStack::open(options)?;
     let path = match &args.event {
         Some(event) => vec!["dead-letters", event, "replay"],
         None => vec!["dead-letters", "replay"],
     };
-    let Replayed { replayed } = ask(&stack, Method::POST, &path, None).await?;
+    let Replayed { replayed } = ask(options, Asked::to_change(Service::Mailer, Method::POST, &path)).await?;
     show(&match replayed {
         0 => "there are no dead letters\n".to_owned(),
         _ => format!("{replayed} replayed; `make dead-letters` lists those that fail again\n"),
@@ -97,47 +95,18 @@ pub async fn replay(options: &Options, args: &Selection) -> Result<()> {
 /// # Errors
 /// When the mailer does not answer, or does not know the event.
 pub async fn discard(options: &Options, args: &Selection) -> Result<()> {
-    let stack = LocalStack::open(options)?;
     let path: Vec<&str> = ["dead-letters"].into_iter().chain(args.event.as_deref()).collect();
-    let Discarded { discarded } = ask(&stack, Method::DELETE, &path, None).await?;
+    let Discarded { discarded } =
+        ask(options, Asked::to_change(Service::Mailer, Method::DELETE, &path)).await?;
     show(&match discarded {
         0 => "there are no dead letters\n".to_owned(),
         _ => format!("{discarded} discarded: no attempt will be made for them\n"),
     })
 }
 
-async fn ask<T: DeserializeOwned>(
-    stack: &LocalStack,
-    method: Method,
-    path: &[&str],
-    limit: Option<usize>,
-) -> Result<T> {
-    let token =
-        stack.setting("MAILER_TOKEN").context("cannot find MAILER_TOKEN in .env; `make up` writes one")?;
-    let mailer = stack.mailer_url();
-    let mut url: Url = mailer.parse().context("cannot make a URL of the mailer's address")?;
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.extend(path);
-    }
-    if let Some(limit) = limit {
-        url.query_pairs_mut().append_pair("limit", &limit.to_string());
-    }
-    let client: Client = http::client()?;
-    let request = client.request(method, url).bearer_auth(token).timeout(TIMEOUT);
-    let response = match request.send().await {
-        Err(error) => {
-            bail!("cannot ask the mailer at {mailer}: it {}; `make up` starts the stack", http::brief(&error))
-        }
-        Ok(response) => response,
-    };
-    let status = response.status();
-    let body = response.text().await.unwrap_or_default();
-    if !status.is_success() {
-        let problem: Option<Value> = serde_json::from_str(&body).ok();
-        let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str()).unwrap_or(body.trim());
-        bail!("cannot ask the mailer at {mailer}: it answered {status}: {detail}");
-    }
-    serde_json::from_str(&body).context("cannot read the mailer's answer")
+async fn ask<T: DeserializeOwned>(options: &Options, asked: Asked<'_>) -> Result<T> {
+    let answer = operator::ask(&Places::open(options)?, asked).await?;
+    serde_json::from_value(answer).context("cannot read the mailer's answer")
 }
 
 fn table(letters: Vec<DeadLetter>, style: Style) -> String {

@@ -4,16 +4,17 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ask, printable};
 use crate::{
-    local::LocalStack,
     output::{show, terminal_width},
     settings::Options,
-    stack::Backends,
+    stack::{
+        Backends,
+        operator::{Asked, Service},
+    },
     style::{Style, uptime},
     trace::Trace,
 };
@@ -45,8 +46,7 @@ struct Attempt {
 /// # Errors
 /// When the mailer does not answer, or does not know the event.
 pub async fn show_one(options: &Options, event: &str, json: bool) -> Result<()> {
-    let stack = LocalStack::open(options)?;
-    let story: Value = ask(&stack, Method::GET, &["dead-letters", event], None).await?;
+    let story: Value = ask(options, Asked::to_read(Service::Mailer, &["dead-letters", event])).await?;
     if json {
         return show(&format!("{story:#}\n"));
     }

@@ -4,6 +4,7 @@
 //! [`backends`](crate::backends) for a server that no other stack has.
 
 mod backends;
+pub(crate) mod operator;
 mod places;
 mod running;
 mod table;
