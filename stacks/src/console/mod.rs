@@ -19,7 +19,6 @@ mod hub;
 mod journey;
 mod links;
 mod live;
-mod operator;
 mod page;
 mod server;
 mod session;

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_secs(30);
+/// For how long [`eventually`] waits.
+pub const LIMIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The result of one poll: a value, or the reason why there is none yet.
@@ -50,7 +51,11 @@ pub async fn eventually<P: Poll>(what: &str, poll: impl AsyncFnMut() -> P) -> P:
     poll_for(LIMIT, what, poll).await
 }
 
-async fn poll_for<P: Poll>(limit: Duration, what: &str, mut poll: impl AsyncFnMut() -> P) -> P::Value {
+/// Polls until there is a value, for a thing that takes longer than [`eventually`] waits.
+///
+/// # Panics
+/// After `limit` without a value, with `what` and the last reason.
+pub async fn poll_for<P: Poll>(limit: Duration, what: &str, mut poll: impl AsyncFnMut() -> P) -> P::Value {
     let deadline = Instant::now() + limit;
     loop {
         match poll().await.value() {

@@ -3,7 +3,7 @@
 use std::{
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
+    time::sleep,
 };
 
 use super::{super::shared::Shared, failure::Failure};
@@ -24,6 +25,8 @@ use crate::{
 
 /// Lines of a drill that are kept.
 const MAX_LINES: usize = 100;
+/// Between two looks at the incident.
+const PERIOD: Duration = Duration::from_secs(2);
 
 /// The process of the drill that runs, if one does.
 #[derive(Default)]
@@ -50,7 +53,7 @@ type Drilled = State<(Arc<Shared>, Arc<Drills>)>;
 
 /// The routes of drills and incidents.
 pub(super) fn routes(shared: &Arc<Shared>) -> Router {
-    show_incident(shared);
+    tokio::spawn(follow_incident(shared.clone()));
     Router::new()
         .route("/api/drill", post(begin).delete(end))
         .route("/api/incident", post(begin_incident))
@@ -125,6 +128,14 @@ async fn answer(
     Ok(Json(
         json!({"isRight": is_right, "alert": alert.to_string(), "cause": alert.cause(), "seconds": seconds, "text": text}),
     ))
+}
+
+/// Shows an incident that was begun or answered by a command, too.
+async fn follow_incident(shared: Arc<Shared>) {
+    loop {
+        show_incident(&shared);
+        sleep(PERIOD).await;
+    }
 }
 
 /// Shows whether there is an incident, and since when.

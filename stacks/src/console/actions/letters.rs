@@ -9,13 +9,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    super::{
-        live::refresh,
-        operator::{self, Service},
-        shared::Shared,
-    },
+    super::{live::refresh, shared::Shared},
     failure::Failure,
 };
+use crate::stack::operator::{self, Asked, Service};
 
 /// The event of one dead letter; all of them if none is named.
 #[derive(Deserialize)]
@@ -50,7 +47,7 @@ async fn discard(
 }
 
 async fn change(shared: &Shared, method: Method, path: &[&str]) -> Result<Json<Value>, Failure> {
-    let changed = operator::ask(&shared.places()?, Service::Mailer, method, path, None).await?;
+    let changed = operator::ask(&shared.places()?, Asked::to_change(Service::Mailer, method, path)).await?;
     refresh(shared, "letters").await;
     Ok(Json(changed))
 }

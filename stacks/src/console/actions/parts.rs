@@ -14,7 +14,6 @@ use serde_json::Value;
 use super::{
     super::{
         live::{components, refresh as ask, show_components},
-        operator::{self, Service},
         shared::Shared,
     },
     failure::Failure,
@@ -23,6 +22,7 @@ use crate::{
     compose::{engine::Engine, plan},
     local::{LocalStack, layout::Component, state},
     progress::Progress,
+    stack::operator::{self, Asked, Service},
 };
 
 /// The routes of simulations and components.
@@ -43,7 +43,8 @@ async fn simulate(
     let service =
         Service::simulated(&service).ok_or_else(|| Failure::bad("this service simulates nothing"))?;
     let places = shared.places()?;
-    let knobs = operator::ask(&places, service, Method::PUT, &["simulation"], Some(&knobs)).await?;
+    let asked = Asked { body: Some(&knobs), ..Asked::to_change(service, Method::PUT, &["simulation"]) };
+    let knobs = operator::ask(&places, asked).await?;
     ask(&shared, "simulation").await;
     Ok(Json(knobs))
 }

@@ -21,14 +21,17 @@ use self::{
 };
 use super::{
     ask::{Answer, State},
-    operator::{self, Service, unsampled},
     shared::Shared,
 };
 use crate::{
     backends::lines::{Query, Which},
+    dead_letters::MAX_LISTED,
     http,
     logs::Line,
-    stack::{Backends, Places},
+    stack::{
+        Backends, Places,
+        operator::{self, Asked, Service, unsampled},
+    },
 };
 
 /// Traces of one order: its own, and one for each replay of its dead letter.
@@ -167,7 +170,9 @@ impl Journey<'_> {
             Answer::to("email", Some(self.backends.inbox.query(order)), self.backends.inbox.email(order));
         let query = Query { language: "shell", text: "make dead-letters".into() };
         let letters = Answer::to("letters", Some(query), async {
-            let letters = operator::read(&self.shared.places()?, Service::Mailer, &["dead-letters"]).await?;
+            let asked =
+                Asked { limit: Some(MAX_LISTED), ..Asked::to_read(Service::Mailer, &["dead-letters"]) };
+            let letters = operator::ask(&self.shared.places()?, asked).await?;
             let of_order = |letter: &&Value| letter["orderId"] == order;
             let letters: Vec<Value> =
                 letters.as_array().into_iter().flatten().filter(of_order).cloned().collect();

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep};
 use super::{
     super::{
         ask::{Answer, State},
-        operator::{self, Service},
         shared::Shared,
     },
     state::Live,
@@ -17,7 +16,10 @@ use super::{
 use crate::{
     backends::lines::Which,
     logs::Line,
-    stack::{Backends, Stack},
+    stack::{
+        Backends, Stack,
+        operator::{self, Asked, Service},
+    },
 };
 
 /// Time between two questions for new lines: files are followed, servers are asked.
@@ -127,7 +129,7 @@ impl Topic {
 pub(in crate::console) async fn refresh(shared: &Shared, topic: &'static str) {
     let read = async |part: &'static str, service: Service, path: &str| -> Answer<Value> {
         let mut answer = Answer::to(part, None, async {
-            operator::read(&shared.places()?, service, &[path]).await.map(Some)
+            operator::ask(&shared.places()?, Asked::to_read(service, &[path])).await.map(Some)
         })
         .await;
         answer.took = 0;

@@ -3,7 +3,7 @@
 
 import { ask, exchange } from "./ask.js";
 import { breaks } from "./break.js";
-import { byId, show, h } from "./dom.js";
+import { byId, h, show, words } from "./dom.js";
 import { connect, on } from "./events.js";
 import { empty, follow, leave } from "./journey.js";
 import { know } from "./links.js";
@@ -68,7 +68,7 @@ async function begin() {
     // The link with the token may be opened in this very window, or was while the console refused.
     addEventListener("hashchange", () => location.reload());
     if (location.hash.includes("token=")) location.reload();
-    show(byId("main"), h("div", { class: "empty", role: "alert" }, h("h2", {}, "The console is not open yet"), h("p", {}, String(error.message))));
+    show(byId("main"), h("div", { class: "empty", role: "alert" }, h("h2", {}, "The console is not open yet"), h("p", {}, words(error))));
     return;
   }
   connect((state) => {

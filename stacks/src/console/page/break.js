@@ -2,11 +2,11 @@
 // Break things, see alerts arrive, and find the cause.
 
 import { ask } from "./ask.js";
-import { away, byId, clock, duration, h, show } from "./dom.js";
+import { away, byId, clock, duration, h, show, words } from "./dom.js";
 import { known, on } from "./events.js";
 import { alertsLink } from "./links.js";
 
-/** The knobs of each simulation: name, label, and how it is shown. */
+/** The knobs of each simulation: name and label. @type {Record<string, [string, string][]>} */
 const KNOBS = {
   payment: [["latency", "Time to settle"], ["declineRate", "Declined"], ["failureRate", "Attempts that fail"]],
   mailer: [["latency", "Time to send"], ["failureRate", "Attempts that fail"], ["paused", "Send nothing"]],
@@ -46,7 +46,7 @@ async function act(button, action) {
   try {
     return await action();
   } catch (error) {
-    notice(String(error.message));
+    notice(words(error));
   } finally {
     button?.removeAttribute("aria-busy");
   }
@@ -85,7 +85,7 @@ function failure(answer) {
   return answer?.state === "failed" ? h("p", { class: "failed", role: "alert" }, answer.reason) : null;
 }
 
-/** @param {keyof KNOBS} service */
+/** @param {string} service */
 function simulation(service) {
   const state = h("p", { role: "status" });
   const inputs = new Map();
@@ -188,13 +188,17 @@ function notice_(alert, acknowledged) {
 /** @param {import("./links.js").About} about @param {any} drill */
 function drawDrill(about, drill) {
   const isRunning = drill && !drill.ended;
+  const begin = (/** @type {string} */ alert) => {
+    const made = button("Drill", () => ask("POST", "/api/drill", { alert }));
+    made.setAttribute("aria-label", `Drill ${alert}`);
+    return made;
+  };
   const list = about.deliversAlerts && !isRunning && h("ul", { class: "drills" }, about.drills.map(({ alert, cause }) =>
-    h("li", {}, h("span", {}, h("strong", {}, alert), h("small", { class: "quiet" }, cause)),
-      button("Drill", () => ask("POST", "/api/drill", { alert })))));
+    h("li", {}, h("span", {}, h("strong", {}, alert), h("small", { class: "quiet" }, cause)), begin(alert))));
   show(byId("drill"), drill && h("div", { class: "running" },
     h("p", { role: "status" }, h("strong", {}, drill.alert), " ", h("span", { class: `chip ${isRunning ? "moving" : drill.isWell ? "good" : "bad"}` },
       isRunning ? "under way" : drill.isWell ? "delivered and resolved" : "did not end well"), ` since ${clock(drill.began)}`),
-    h("ol", { class: "stages" }, drill.lines.map(([at, line]) => h("li", {}, h("time", {}, `+${duration(at - drill.began)}`), h("span", {}, line.trim())))),
+    h("ol", { class: "stages" }, drill.lines.map((/** @type {[number, string]} */ [at, line]) => h("li", {}, h("time", {}, `+${duration(at - drill.began)}`), h("span", {}, line.trim())))),
     isRunning && button("Stop and repair", () => ask("DELETE", "/api/drill"))), list);
 }
 

@@ -51,6 +51,11 @@ export function show(element, ...children) {
   element.replaceChildren(...nodes(children));
 }
 
+/** What an error says. @param {unknown} error */
+export function words(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** @param {string} id @returns {HTMLElement} */
 export function byId(id) {
   const found = document.getElementById(id);

@@ -2,7 +2,7 @@
 // The journey of one order: what every backend knows, on one page.
 
 import { ask, askJourney } from "./ask.js";
-import { away, clock, copy, duration, h, show } from "./dom.js";
+import { away, clock, copy, duration, h, show, words } from "./dom.js";
 import { emailLink, queryLink, traceLink } from "./links.js";
 import { text, tint, waterfall } from "./waterfall.js";
 
@@ -13,6 +13,7 @@ const WATCHED = 5 * 60_000;
 /** Until then, what is missing may only be late. */
 const LATE = 8000;
 const HIDDEN = ["log.level", "trace.id", "span.id", "order.id", "omnitrace.actor", "ecs.version", "log.logger"];
+/** @type {Record<string, string>} */
 const PARTS = { order: "The gateway's answer", lines: "Log lines", trace: "Spans", email: "E-mail", letters: "Dead letters", stack: "The stack" };
 
 /** @type {AbortController | undefined} */
@@ -50,12 +51,12 @@ export function follow(place, id) {
     try {
       await askJourney(id, (part) => {
         parts.push(part);
-        const answered = parts.filter((part) => part.state).map((part) => `${PARTS[/** @type {keyof PARTS} */ (part.part)]}: ${part.state}`);
+        const answered = parts.filter((part) => part.state).map((part) => `${PARTS[part.part]}: ${part.state}`);
         asking.textContent = `Asking every backend of the stack … ${answered.join(" · ")}`;
       }, signal);
     } catch (error) {
       if (signal.aborted) return;
-      show(place, h("p", { class: "failed", role: "alert" }, String(error.message)));
+      show(place, h("p", { class: "failed", role: "alert" }, words(error)));
       return;
     }
     if (signal.aborted) return;
@@ -129,14 +130,13 @@ function draw(place, journey) {
 function facts({ order, begins, lines, traces, spans }) {
   const sent = lines.find((/** @type {any} */ line) => line.message === "e-mail sent");
   const services = new Set(spans.map((span) => span.service)).size;
-  /** @type {[string, any][]} */
-  const all = [
-    order ? ["amount", `${order.amount} ${order.currency}`] : null,
-    Number.isFinite(begins) ? ["begun", clock(begins)] : null,
-    sent ? ["request to e-mail", duration(sent.at - begins)] : null,
-    spans.length ? ["services", services] : null,
-  ].filter((fact) => fact !== null);
-  return h("dl", { class: "facts" }, all.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  const fact = (/** @type {string} */ name, /** @type {string | number} */ value) =>
+    h("div", {}, h("dt", {}, name), h("dd", {}, value));
+  return h("dl", { class: "facts" },
+    order && fact("amount", `${order.amount} ${order.currency}`),
+    Number.isFinite(begins) && fact("begun", clock(begins)),
+    sent && fact("request to e-mail", duration(sent.at - begins)),
+    spans.length > 0 && fact("services", services),
     traces.map((/** @type {string} */ trace, /** @type {number} */ index) => {
       const link = traceLink(trace);
       return h("div", {}, h("dt", {}, index ? `trace ${index + 1}` : "trace"),
@@ -149,7 +149,7 @@ function lost({ missing, age, parts }) {
   const failed = parts.filter((part) => part.state === "failed");
   const isLate = age < LATE;
   return h("div", { class: "lost" },
-    failed.map((part) => h("p", { class: "failed", role: "alert" }, `${PARTS[/** @type {keyof PARTS} */ (part.part)]}: ${part.reason}`)),
+    failed.map((part) => h("p", { class: "failed", role: "alert" }, `${PARTS[part.part]}: ${part.reason}`)),
     missing.length > 0 && h("details", { class: isLate ? "missing late" : "missing", open: !isLate },
       h("summary", {}, isLate ? `${missing.length} not there yet` : `Missing: ${missing.length === 1 ? missing[0].what : `${missing.length} things`}`),
       h("ul", {}, missing.map(({ what, part }) => h("li", {}, what, part.query && h("span", { class: "quiet" }, " looked for with "), part.query && queryText(part.query))))));
@@ -229,7 +229,7 @@ function letterCard(place, { letters, id }) {
         await ask("POST", `/api/dead-letters/${action}`, { event: letter.eventId });
         follow(place, id);
       } catch (error) {
-        said.textContent = String(error.message);
+        said.textContent = words(error);
       }
     } }, label);
     return h("section", { class: "card letter", "aria-label": "Dead letter" }, h("h3", {}, letter.state === "parked" ? "Parked message" : "Dead letter"),
@@ -241,11 +241,10 @@ function letterCard(place, { letters, id }) {
 
 /** Every question, with its state. @param {ReturnType<typeof read>} journey */
 function questions({ parts }) {
-  const words = { found: "found", nothing: "nothing", failed: "failed" };
   return h("section", { class: "card questions", "aria-label": "Questions" }, h("h3", {}, "Questions that were asked"),
     h("ul", {}, parts.map((part) => h("li", { class: part.state },
-      h("p", {}, h("b", {}, PARTS[/** @type {keyof PARTS} */ (part.part)]), " ",
-        h("span", { class: "chip" }, words[/** @type {keyof words} */ (part.state)]), h("span", { class: "quiet" }, ` ${part.took} ms${part.query ? ` · ${part.query.language}` : ""}`)),
+      h("p", {}, h("b", {}, PARTS[part.part]), " ",
+        h("span", { class: "chip" }, part.state), h("span", { class: "quiet" }, ` ${part.took} ms${part.query ? ` · ${part.query.language}` : ""}`)),
       part.query && queryText(part.query),
       part.reason && h("p", { class: "bad" }, part.reason)))));
 }

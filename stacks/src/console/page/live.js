@@ -3,7 +3,7 @@
 
 import { ask } from "./ask.js";
 import { charts } from "./chart.js";
-import { byId, clock, duration, h, show } from "./dom.js";
+import { byId, clock, duration, h, show, words } from "./dom.js";
 import { on } from "./events.js";
 
 const MAX_ORDERS = 1000;
@@ -111,12 +111,12 @@ function place(notice) {
       button.setAttribute("aria-busy", "true");
       try {
         const answers = await ask("POST", "/api/orders", { sort });
-        said.textContent = answers.map(({ status, replayed, body }) =>
+        said.textContent = answers.map((/** @type {any} */ { status, replayed, body }) =>
           `${status}${replayed ? " again" : ""}: ${body.message ?? body.title}`).join(", then ");
-        const traced = answers.find(({ body }) => body.traceId)?.body;
+        const traced = answers.find((/** @type {any} */ { body }) => body.traceId)?.body;
         if (traced) said.append(" ", h("a", { href: traced.orderId ? `#/order/${traced.orderId}` : `#/trace/${traced.traceId}` }, "follow it"));
       } catch (error) {
-        notice(String(error.message));
+        notice(words(error));
       } finally {
         button.removeAttribute("aria-busy");
       }
@@ -135,7 +135,7 @@ function place(notice) {
       if (isRunning) await ask("DELETE", "/api/burst");
       else await ask("POST", "/api/burst", { rate: rate.value(), count: count.value(), declined: 5, invalid: 5 });
     } catch (error) {
-      notice(String(error.message));
+      notice(words(error));
     }
   });
   on("burst", (burst) => {

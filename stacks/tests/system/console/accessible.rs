@@ -1,13 +1,13 @@
 //! axe-core's check of every view. It is fetched from npm at one version: the repository holds no code of others.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use stacks::output::show;
 
-use super::{driver::Browser, link, start};
+use super::{driver::Browser, link, npm, start};
 
 const PACKAGE: &str = "axe-core@4.14.1";
 /// Of `axe.min.js` in that package.
@@ -15,16 +15,7 @@ const CHECKSUM: &str = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d
 
 /// The script; none where npm cannot fetch it.
 fn axe() -> Option<String> {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("axe-core");
-    let file = dir.join("node_modules/axe-core/axe.min.js");
-    if !file.exists() {
-        let mut npm = std::process::Command::new("npm");
-        npm.args(["install", "--silent", "--no-save", "--ignore-scripts", "--prefix"]).arg(&dir).arg(PACKAGE);
-        if !npm.status().is_ok_and(|status| status.success()) {
-            return None;
-        }
-    }
-    let script = fs::read_to_string(file).unwrap();
+    let script = fs::read_to_string(npm::installed(PACKAGE)?.join("axe-core/axe.min.js")).unwrap();
     assert_eq!(HEXLOWER.encode(&Sha256::digest(&script)), CHECKSUM, "{PACKAGE} is not the one that is known");
     Some(script)
 }

@@ -11,10 +11,12 @@ use data_encoding::BASE64;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use stacks::process::Process;
-use testkit::wait::eventually;
+use testkit::wait::{LIMIT, eventually, poll_for};
 
 /// The key of an element in answers, by the standard.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// The size of a window, in pixels.
+pub(crate) const WIDE: (u32, u32) = (1440, 1000);
 /// The codes of keys that have no character.
 pub(crate) const TAB: &str = "\u{e004}";
 pub(crate) const ENTER: &str = "\u{e007}";
@@ -132,11 +134,28 @@ impl Browser {
 
     /// Waits until the text of an element contains a part; returns the text.
     pub(crate) async fn shows(&self, selector: &str, part: &str) -> String {
-        eventually(&format!("`{part}` in {selector}"), async || {
+        self.shows_within(LIMIT, selector, part).await
+    }
+
+    /// Waits for so long until the text of an element contains a part; returns the text.
+    pub(crate) async fn shows_within(&self, limit: Duration, selector: &str, part: &str) -> String {
+        poll_for(limit, &format!("`{part}` in {selector}"), async || {
             let text = self.text(selector).await;
             if text.contains(part) { Ok(text) } else { Err(text) }
         })
         .await
+    }
+
+    /// Clicks the button of this name within an element.
+    pub(crate) async fn press_button(&self, selector: &str, name: &str) {
+        let script = format!(
+            "const name = (one) => one.getAttribute('aria-label') ?? one.innerText;
+             const found = [...document.querySelectorAll({} + ' button')].find((one) => name(one) === {});
+             found?.click(); return found !== undefined",
+            json!(selector),
+            json!(name)
+        );
+        eventually(&format!("button {name} in {selector}"), async || self.run(&script).await == true).await;
     }
 
     /// Messages of the browser's console that are warnings or errors.

@@ -2,9 +2,13 @@
 
 mod accessible;
 mod answers;
+mod break_and_find;
 mod driver;
+mod links;
+mod npm;
 mod page;
 mod screenshots;
+mod types;
 
 use reqwest::{Client, Method, RequestBuilder, header};
 use serde_json::{Value, json};

@@ -8,11 +8,9 @@ use testkit::wait::eventually;
 
 use super::{
     Console,
-    driver::{Browser, ENTER, TAB},
+    driver::{Browser, ENTER, TAB, WIDE},
     link, start,
 };
-
-const WIDE: (u32, u32) = (1440, 1000);
 
 async fn assert_calm(browser: &Browser) {
     let complaints = browser.complaints().await;
