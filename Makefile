@@ -143,7 +143,7 @@ registry: cargo ## write the tables of docs/telemetry/registry into the document
 	"$(TARGET)/debug/stacks" registry
 
 faults: ## break the system under load, and check that no order is lost or doubled: make faults [FAULT=<name>] [SEED=<n>] [ORDERS=<n>]
-	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3 postgresql faketime
+	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3 postgresql faketime libnss-wrapper e2fsprogs
 	cargo build --workspace --all-features --locked
 	$(TRIALS) faults --report "$(TARGET)/faults.json" $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) $(if $(ORDERS),--orders $(ORDERS))
 
@@ -153,7 +153,7 @@ campaign: cargo ## break the system at random for hours, under a steady load: ma
 	@"$(TARGET)/release/trials" campaign --report "$(TARGET)/campaign.json" --hours $(or $(HOURS),$(error say for how long: make campaign HOURS=1)) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
 
 mutants: ## give the services one bug after the other, and check that each is caught: make mutants [MUTANT=<name>] [SEED=<n>]
-	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3 postgresql faketime
+	@$(INSTALL) $(BUILDING) rabbitmq-server sqlite3 postgresql faketime libnss-wrapper e2fsprogs
 	cargo build --workspace --all-features --locked
 	$(TRIALS) mutants --report "$(TARGET)/mutants.json" $(if $(MUTANT),--mutant $(MUTANT)) $(if $(SEED),--seed $(SEED))
 

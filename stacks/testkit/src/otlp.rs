@@ -7,6 +7,7 @@ mod items;
 mod server;
 mod state;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,7 +20,10 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 pub use self::state::{Answer, Attempt};
-use self::{server::lock, state::State};
+use self::{
+    server::lock,
+    state::{Keeping, State},
+};
 use crate::port::Port;
 
 /// The receiver. It serves until it is dropped.
@@ -45,7 +49,15 @@ impl OtlpSink {
     /// # Errors
     /// If it cannot listen.
     pub fn counting() -> io::Result<Self> {
-        Self::listening(State { is_counting: true, ..State::default() })
+        Self::listening(State { keeping: Keeping::Numbers, ..State::default() })
+    }
+
+    /// Starts a receiver that counts, and keeps how each trace ended, for a long run.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub fn judging() -> io::Result<Self> {
+        Self::listening(State { keeping: Keeping::Outcomes, ..State::default() })
     }
 
     fn listening(state: State) -> io::Result<Self> {
@@ -116,6 +128,13 @@ impl OtlpSink {
     /// The numbers of spans and log records that a counting receiver got.
     pub fn counts(&self) -> (u64, u64) {
         self.state().counts
+    }
+
+    /// By hexadecimal trace, whether its root span has failed, for the accepted roots since the last call; of a judging
+    /// receiver.
+    pub fn take_outcomes(&self) -> HashMap<String, bool> {
+        let outcomes = std::mem::take(&mut self.state().outcomes);
+        outcomes.into_iter().map(|(trace, failed)| (hex(&trace), failed)).collect()
     }
 
     /// Every accepted body as text. Protobuf leaves strings as they are, so that each string shows in it.

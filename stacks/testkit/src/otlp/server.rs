@@ -11,13 +11,13 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, status::StatusCode};
 use prost::Message as _;
 use socket2::Socket;
 
 use super::http::{self, Request};
 use super::items;
-use super::state::{Answer, Attempt, State};
+use super::state::{Answer, Attempt, Keeping, State};
 
 pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // A panic cannot leave the state half-written.
@@ -89,8 +89,14 @@ fn receive(request: Request, state: &Mutex<State>) -> Option<Answer> {
 }
 
 fn receive_spans(request: Request, spans: usize, state: &mut State, answer: Answer) -> Answer {
-    if state.is_counting {
+    if state.keeping != Keeping::All {
         state.counts.0 += spans as u64;
+        if state.keeping == Keeping::Outcomes && answer.keeps() {
+            let Ok(decoded) = ExportTraceServiceRequest::decode(&*request.body) else {
+                return Answer::Refuse(400);
+            };
+            state.outcomes.extend(outcomes(&decoded.resource_spans));
+        }
         return answer;
     }
     state.attempts.push(Attempt { at: Instant::now(), spans, headers: request.headers });
@@ -112,8 +118,17 @@ fn has_span(groups: &[ResourceSpans], name: &str) -> bool {
     spans.any(|span| span.name == name)
 }
 
+/// The traces of root spans, and whether those have failed.
+fn outcomes(groups: &[ResourceSpans]) -> impl Iterator<Item = (Vec<u8>, bool)> {
+    let spans = groups.iter().flat_map(|group| &group.scope_spans).flat_map(|scope| &scope.spans);
+    spans.filter(|span| span.parent_span_id.is_empty()).map(|span| {
+        let code = span.status.as_ref().map(|status| status.code());
+        (span.trace_id.clone(), code == Some(StatusCode::Error))
+    })
+}
+
 fn receive_logs(request: Request, records: usize, state: &mut State, answer: Answer) -> Answer {
-    if state.is_counting {
+    if state.keeping != Keeping::All {
         state.counts.1 += records as u64;
         return answer;
     }
@@ -131,7 +146,7 @@ fn receive_logs(request: Request, records: usize, state: &mut State, answer: Ans
 fn receive_metrics(request: &Request, state: &mut State, answer: Answer) -> Answer {
     let Ok(decoded) = ExportMetricsServiceRequest::decode(&*request.body) else { return Answer::Refuse(400) };
     let answer = if let Answer::RefuseAny(..) = answer { Answer::Accept } else { answer };
-    if answer.keeps() && !state.is_counting {
+    if answer.keeps() && state.keeping == Keeping::All {
         state.metrics.extend(decoded.resource_metrics);
     }
     answer

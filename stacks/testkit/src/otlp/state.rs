@@ -1,6 +1,6 @@
 //! What a receiver was told to answer, and what it has received.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,10 +46,20 @@ pub struct Attempt {
     pub headers: Vec<(String, String)>,
 }
 
+/// What is kept of the spans and log records.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Keeping {
+    #[default]
+    All,
+    /// Their numbers.
+    Numbers,
+    /// Their numbers, and how each trace ended.
+    Outcomes,
+}
+
 #[derive(Default)]
 pub(super) struct State {
-    /// Count, and keep nothing.
-    pub(super) is_counting: bool,
+    pub(super) keeping: Keeping,
     pub(super) script: VecDeque<Answer>,
     pub(super) otherwise: Option<Answer>,
     pub(super) attempts: Vec<Attempt>,
@@ -60,6 +70,8 @@ pub(super) struct State {
     pub(super) bytes: Vec<u8>,
     /// Numbers of spans and log records, if nothing is kept.
     pub(super) counts: (u64, u64),
+    /// By trace, whether its root span has failed.
+    pub(super) outcomes: HashMap<Vec<u8>, bool>,
     /// `None` while the receiver is closed.
     pub(super) listener: Option<Arc<Socket>>,
     pub(super) connections: Vec<TcpStream>,

@@ -50,14 +50,17 @@ pub(super) fn left_out(fault: &Fault) -> Option<&'static str> {
     match fault {
         Fault::Crash(_) => Some("release builds have no crash points"),
         Fault::DiskFull
+        | Fault::DiskHangs
         | Fault::StoppedInTransaction
         | Fault::KilledWithLeases
         | Fault::PostgresKilled
-        | Fault::ReadOnly => Some("it moves the services to new databases"),
+        | Fault::ReadOnly
+        | Fault::NoSessions => Some("it moves the services to new databases"),
         Fault::BrokerAlarm(.., 60..) => Some("it lasts for minutes"),
         Fault::ClockSet(_) => {
             Some("it restarts the services with a library that each call of the clock passes")
         }
+        Fault::MailFirstAddressDead => Some("it restarts the mailer with a library that resolves names"),
         _ => None,
     }
 }

@@ -59,6 +59,7 @@ pub(crate) const FAULTS: &[Named] = &[
     ("broker-vanishes", BrokerVanishes),
     ("broker-slow", BrokerSlow),
     ("queue-deleted", QueueDeleted),
+    ("queue-redeclared", QueueRedeclared),
     ("unroutable", Unroutable),
     ("duplicates", Duplicates),
     ("poison", Poison),
@@ -68,6 +69,7 @@ pub(crate) const FAULTS: &[Named] = &[
     ("mail-stalled", Mail(State::Stalled)),
     ("mail-later", Mail(State::Up(Behavior::Refuse("451 later"), 2))),
     ("mail-never", MailNever),
+    ("mail-first-address-dead", MailFirstAddressDead),
     ("mail-refuses-sender", Mail(State::RefusesSenders("530 authentication required"))),
     ("mail-closes-sessions", Mail(State::Closes(3))),
     ("mail-one-per-session", Mail(State::OneEach)),
@@ -79,6 +81,7 @@ pub(crate) const FAULTS: &[Named] = &[
     ("mailer-locked", Locked(Mailer)),
     ("mailer-locked-and-killed", LockedAndKilled),
     ("disk-full", DiskFull),
+    ("disk-hangs", DiskHangs),
     ("outbox-undecodable", Undecodable(Payment)),
     ("inbox-undecodable", Undecodable(Mailer)),
     ("second-payment", SecondProcess(Payment)),
@@ -91,6 +94,7 @@ pub(crate) const FAULTS: &[Named] = &[
     ("postgres-replica-killed", KilledWithLeases),
     ("postgres-killed", PostgresKilled),
     ("postgres-read-only", ReadOnly),
+    ("postgres-no-sessions", NoSessions),
 ];
 
 /// The faults that `make test` has time for.

@@ -25,11 +25,12 @@ impl Databases {
     /// When the disk cannot be mounted, or the server does not start.
     pub(crate) async fn of(fault: &Fault, root: &Path) -> Result<Self> {
         Ok(match fault {
-            Fault::DiskFull => Self::SmallDisk(SmallDisk::mount(root.join("var/small"))?),
+            Fault::DiskFull | Fault::DiskHangs => Self::SmallDisk(SmallDisk::mount(root.join("var/small"))?),
             Fault::StoppedInTransaction
             | Fault::KilledWithLeases
             | Fault::PostgresKilled
-            | Fault::ReadOnly => {
+            | Fault::ReadOnly
+            | Fault::NoSessions => {
                 let server = Postgres::start().await?;
                 for service in [Component::Payment, Component::Mailer] {
                     server.create_database(service.name())?;

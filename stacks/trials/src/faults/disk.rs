@@ -1,6 +1,7 @@
-//! A small file system that can be filled.
+//! A small disk that can be filled, and that hangs on request.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{ErrorKind, Write as _},
     path::PathBuf,
@@ -9,26 +10,29 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Room for both databases with their logs, and little else.
-const SIZE: &str = "size=48m";
+/// Bytes: room for both databases with their logs, and little else.
+const SIZE: u64 = 48 << 20;
 
-/// A small file system in a directory of its own. Dropping it unmounts it and removes the directory.
+/// A file system in a file, mounted at a directory of its own. Dropping it unmounts it and removes both.
 pub(crate) struct SmallDisk {
     directory: PathBuf,
+    image: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts one in a new directory.
+    /// Makes one and mounts it at a new directory.
     ///
     /// # Errors
-    /// When the user is not root.
+    /// When the user is not root, or the machine has no loop devices.
     pub(crate) fn mount(directory: PathBuf) -> Result<Self> {
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(&directory);
-        let status = mount.status().context("cannot run mount")?;
-        ensure!(status.success(), "cannot mount a small file system at {}", directory.display());
-        Ok(Self { directory })
+        let disk = Self { image: directory.with_extension("img"), directory };
+        let made = File::create(&disk.image).and_then(|image| image.set_len(SIZE));
+        made.with_context(|| format!("cannot make {}", disk.image.display()))?;
+        // Without blocks that only root may use: it would find room on a full disk.
+        run("mkfs.ext4", ["-q".as_ref(), "-m".as_ref(), "0".as_ref(), disk.image.as_os_str()])?;
+        run("mount", ["-o".as_ref(), "loop".as_ref(), disk.image.as_os_str(), disk.directory.as_os_str()])?;
+        Ok(disk)
     }
 
     /// Fills it with one file and returns the path of the file.
@@ -43,12 +47,32 @@ impl SmallDisk {
             }
         }
     }
+
+    /// From now on each write waits, without an error, until the disk is thawed.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        run("fsfreeze", ["--freeze".as_ref(), self.directory.as_os_str()])
+    }
+
+    /// Lets the writes go on.
+    pub(crate) fn thaw(&self) -> Result<()> {
+        run("fsfreeze", ["--unfreeze".as_ref(), self.directory.as_os_str()])
+    }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Drop cannot report an error; the mount table shows what is left.
-        let _ = Command::new("umount").arg(&self.directory).status();
+        // Drop cannot report an error; the mount table shows what is left. One that is frozen can't be unmounted.
+        let _ = self.thaw();
+        let _ = run("umount", [self.directory.as_os_str()]);
         let _ = fs::remove_dir(&self.directory);
+        let _ = fs::remove_file(&self.image);
     }
+}
+
+fn run<const N: usize>(program: &str, arguments: [&OsStr; N]) -> Result<()> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.with_context(|| format!("cannot run {program}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} failed: {}", said.trim());
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::{
     io::{Read as _, Seek as _, SeekFrom},
     os::unix::fs::MetadataExt as _,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context as _, Result};
@@ -36,8 +36,7 @@ const MAX_PARKING: Duration = Duration::from_secs(10);
 /// How much of the evidence is read.
 #[derive(Default)]
 pub(crate) struct Evidence {
-    /// Bytes of each log file, by device and inode: a file is renamed when it is full.
-    logs: BTreeMap<(u64, u64), u64>,
+    logs: Positions,
     /// E-mails that are in no history yet.
     emails: Vec<Email>,
     /// E-mails to customers of earlier rounds.
@@ -47,6 +46,11 @@ pub(crate) struct Evidence {
     /// The customers of earlier rounds, hashed: a run may have millions.
     customers: HashSet<u64>,
 }
+
+/// Bytes that were read of each log file, by inode and time of birth: a file is renamed when it is full, and the inode of one
+/// that was removed is used again.
+#[derive(Default)]
+struct Positions(BTreeMap<(u64, Option<SystemTime>), u64>);
 
 /// The signals of the services.
 #[derive(Default)]
@@ -74,6 +78,7 @@ impl Evidence {
         let poison = std::mem::take(&mut system.poison);
         let parked = parked(system, poison.len()).await?;
         let Signals { declared, leaks, panics, warnings, explained } = self.signals(system).await?;
+        let kills = std::mem::take(&mut system.kills);
         let mut bad_endings = std::mem::take(&mut system.bad_endings);
         bad_endings.extend(panics);
         Ok(History {
@@ -88,6 +93,9 @@ impl Evidence {
             bad_endings,
             signals: warnings.into_iter().collect(),
             explained,
+            kills,
+            unfailed: self.unfailed(system),
+            alarms: Vec::new(),
             hidden: None,
             footprints: Vec::new(),
             at_rest: Vec::new(),
@@ -126,6 +134,11 @@ impl Evidence {
         std::mem::take(&mut self.emails)
     }
 
+    fn unfailed(&self, system: &System) -> BTreeSet<String> {
+        let outcomes = system.telemetry.take_outcomes();
+        outcomes.into_iter().filter_map(|(trace, failed)| (!failed).then_some(trace)).collect()
+    }
+
     async fn signals(&mut self, system: &System) -> Result<Signals> {
         let secrets: Vec<&str> = ["PAYMENT_TOKEN", "MAILER_TOKEN", "ALERTS_TOKEN"]
             .into_iter()
@@ -143,7 +156,7 @@ impl Evidence {
         let directory = system.stack.log_dir();
         for file in std::fs::read_dir(&directory).context("cannot list the log files")? {
             let path = file?.path();
-            let text = self.unread(&path)?;
+            let text = self.logs.unread(&path)?;
             search(&path.display().to_string(), &text);
             panics.extend(text.lines().filter(|line| line.contains(PANIC)).map(str::to_owned));
             for (warning, trace) in text.lines().filter_map(read_warning) {
@@ -163,13 +176,15 @@ impl Evidence {
         }
         Ok(signals)
     }
+}
 
+impl Positions {
     /// The new whole lines of a file.
     fn unread(&mut self, path: &Path) -> Result<String> {
         let failed = || format!("cannot read {}", path.display());
         let mut file = File::open(path).with_context(failed)?;
         let about = file.metadata().with_context(failed)?;
-        let known = self.logs.entry((about.dev(), about.ino())).or_default();
+        let known = self.0.entry((about.ino(), about.created().ok())).or_default();
         file.seek(SeekFrom::Start(*known)).with_context(failed)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).with_context(failed)?;
@@ -246,4 +261,24 @@ async fn parked(system: &System, expected: usize) -> Result<Vec<String>> {
         parked.extend(system.parked().await?);
     }
     Ok(parked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_once_and_those_of_a_new_file_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, full) = (dir.path().join("a.log"), dir.path().join("a.log.1"));
+        let mut positions = Positions::default();
+        std::fs::write(&file, "one\ntwo\nhalf").unwrap();
+        assert_eq!(positions.unread(&file).unwrap(), "one\ntwo\n");
+        std::fs::rename(&file, &full).unwrap();
+        assert_eq!(positions.unread(&full).unwrap(), "");
+        // The new file often gets the inode of the old one.
+        std::fs::remove_file(full).unwrap();
+        std::fs::write(&file, "six\nten\nhalf").unwrap();
+        assert_eq!(positions.unread(&file).unwrap(), "six\nten\n");
+    }
 }

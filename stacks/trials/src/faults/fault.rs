@@ -43,6 +43,8 @@ pub(crate) enum Fault {
     BrokerSlow,
     /// Deletes the queue of the mailer once it is empty.
     QueueDeleted,
+    /// Deletes the queue of the mailer once it is empty, and declares it with other arguments for a while.
+    QueueRedeclared,
     /// Removes the binding of the queue of the mailer for a while.
     Unroutable,
     /// Delivers events three times.
@@ -51,6 +53,8 @@ pub(crate) enum Fault {
     Poison,
     /// Puts the mail server into this state for a while.
     Mail(State),
+    /// Gives the mail server a first address that never answers.
+    MailFirstAddressDead,
     /// Lets the mail server refuse e-mails for good, then replays the dead letters.
     MailNever,
     /// Locks the database of a service by another process.
@@ -59,6 +63,8 @@ pub(crate) enum Fault {
     LockedAndKilled,
     /// Fills the disk of both databases.
     DiskFull,
+    /// Lets each write to the disk of both databases wait, without an error.
+    DiskHangs,
     /// Damages the oldest row that waits in the outbox or the inbox of a service, and repairs it afterwards.
     Undecodable(Component),
     /// Starts a second process on the database file of a service: on another port, and on the same one.
@@ -89,6 +95,8 @@ pub(crate) enum Fault {
     SpoolDamaged,
     /// Makes PostgreSQL read-only; old sessions stay so, as after a failover.
     ReadOnly,
+    /// PostgreSQL ends all sessions, and refuses new ones for a while.
+    NoSessions,
 }
 
 impl Fault {

@@ -165,6 +165,12 @@ pub(crate) struct History {
     pub(crate) signals: Vec<String>,
     /// The traces of log lines that warn.
     pub(crate) explained: BTreeSet<String>,
+    /// When services were killed.
+    pub(crate) kills: Vec<Instant>,
+    /// The traces whose root span says that nothing failed.
+    pub(crate) unfailed: BTreeSet<String>,
+    /// When a metric showed something unusual, in order.
+    pub(crate) alarms: Vec<Instant>,
     /// Why no signal has to show the fault, if none has to.
     pub(crate) hidden: Option<&'static str>,
     /// The peak of the resources of each service.

@@ -18,6 +18,7 @@ mod disk;
 mod evidence;
 pub(crate) mod fault;
 pub(crate) mod history;
+mod library;
 pub(crate) mod load;
 mod nemesis;
 pub(crate) mod peaks;
@@ -114,8 +115,8 @@ async fn inflict(
     let mut rounds = Rounds::new(system, seed, conditions(orders, MAX_WAIT));
     let mut rows = Vec::new();
     for named in faults {
-        if matches!(named.1, Fault::DiskFull) && !rustix::process::geteuid().is_root() {
-            progress.note("disk-full is left out: only root can mount a small file system to fill");
+        if matches!(named.1, Fault::DiskFull | Fault::DiskHangs) && !rustix::process::geteuid().is_root() {
+            progress.note(&format!("{} is left out: only root can mount a small disk", named.0));
             continue;
         }
         progress.begin(named.0);

@@ -77,9 +77,14 @@ impl Rabbit {
 
     /// Declares a queue that gets a copy of each event from now on.
     pub(crate) async fn tap(&self, queue: &str) -> Result<()> {
-        let durable = json!({"durable": true});
-        self.call(Method::PUT, &format!("queues/%2F/{queue}"), Some(durable)).await?;
+        self.declare(queue).await?;
         self.bind(queue).await
+    }
+
+    /// Declares a durable queue without arguments.
+    pub(crate) async fn declare(&self, queue: &str) -> Result<()> {
+        let durable = json!({"durable": true});
+        self.call(Method::PUT, &format!("queues/%2F/{queue}"), Some(durable)).await.map(drop)
     }
 
     /// Deletes a queue with its messages.

@@ -176,7 +176,9 @@ impl Rounds {
         let mut history = self.evidence.collect(&mut self.system, operations, recovery).await?;
         history.footprints = peaks.stop();
         history.at_rest = peaks::current().into_iter().map(|(_, footprint)| footprint).collect();
-        history.signals.splice(..0, watch.stop());
+        let (shown, alarms) = watch.stop();
+        history.signals.splice(..0, shown);
+        history.alarms = alarms;
         history.hidden = fault.hidden();
         history.clients = pace.clients + fault.more_clients();
         // Faster than orders are placed: else each round would be longer than the last.
@@ -216,6 +218,8 @@ impl Rounds {
         whole.operations.extend(history.operations);
         whole.orders.extend(history.orders);
         whole.explained.extend(history.explained);
+        whole.kills.extend(history.kills);
+        whole.alarms.extend(history.alarms);
         whole.emails.extend(history.emails.into_iter().chain(late));
         for (order, times) in history.declared {
             *whole.declared.entry(order).or_default() += times;

@@ -64,6 +64,8 @@ pub(crate) struct System {
     pub(crate) telemetry: OtlpSink,
     /// Services that ended in a wrong way.
     pub(crate) bad_endings: Vec<String>,
+    /// When services were killed.
+    pub(crate) kills: Vec<Instant>,
     /// The unreadable messages that were published, in Base64.
     pub(crate) poison: Vec<String>,
     /// Where payment and mailer keep their state.
@@ -81,7 +83,7 @@ impl System {
         let broker = Broker::start().await?;
         let line = Proxy::start(rabbitmq::local(broker.node.ports.amqp)).await?;
         let mail = SmtpServer::start().await?;
-        let telemetry = OtlpSink::counting().context("cannot start a receiver of telemetry")?;
+        let telemetry = OtlpSink::judging().context("cannot start a receiver of telemetry")?;
         let mut amqp: Url = broker.node.amqp_url().parse().context("the broker's address makes no URL")?;
         // Only a URL without a host can refuse a port.
         let _ = amqp.set_port(Some(line.address.port()));
@@ -103,6 +105,7 @@ impl System {
             mail,
             telemetry,
             bad_endings: Vec::new(),
+            kills: Vec::new(),
             poison: Vec::new(),
             databases: Databases::Files,
             http: http::client()?,
@@ -111,6 +114,7 @@ impl System {
 
     /// Kills services.
     pub(crate) fn kill(&mut self, services: &[Component]) -> Result<()> {
+        self.kills.push(Instant::now());
         services.iter().try_for_each(|service| block_in_place(|| self.stack.kill(*service)))
     }
 

@@ -12,14 +12,15 @@
 //! | K12 | no signal contains an address or a secret |
 //! | K13 | threads, descriptors and memory stay within bounds, at their peak |
 //! | K14 | the system recovers by itself, and ends when a signal asks it to |
-//! | K15 | a metric or a log line shows the fault, and a line of its trace each failed order |
+//! | K15 | a metric or a log line shows the fault, and work that piles up; a line of its trace and its root span show each failed order |
 
 mod emails;
+mod silence;
 pub(crate) mod verdict;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use self::{emails::Mail, verdict::Verdict};
@@ -32,10 +33,10 @@ const KEY_REUSED: &str = "/problems/idempotency-key-reused";
 ///
 /// Threads without the gateway's, of which there is one for each core: 9 at most, and 2 for each AMQP connection.
 const MAX_THREADS: usize = 24;
-/// Descriptors without those of clients. A client has two for its connection to the gateway, and one or two for those to
-/// payment. The peaks are 96 with 16 clients, and 248 with 64.
+/// Descriptors without those of clients. A client has one for its connection to the gateway, and one or two for those to
+/// payment.
 const MAX_FILES: usize = 16;
-const FILES_OF_CLIENT: usize = 4;
+const FILES_OF_CLIENT: usize = 3;
 /// Sessions of the mailer with the mail server: one for each e-mail that may be in flight.
 const MAX_SESSIONS: usize = 256;
 /// Descriptors without work and without clients, and those for each client that was there: payment and the gateway keep
@@ -46,6 +47,9 @@ const FILES_AT_REST: [(&str, (usize, usize)); 3] =
 const MAX_MEMORY: usize = 100;
 /// From the end of a fault until a new order is accepted.
 const MAX_FIRST_ORDER: Duration = Duration::from_secs(15);
+
+/// Between the answer to a client and the line about it in the log file.
+const MAX_UNWRITTEN: Duration = Duration::from_millis(250);
 
 /// Judges a history.
 pub(crate) fn check(history: &History) -> Verdict {
@@ -80,7 +84,7 @@ pub(crate) fn check(history: &History) -> Verdict {
         }
         verdict.lost += usize::from(lost);
         verdict.doubled += usize::from(doubled);
-        conversation(operation, &history.explained, &mut verdict);
+        conversation(operation, history, &mut verdict);
     }
     surroundings(history, &mut verdict);
     verdict
@@ -130,17 +134,30 @@ fn record(
 }
 
 /// K3, K15 and the contract: all answers.
-fn conversation(operation: &Operation, explained: &BTreeSet<String>, verdict: &mut Verdict) {
+fn conversation(operation: &Operation, history: &History, verdict: &mut Verdict) {
     let recipient = &operation.recipient;
     for answer in operation.answers().chain(&operation.altered) {
         if let Answer::Undocumented(what) = answer {
             verdict.note("K1", format!("{recipient} got an undocumented answer: {what}"));
         }
     }
-    let failed = operation.attempts.iter().filter_map(|attempt| attempt.failed_trace.as_ref());
-    for trace in failed.filter(|trace| !explained.contains(*trace)) {
-        verdict
-            .note("K15", format!("the order of {recipient} failed, and no log line of trace {trace} warns"));
+    for attempt in &operation.attempts {
+        let Some(trace) = &attempt.failed_trace else { continue };
+        // A process that is killed takes the line of its last answer with it.
+        let apart = |kill: &Instant| kill.max(&attempt.ended).duration_since(*kill.min(&attempt.ended));
+        let is_last = history.kills.iter().any(|kill| apart(kill) < MAX_UNWRITTEN);
+        if !is_last && !history.explained.contains(trace) {
+            verdict.note(
+                "K15",
+                format!("the order of {recipient} failed, and no log line of trace {trace} warns"),
+            );
+        }
+        if history.unfailed.contains(trace) {
+            verdict.note(
+                "K15",
+                format!("the order of {recipient} failed, and the root of trace {trace} did not"),
+            );
+        }
     }
     let reused = |answer: &Answer| matches!(answer, Answer::Refused(kind) if kind == KEY_REUSED);
     if operation.answers().any(reused) {
@@ -195,6 +212,10 @@ fn surroundings(history: &History, verdict: &mut Verdict) {
     }
     if history.signals.is_empty() && history.hidden.is_none() {
         verdict.note("K15", "no signal shows the fault");
+    }
+    if let Some(silence) = silence::longest(history) {
+        let seconds = silence.as_secs_f64();
+        verdict.note("K15", format!("many e-mails were late, and no metric showed it for {seconds:.1} s"));
     }
     for ending in &history.bad_endings {
         verdict.note("K14", ending);

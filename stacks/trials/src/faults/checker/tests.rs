@@ -2,8 +2,6 @@
 
 mod signals;
 
-use std::time::Instant;
-
 use super::*;
 use crate::faults::history::{Attempt, Backlog, Email, Order, Recovery};
 
@@ -56,6 +54,9 @@ fn right() -> History {
         orders: [("a".to_owned(), order("1.00")), ("b".to_owned(), order("2.00"))].into(),
         emails: vec![email(ADA, "a", "1.00", later), email(BEN, "b", "2.00", later)],
         declared: BTreeMap::new(),
+        kills: Vec::new(),
+        unfailed: BTreeSet::new(),
+        alarms: Vec::new(),
         dead_letters: BTreeSet::new(),
         poison: vec![b"x".to_vec(), b"y".to_vec()],
         parked: vec![b"y".to_vec(), b"x".to_vec()],

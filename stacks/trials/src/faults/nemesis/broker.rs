@@ -3,9 +3,10 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result};
-use stacks::local::layout::Component::Payment;
+use stacks::local::layout::Component::{Mailer, Payment};
 use tokio::{task::block_in_place, time::sleep};
 
+use super::readiness::{expect_ready, expect_unready};
 use crate::{
     faults::{
         rabbit::{QUEUE, UNROUTED},
@@ -95,15 +96,40 @@ pub(super) async fn slow(scene: &mut Scene<'_>) -> Result<()> {
 /// Deletes the queue while it is empty: its messages would be deleted with it, and no service could prevent that.
 pub(super) async fn delete_queue(scene: &mut Scene<'_>) -> Result<()> {
     scene.load.hold(true);
+    drained(scene).await?;
+    scene.system.rabbit.delete(QUEUE).await?;
+    scene.load.hold(false);
+    scene.wait(1500..2000).await;
+    publish_unrouted(scene).await
+}
+
+/// Puts a queue with other arguments in the place of the empty one. The mailer must say so, and go on by itself once the
+/// other queue is gone.
+pub(super) async fn redeclare_queue(scene: &mut Scene<'_>) -> Result<()> {
+    scene.load.hold(true);
+    drained(scene).await?;
+    // Else the mailer could declare its queue in between.
+    scene.system.line.set(Line::Blocked);
+    scene.system.rabbit.delete(QUEUE).await?;
+    scene.system.rabbit.declare(QUEUE).await?;
+    scene.system.line.cut();
+    scene.system.line.set(Line::Open);
+    scene.load.hold(false);
+    expect_unready(scene, &[Mailer], "its queue has other arguments").await?;
+    scene.wait(1000..2000).await;
+    scene.system.rabbit.delete(QUEUE).await?;
+    expect_ready(scene, &[Mailer], "the queue with other arguments was deleted").await?;
+    publish_unrouted(scene).await
+}
+
+/// Waits until no event is on its way, while the load is held.
+async fn drained(scene: &Scene<'_>) -> Result<()> {
     let mut quiet = 0;
     while quiet < 3 {
         sleep(Duration::from_millis(600)).await;
         quiet = if scene.system.backlog().await?.is_empty() { quiet + 1 } else { 0 };
     }
-    scene.system.rabbit.delete(QUEUE).await?;
-    scene.load.hold(false);
-    scene.wait(1500..2000).await;
-    publish_unrouted(scene).await
+    Ok(())
 }
 
 pub(super) async fn unbind(scene: &mut Scene<'_>) -> Result<()> {

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::PathBuf,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,10 +11,11 @@ use testkit::smtp::{Behavior, State};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::time::sleep;
 
-use crate::{faults::scene::Scene, proxy::Line};
+use crate::{
+    faults::{library, scene::Scene},
+    proxy::Line,
+};
 
-/// Debian has the library below a directory of the machine's architecture.
-const LIBRARIES: &str = "/usr/lib";
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 /// Until nothing waits any more after the step, without new orders.
 const MAX_DRAIN: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(600);
 /// leased and e-mails wait for their next attempts. All work must end under that clock; then the services are restarted
 /// with the true one.
 pub(super) async fn set(scene: &mut Scene<'_>, hours: i64) -> Result<()> {
-    let library = library()?;
+    let library = library::find(LIBRARY, "faketime")?;
     let clock = scene.system.stack.dir().join("var/clock");
     fs::write(&clock, "+0").context("cannot write the clock")?;
     let (library, file) = (library.to_string_lossy(), clock.to_string_lossy());
@@ -85,10 +85,4 @@ async fn expect_clocks(scene: &Scene<'_>, hours: i64) -> Result<()> {
         ensure!(is_set, "the clock of {service} was not set: it says {date}");
     }
     Ok(())
-}
-
-fn library() -> Result<PathBuf> {
-    let machines = fs::read_dir(LIBRARIES).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let mut libraries = machines.map(|machine| machine.join(LIBRARY)).filter(|library| library.exists());
-    libraries.next().context("cannot find libfaketime; install it with `stacks/local/install faketime`")
 }

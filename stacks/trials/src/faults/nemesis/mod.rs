@@ -8,6 +8,7 @@ mod messages;
 mod payment;
 mod postgres;
 mod processes;
+mod readiness;
 mod rows;
 mod store;
 mod telemetry;
@@ -41,14 +42,17 @@ pub(crate) async fn inflict(scene: &mut Scene<'_>, (name, fault): Named) -> Resu
         Fault::BrokerVanishes => broker::vanish(scene).await,
         Fault::BrokerSlow => broker::slow(scene).await,
         Fault::QueueDeleted => broker::delete_queue(scene).await,
+        Fault::QueueRedeclared => broker::redeclare_queue(scene).await,
         Fault::Unroutable => broker::unbind(scene).await,
         Fault::Duplicates => messages::duplicate(scene).await,
         Fault::Poison => messages::poison(scene).await,
         Fault::Mail(state) => mail::disturb(scene, state).await,
+        Fault::MailFirstAddressDead => mail::deaden_first_address(scene).await,
         Fault::MailNever => mail::refuse_and_replay(scene).await,
         Fault::Locked(service) => store::lock(scene, service).await,
         Fault::LockedAndKilled => store::lock_and_kill(scene).await,
         Fault::DiskFull => store::fill_disk(scene).await,
+        Fault::DiskHangs => store::hang_disk(scene).await,
         Fault::SecondProcess(service) => store::start_second(scene, service).await,
         Fault::Undecodable(Component::Payment) => rows::damage_event(scene).await,
         Fault::Undecodable(_) => rows::damage_email(scene).await,
@@ -65,6 +69,7 @@ pub(crate) async fn inflict(scene: &mut Scene<'_>, (name, fault): Named) -> Resu
         Fault::PostgresKilled => postgres::kill(scene).await,
         Fault::StoppedInTransaction => postgres::stop_replica(scene).await,
         Fault::ReadOnly => postgres::make_read_only(scene).await,
+        Fault::NoSessions => postgres::refuse_sessions(scene).await,
     }
     .with_context(|| format!("cannot inflict the fault {name}"))
 }

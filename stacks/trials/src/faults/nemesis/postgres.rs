@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use reqwest::StatusCode;
 use stacks::{
     address::url,
     local::layout::Component::{Gateway, Mailer, Payment},
@@ -11,6 +10,7 @@ use stacks::{
 };
 use tokio::{task::block_in_place, time::sleep};
 
+use super::readiness::expect_unready;
 use crate::{
     faults::{databases::Databases, replica::Replica, scene::Scene},
     lent::Postgres,
@@ -21,7 +21,7 @@ use crate::{
 const MAX_STOPS: usize = 300;
 /// Until the server has ended the session of a stopped replica, and the other one has taken orders.
 const MAX_HELD: Duration = Duration::from_secs(15);
-/// Until a service says that it cannot write.
+/// Until a replica holds leases.
 const MAX_NOTICE: Duration = Duration::from_secs(10);
 /// Until a second replica is ready.
 const MAX_READY: Duration = Duration::from_secs(20);
@@ -34,6 +34,9 @@ const ORDERS: usize = 10;
 /// Sessions of the first replica that wait for it within a transaction which has written.
 const HELD: &str = "SELECT string_agg(pid::TEXT, ',') FROM pg_stat_activity \
      WHERE application_name = 'payment' AND state = 'idle in transaction' AND backend_xid IS NOT NULL";
+
+const END_SESSIONS: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ('payment', 'mailer')";
 
 const LEASED: &str = "SELECT count(*) FROM outbox WHERE published_at IS NULL AND lease IS NOT NULL";
 
@@ -145,17 +148,7 @@ pub(super) async fn kill(scene: &mut Scene<'_>) -> Result<()> {
 pub(super) async fn make_read_only(scene: &mut Scene<'_>) -> Result<()> {
     server(scene)?
         .execute(&["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"])?;
-    for service in [Payment, Mailer] {
-        let begun = Instant::now();
-        while scene.system.get(service, "/readyz").await?.status() != StatusCode::SERVICE_UNAVAILABLE {
-            if begun.elapsed() > MAX_NOTICE {
-                let violation = format!("{service} says that it is ready while it cannot write");
-                scene.system.bad_endings.push(violation);
-                break;
-            }
-            sleep(PAUSE).await;
-        }
-    }
+    expect_unready(scene, &[Payment, Mailer], "it cannot write").await?;
     let refused = server(scene)?.execute(&["CREATE TABLE refused ()"]).err().context("it may be written")?;
     ensure!(refused.to_string().contains("read-only"), "{refused:#}");
     scene.wait(1000..2000).await;
@@ -164,4 +157,17 @@ pub(super) async fn make_read_only(scene: &mut Scene<'_>) -> Result<()> {
         server(scene)?.execute(&["SET default_transaction_read_only = off", &promote])?;
     }
     Ok(())
+}
+
+/// Ends all sessions and refuses new ones, as a server does whose connections are all taken.
+pub(super) async fn refuse_sessions(scene: &mut Scene<'_>) -> Result<()> {
+    let allow = |allowed: bool| {
+        [Payment, Mailer].map(|service| format!("ALTER DATABASE {service} ALLOW_CONNECTIONS {allowed}"))
+    };
+    let [payment, mailer] = allow(false);
+    server(scene)?.execute(&[&payment, &mailer, END_SESSIONS])?;
+    expect_unready(scene, &[Payment, Mailer], "its database refuses sessions").await?;
+    scene.wait(1000..2000).await;
+    let [payment, mailer] = allow(true);
+    server(scene)?.execute(&[&payment, &mailer]).map(drop)
 }

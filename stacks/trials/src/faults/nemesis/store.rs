@@ -10,7 +10,8 @@ use tokio::{
     task::block_in_place,
 };
 
-use crate::faults::{databases::Databases, replica::Replica, scene::Scene};
+use super::readiness::expect_unready;
+use crate::faults::{databases::Databases, disk::SmallDisk, replica::Replica, scene::Scene};
 
 /// How long a second process may take until it is refused.
 const MAX_REFUSAL: Duration = Duration::from_secs(10);
@@ -35,12 +36,24 @@ pub(super) async fn lock_and_kill(scene: &mut Scene<'_>) -> Result<()> {
 
 /// Fills the disk of the databases; they are on a small one already.
 pub(super) async fn fill_disk(scene: &mut Scene<'_>) -> Result<()> {
-    let Databases::SmallDisk(disk) = &scene.system.databases else {
-        bail!("the databases are not on a small disk");
-    };
-    let filler = disk.fill()?;
+    let filler = disk(scene)?.fill()?;
     scene.wait(2000..3000).await;
     fs::remove_file(filler).context("cannot free the disk")
+}
+
+fn disk<'a>(scene: &'a Scene<'_>) -> Result<&'a SmallDisk> {
+    match &scene.system.databases {
+        Databases::SmallDisk(disk) => Ok(disk),
+        _ => bail!("the databases are not on a small disk"),
+    }
+}
+
+/// Lets each write to the disk of the databases wait. A service that can't write must say so.
+pub(super) async fn hang_disk(scene: &mut Scene<'_>) -> Result<()> {
+    disk(scene)?.freeze()?;
+    let noticed = expect_unready(scene, &[Component::Payment, Component::Mailer], "its disk hangs").await;
+    disk(scene)?.thaw()?;
+    noticed
 }
 
 /// Starts a second process of a service on its database file. One that is not refused with the reason is a violation.

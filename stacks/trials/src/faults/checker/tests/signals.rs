@@ -20,7 +20,7 @@ fn a_leak_every_eight_seconds_of_three_minutes_is_a_violation() {
     const LEAKED: usize = 3 * 60 / 8;
     // The peaks of a run without a leak.
     let peak =
-        |history: &mut History| (history.footprints[0].threads, history.footprints[0].files) = (12, 96);
+        |history: &mut History| (history.footprints[0].threads, history.footprints[0].files) = (12, 68);
     assert_eq!(broken(peak), (vec![], 0, 0));
     let threads = |history: &mut History| {
         peak(history);
@@ -65,4 +65,57 @@ fn a_failure_without_a_line_about_its_trace_is_a_violation() {
         history.explained.insert("t".into());
     };
     assert_eq!(broken(explained), (vec![], 0, 0));
+}
+
+#[test]
+fn the_line_of_the_last_answer_of_a_killed_process_may_be_missing() {
+    let killed_after = |milliseconds| {
+        move |history: &mut History| {
+            let last = &mut history.operations[2].attempts[0];
+            last.failed_trace = Some("t".into());
+            history.kills = vec![last.ended + Duration::from_millis(milliseconds)];
+        }
+    };
+    assert_eq!(broken(killed_after(100)), (vec![], 0, 0));
+    assert_eq!(broken(killed_after(1000)), (vec!["K15"], 0, 0));
+}
+
+#[test]
+fn a_failure_whose_root_span_did_not_fail_is_a_violation() {
+    let failed = |history: &mut History| {
+        history.operations[2].attempts[0].failed_trace = Some("t".into());
+        history.explained.insert("t".into());
+        history.unfailed.insert("u".into());
+    };
+    assert_eq!(broken(failed), (vec![], 0, 0));
+    let hidden = |history: &mut History| {
+        failed(history);
+        history.unfailed.insert("t".into());
+    };
+    assert_eq!(broken(hidden), (vec!["K15"], 0, 0));
+}
+
+/// 200 orders that wait for their e-mails for so long, and a metric that moves at these seconds.
+fn piled_up(seconds: u64, alarms: &'static [u64]) -> (Vec<&'static str>, usize, usize) {
+    broken(move |history| {
+        let now = Instant::now();
+        for number in 0..200 {
+            let (to, id) = (format!("p{number}@canary.example"), format!("p{number}"));
+            let amount = format!("{number}.77");
+            history.operations.push(operation(&to, &amount, now, vec![paid(&id)]));
+            history.emails.push(email(&to, &id, &amount, now + Duration::from_secs(seconds)));
+            let order = Order { outcome: Outcome::Paid, amount, currency: "USD".into(), published: true };
+            history.orders.insert(id, order);
+        }
+        history.alarms = alarms.iter().map(|second| now + Duration::from_secs(*second)).collect();
+    })
+}
+
+#[test]
+fn work_that_piles_up_without_a_signal_is_a_violation() {
+    assert_eq!(piled_up(6, &[]), (vec![], 0, 0));
+    assert_eq!(piled_up(8, &[]), (vec!["K15"], 0, 0));
+    assert_eq!(piled_up(11, &[6, 10]), (vec![], 0, 0));
+    assert_eq!(piled_up(14, &[3, 4, 5]), (vec!["K15"], 0, 0));
+    assert_eq!(piled_up(8, &[1, 20]), (vec!["K15"], 0, 0));
 }
